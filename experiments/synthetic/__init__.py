@@ -1,0 +1,1 @@
+"""A synthetic weakly-labeled web-video world, rendered to real video files."""

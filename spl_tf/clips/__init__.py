@@ -1,0 +1,36 @@
+"""Clip records: keys, encoding, shards, the index and `dataset.json`.
+
+One clip is one `tf.train.SequenceExample` with MediaSequence's keys, so DMVR, Scenic,
+Model Garden and MediaPipe read these shards as they are. A dataset is a folder of
+TFRecord shards, `index.npz` and `dataset.json`.
+"""
+
+from spl_tf.clips.dataset_info import DatasetInfo, read_class_names
+from spl_tf.clips.files import write_atomically
+from spl_tf.clips.index import ClipIndex, RecordReader
+from spl_tf.clips.record import (
+    Clip,
+    encode_clip,
+    parse_clip,
+    parse_in_graph,
+    parsing_spec,
+    with_teacher,
+)
+from spl_tf.clips.shards import ShardSummary, shard_name, write_shard
+
+__all__ = [
+    "Clip",
+    "ClipIndex",
+    "DatasetInfo",
+    "RecordReader",
+    "ShardSummary",
+    "encode_clip",
+    "parse_clip",
+    "parse_in_graph",
+    "parsing_spec",
+    "read_class_names",
+    "shard_name",
+    "with_teacher",
+    "write_atomically",
+    "write_shard",
+]

@@ -1,0 +1,114 @@
+"""`dataset.json`: what a folder of clips is, how it was made and what was left out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import Any
+
+import tensorflow as tf
+
+from spl_tf.clips.files import write_atomically
+
+FILE_NAME = "dataset.json"
+_FORMAT = "spl_tf.clips"
+_VERSION = 1
+_LABEL_KINDS = ("weak", "clean")
+
+
+@dataclasses.dataclass
+class DatasetInfo:
+    """The description of a dataset.
+
+    Attributes:
+        class_names: In index order.
+        label_kind: "weak" (the query that found the video) or "clean".
+        shards: One {"name", "num_clips", "num_bytes"} per shard.
+        source: The tool and its settings.
+        skipped: One {"source", "reason"} per video or clip that was left out.
+        teacher: None before prediction; then the checkpoint, the number of classes
+            kept per clip, and under "confusion" the non-empty cells of weak label x
+            teacher's first choice as three lists "weak", "teacher", "count".
+    """
+
+    class_names: list[str]
+    label_kind: str
+    shards: list[dict[str, Any]]
+    source: dict[str, Any]
+    skipped: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    teacher: dict[str, Any] | None = None
+
+    def __post_init__(self):
+        if self.label_kind not in _LABEL_KINDS:
+            raise ValueError(
+                f"label_kind is {self.label_kind!r}, expected one of {_LABEL_KINDS}"
+            )
+
+    @property
+    def num_clips(self) -> int:
+        """Clips in all shards."""
+        return sum(shard["num_clips"] for shard in self.shards)
+
+    def save(self, directory: str | os.PathLike) -> None:
+        """Writes `dataset.json`; done last, it makes the folder a dataset."""
+        content = {"format": _FORMAT, "version": _VERSION, "num_clips": self.num_clips}
+        content.update(dataclasses.asdict(self))
+        path = os.path.join(os.fspath(directory), FILE_NAME)
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        write_atomically(path, text.encode())
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike) -> DatasetInfo:
+        """Reads `dataset.json`.
+
+        Raises:
+            FileNotFoundError: The folder is no finished dataset.
+            ValueError: The file is damaged, or of another format or version.
+        """
+        path = os.path.join(os.fspath(directory), FILE_NAME)
+        if not tf.io.gfile.exists(path):
+            raise FileNotFoundError(
+                f"{path} does not exist: {os.fspath(directory)} is no dataset of "
+                "clips, or its conversion did not finish (run it again)"
+            )
+        with tf.io.gfile.GFile(path, "rb") as file:
+            try:
+                content = json.loads(file.read())
+            except ValueError as error:
+                raise ValueError(f"{path} is damaged: {error}") from error
+        if content.get("format") != _FORMAT or content.get("version") != _VERSION:
+            raise ValueError(
+                f"{path} has format {content.get('format')!r} version "
+                f"{content.get('version')!r}, expected {_FORMAT!r} version {_VERSION}"
+            )
+        names = [field.name for field in dataclasses.fields(cls)]
+        missing = [name for name in names if name not in content]
+        if missing:
+            raise ValueError(f"{path} lacks the keys {missing}")
+        return cls(**{name: content[name] for name in names})
+
+
+def read_class_names(path: str | os.PathLike) -> list[str]:
+    """Reads a classes file: one name a line; a class's index is its line.
+
+    Raises:
+        ValueError: A line is empty or a name stands twice; the line is named.
+    """
+    with tf.io.gfile.GFile(os.fspath(path), "r") as file:
+        names = [line.strip() for line in file.read().splitlines()]
+    while names and not names[-1]:
+        names.pop()
+    first_line: dict[str, int] = {}
+    for line, name in enumerate(names, start=1):
+        if not name:
+            raise ValueError(f"{path}, line {line}: empty class name")
+        if name in first_line:
+            raise ValueError(
+                f"{path}, line {line}: class {name!r} stands already in line "
+                f"{first_line[name]}"
+            )
+        first_line[name] = line
+    if not names:
+        raise ValueError(f"{path} names no classes")
+    return names

@@ -1,0 +1,33 @@
+"""Files that are either whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[str]:
+    """Gives a temporary name to write; renames it to `path` when the block succeeds.
+
+    When the block fails, the temporary file is removed and `path` stays as it was.
+    """
+    path = os.fspath(path)
+    temporary = f"{path}.incomplete-{uuid.uuid4().hex[:8]}"
+    try:
+        yield temporary
+        tf.io.gfile.rename(temporary, path, overwrite=True)
+    except BaseException:
+        if tf.io.gfile.exists(temporary):
+            tf.io.gfile.remove(temporary)
+        raise
+
+
+def write_atomically(path: str | os.PathLike, content: bytes) -> None:
+    """Writes a whole file under a temporary name, then renames it into place."""
+    with replacing(path) as temporary, tf.io.gfile.GFile(temporary, "wb") as file:
+        file.write(content)

@@ -1,0 +1,223 @@
+"""One clip <-> one serialized `tf.train.SequenceExample`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from spl_tf.clips import keys
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """A short run of frames with its label.
+
+    Attributes:
+        id: Unique in its dataset, `<media id>@<start µs>-<end µs>`.
+        frames: JPEG bytes, one per frame.
+        timestamps: Microseconds in the source video, one per frame.
+        frame_rate: Frames per second.
+        height: Rows of every frame.
+        width: Columns of every frame.
+        label_index: The source's class: weak for web clips, clean for target clips.
+        label_name: The class name.
+        media_id: The video the clip was cut from.
+        data_path: The file of that video, as the manifest names it.
+        start: Microseconds in the source video.
+        end: Microseconds in the source video.
+        teacher_index: The teacher's classes, best first; empty before prediction.
+        teacher_confidence: Their probabilities, as long as `teacher_index`.
+    """
+
+    id: str
+    frames: Sequence[bytes]
+    timestamps: Sequence[int]
+    frame_rate: float
+    height: int
+    width: int
+    label_index: int
+    label_name: str
+    media_id: str
+    data_path: str
+    start: int
+    end: int
+    teacher_index: Sequence[int] = ()
+    teacher_confidence: Sequence[float] = ()
+
+
+def encode_clip(clip: Clip) -> bytes:
+    """Serializes a clip; equal clips give equal bytes.
+
+    Raises:
+        ValueError: The clip has no frames, or lists that belong together differ in
+            length.
+    """
+    if not clip.frames:
+        raise ValueError(f"clip {clip.id!r} has no frames")
+    if len(clip.frames) != len(clip.timestamps):
+        raise ValueError(
+            f"clip {clip.id!r} has {len(clip.frames)} frames but "
+            f"{len(clip.timestamps)} timestamps"
+        )
+    example = tf.train.SequenceExample()
+    context = example.context.feature
+    name = clip.label_name.encode()
+    for key, value in (
+        (keys.EXAMPLE_ID, clip.id.encode()),
+        (keys.IMAGE_FORMAT, b"jpeg"),
+        (keys.LABEL_STRING, name),
+        (keys.LABEL_TEXT, name),
+        (keys.MEDIA_ID, clip.media_id.encode()),
+        (keys.DATA_PATH, clip.data_path.encode()),
+    ):
+        context[key].bytes_list.value.append(value)
+    for key, value in (
+        (keys.IMAGE_HEIGHT, clip.height),
+        (keys.IMAGE_WIDTH, clip.width),
+        (keys.LABEL_INDEX, clip.label_index),
+        (keys.START_TIMESTAMP, clip.start),
+        (keys.END_TIMESTAMP, clip.end),
+    ):
+        context[key].int64_list.value.append(value)
+    context[keys.IMAGE_FRAME_RATE].float_list.value.append(clip.frame_rate)
+    if clip.teacher_index:
+        _set_teacher(example, clip.id, clip.teacher_index, clip.teacher_confidence)
+
+    frames = example.feature_lists.feature_list[keys.IMAGE_ENCODED]
+    timestamps = example.feature_lists.feature_list[keys.IMAGE_TIMESTAMP]
+    for frame, timestamp in zip(clip.frames, clip.timestamps, strict=True):
+        frames.feature.add().bytes_list.value.append(frame)
+        timestamps.feature.add().int64_list.value.append(timestamp)
+    return example.SerializeToString(deterministic=True)
+
+
+def _set_teacher(example, clip_id, index, confidence) -> None:
+    if len(index) != len(confidence):
+        raise ValueError(
+            f"clip {clip_id!r} has {len(index)} teacher classes but "
+            f"{len(confidence)} confidences"
+        )
+    context = example.context.feature
+    context[keys.TEACHER_INDEX].int64_list.value[:] = index
+    context[keys.TEACHER_CONFIDENCE].float_list.value[:] = confidence
+
+
+def with_teacher(
+    record: bytes, index: Sequence[int], confidence: Sequence[float]
+) -> bytes:
+    """Returns the record with the teacher's top-k classes, all else untouched.
+
+    Args:
+        record: A serialized clip; a former prediction in it is replaced.
+        index: Class indices, best first.
+        confidence: Their probabilities.
+    """
+    example = tf.train.SequenceExample.FromString(record)
+    _set_teacher(example, _text(example.context, keys.EXAMPLE_ID), index, confidence)
+    return example.SerializeToString(deterministic=True)
+
+
+def parse_clip(record: bytes) -> Clip:
+    """Reads a serialized clip back (also one written by another tool).
+
+    `clip/label/string` and `clip/label/text` are both accepted; keys that are absent
+    give empty strings, zeros and empty tuples.
+
+    Raises:
+        ValueError: The bytes are no SequenceExample, or it holds no frames.
+    """
+    try:
+        example = tf.train.SequenceExample.FromString(record)
+    except Exception as error:
+        raise ValueError(f"not a tf.train.SequenceExample: {error}") from error
+    context = example.context
+    lists = example.feature_lists.feature_list
+    clip_id = _text(context, keys.EXAMPLE_ID)
+    if keys.IMAGE_ENCODED not in lists:
+        raise ValueError(
+            f"clip {clip_id!r} has no feature list {keys.IMAGE_ENCODED!r}; found "
+            f"{sorted(lists)}"
+        )
+    return Clip(
+        id=clip_id,
+        frames=tuple(
+            step.bytes_list.value[0] for step in lists[keys.IMAGE_ENCODED].feature
+        ),
+        timestamps=tuple(
+            step.int64_list.value[0] for step in lists[keys.IMAGE_TIMESTAMP].feature
+        )
+        if keys.IMAGE_TIMESTAMP in lists
+        else (),
+        frame_rate=_number(context, keys.IMAGE_FRAME_RATE, 0.0),
+        height=_number(context, keys.IMAGE_HEIGHT, 0),
+        width=_number(context, keys.IMAGE_WIDTH, 0),
+        label_index=_number(context, keys.LABEL_INDEX, -1),
+        label_name=_text(context, keys.LABEL_STRING) or _text(context, keys.LABEL_TEXT),
+        media_id=_text(context, keys.MEDIA_ID),
+        data_path=_text(context, keys.DATA_PATH),
+        start=_number(context, keys.START_TIMESTAMP, 0),
+        end=_number(context, keys.END_TIMESTAMP, 0),
+        teacher_index=tuple(_values(context, keys.TEACHER_INDEX)),
+        teacher_confidence=tuple(_values(context, keys.TEACHER_CONFIDENCE)),
+    )
+
+
+def _values(context, key) -> Sequence:
+    if key not in context.feature:
+        return ()
+    feature = context.feature[key]
+    kind = feature.WhichOneof("kind")
+    return getattr(feature, kind).value if kind else ()
+
+
+def _number(context, key, default):
+    values = _values(context, key)
+    return values[0] if values else default
+
+
+def _text(context, key) -> str:
+    values = _values(context, key)
+    return values[0].decode() if values else ""
+
+
+def parsing_spec(frames: bool = True) -> tuple[dict, dict]:
+    """The (context, sequence) features for `tf.io.parse_single_sequence_example`.
+
+    Args:
+        frames: Whether to parse the encoded frames; without them only the context is
+            read, which is fast.
+    """
+    context = {
+        keys.EXAMPLE_ID: tf.io.FixedLenFeature([], tf.string, default_value=""),
+        keys.LABEL_INDEX: tf.io.RaggedFeature(tf.int64),
+        keys.TEACHER_INDEX: tf.io.RaggedFeature(tf.int64),
+    }
+    sequence = {}
+    if frames:
+        sequence[keys.IMAGE_ENCODED] = tf.io.FixedLenSequenceFeature([], tf.string)
+    return context, sequence
+
+
+def parse_in_graph(record: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Parses one serialized clip inside a tf.data graph.
+
+    Args:
+        record: string scalar.
+
+    Returns:
+        `id` string scalar; `frames` string [n], the JPEGs; `label` and `teacher` int64
+        scalars, -1 where the record has none.
+    """
+    context, sequence = tf.io.parse_single_sequence_example(record, *parsing_spec())
+    return {
+        "id": context[keys.EXAMPLE_ID],
+        "frames": sequence[keys.IMAGE_ENCODED],
+        "label": _first_or_minus_one(context[keys.LABEL_INDEX]),
+        "teacher": _first_or_minus_one(context[keys.TEACHER_INDEX]),
+    }
+
+
+def _first_or_minus_one(values: tf.Tensor) -> tf.Tensor:
+    return tf.concat([values, tf.constant([-1], tf.int64)], axis=0)[0]

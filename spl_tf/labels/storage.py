@@ -1,0 +1,188 @@
+"""Atomic, versioned files of a JSON header and NumPy arrays, without pickle.
+
+A path that ends in `.npz` is one file, which holds the JSON as an array of bytes. Any
+other path is a folder with `<kind>.json` and `<kind>-<hash>.npz`. The JSON names the
+data file, and is renamed into place after it: at every moment the folder holds either
+the complete old or the complete new version. Objects of different kinds may share one
+folder.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_HEADER = "header"
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    KeyError,
+    ValueError,
+    NotImplementedError,
+)
+
+
+class FormatError(ValueError):
+    """A file that is cut short, of another kind, or of another version."""
+
+
+def save(
+    path: str | os.PathLike,
+    kind: str,
+    version: int,
+    header: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+) -> None:
+    """Writes header and arrays to path, replacing what is there in one step.
+
+    Args:
+        path: A file if it ends in `.npz`, else a folder. Parents are made.
+        kind: What is stored, such as `label_map`; also the stem of the files' names.
+        version: Of the format of this kind.
+        header: What `json` can hold.
+        arrays: By name, none of them of Python objects.
+    """
+    path = Path(path)
+    header = {"format": f"spl_tf.{kind}", "version": version, **header}
+    if path.suffix == ".npz":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            _write_npz(temporary, {_HEADER: _to_bytes(header), **arrays})
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(path / f"{kind}.npz")
+    try:
+        _write_npz(temporary, arrays)
+        digest = _digest(temporary)
+        data = path / f"{kind}-{digest[:16]}.npz"
+        os.replace(temporary, data)
+    finally:
+        temporary.unlink(missing_ok=True)
+    with replacing(path / f"{kind}.json") as temporary:
+        header = {**header, "data": data.name, "sha256": digest}
+        _write(temporary, json.dumps(header, indent=2, ensure_ascii=False).encode())
+    for old in path.glob(f"{kind}-{'?' * 16}.npz"):
+        if old != data:
+            old.unlink(missing_ok=True)
+
+
+def load(
+    path: str | os.PathLike, kind: str, version: int
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Reads back what `save` wrote: the header and the arrays.
+
+    Raises:
+        FileNotFoundError: Nothing is there.
+        FormatError: The file is cut short, damaged, of another kind, or newer than
+            version. The message names the file.
+    """
+    path = Path(path)
+    if path.suffix == ".npz":
+        arrays = _read_npz(path, kind)
+        if _HEADER not in arrays:
+            raise FormatError(f"{path} has no header: it is not a {kind} of spl_tf")
+        header = _parse(arrays.pop(_HEADER).tobytes(), path, kind, version)
+        return header, arrays
+    if path.is_file():
+        raise FormatError(f"{path} is a file, expected the folder of a {kind} or .npz")
+    json_file = path / f"{kind}.json"
+    header = _parse(json_file.read_bytes(), json_file, kind, version)
+    data = path / str(header.get("data"))
+    if not data.is_file():
+        # Somebody may have replaced both files since the JSON was read.
+        header = _parse(json_file.read_bytes(), json_file, kind, version)
+        data = path / str(header.get("data"))
+    if not data.is_file():
+        raise FormatError(f"{data} is missing, but {json_file} names it as its data")
+    if _digest(data) != header.get("sha256"):
+        raise FormatError(
+            f"{data} is cut short or damaged: its checksum is not the one in "
+            f"{json_file}; write the {kind} again"
+        )
+    return header, _read_npz(data, kind)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a temporary name beside path, which replaces path if the block succeeds."""
+    temporary = _temporary(path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    # Not tempfile, whose files nobody else may read whatever the umask says.
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+
+
+def _write(path: Path, content: bytes) -> None:
+    with open(path, "xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with open(path, "xb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_npz(path: Path, kind: str) -> dict[str, np.ndarray]:
+    if not zipfile.is_zipfile(path):
+        path.stat()  # A file that is not there is another error.
+        raise FormatError(
+            f"{path} is not a complete .npz file: it is cut short, or not a {kind}"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except _UNREADABLE as error:
+        raise FormatError(
+            f"{path} cannot be read as a {kind}; it is damaged or foreign: {error}"
+        ) from error
+
+
+def _to_bytes(header: Mapping[str, Any]) -> np.ndarray:
+    return np.frombuffer(json.dumps(header, ensure_ascii=False).encode(), np.uint8)
+
+
+def _parse(content: bytes, path: Path, kind: str, version: int) -> dict[str, Any]:
+    try:
+        header = json.loads(content)
+    except ValueError as error:
+        raise FormatError(f"{path} holds no valid JSON, cut short? {error}") from error
+    found = header.get("format") if isinstance(header, dict) else None
+    if found != f"spl_tf.{kind}":
+        raise FormatError(
+            f"{path} has format {found!r}, expected 'spl_tf.{kind}': it is something "
+            "else"
+        )
+    if header.get("version") != version:
+        raise FormatError(
+            f"{path} is a {kind} of format version {header.get('version')!r}, but "
+            f"this version of spl_tf reads version {version}; write it again or use "
+            "the version of spl_tf that wrote it"
+        )
+    return header
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Binaries that make, check and show TFRecords of clips."""
