@@ -37,6 +37,7 @@ setuptools.setup(
         "matplotlib>=3.8",
         "ml-collections>=1.0",
         "numpy>=1.26",
+        "pillow>=10",
         "pyarrow>=15",
         "scipy>=1.11",
         "tensorflow>=2.17,<2.22",

@@ -12,14 +12,17 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import functools
+import io
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tqdm
 from absl import app, flags, logging
+from PIL import Image
 
 from spl_tf import clips
 from tfrecords_tools import planning, video
@@ -75,7 +78,7 @@ class ConversionSettings:
                 )
 
 
-class TooManySkipped(RuntimeError):
+class TooManySkippedError(RuntimeError):
     """The dataset is written, but more was left out than the settings allow."""
 
 
@@ -104,7 +107,7 @@ def convert_videos(
     Raises:
         ValueError: Manifest, classes or settings are wrong (before any work).
         FileExistsError: `output_dir` already holds a dataset.
-        TooManySkipped: After writing all that could be read.
+        TooManySkippedError: After writing all that could be read.
     """
     settings = settings or ConversionSettings()
     class_names = clips.read_class_names(classes)
@@ -208,7 +211,7 @@ def _plan(pool, rows, video_root, settings):
 def _probe(video_root: str, row: ManifestRow) -> tuple[int, str]:
     try:
         return video.probe(os.path.join(video_root, row.video)).duration, ""
-    except video.UnreadableVideo as error:
+    except video.UnreadableVideoError as error:
         return 0, str(error)
 
 
@@ -239,7 +242,7 @@ def _write_shard(
         for clip_plan in plan:
             try:
                 clip = _cut(clip_plan, video_root, class_names, settings)
-            except video.UnreadableVideo as error:
+            except video.UnreadableVideoError as error:
                 skipped.append({"source": clip_plan.id, "reason": str(error)})
                 logging.warning("left out %s: %s", clip_plan.id, error)
                 continue
@@ -259,11 +262,10 @@ def _cut(plan, video_root, class_names, settings) -> clips.Clip:
         path, plan.start, plan.end, settings.short_side, settings.fps or None
     ):
         height, width = frame.image.shape[:2]
-        jpeg = tf.io.encode_jpeg(frame.image, quality=settings.jpeg_quality)
-        jpegs.append(jpeg.numpy())
+        jpegs.append(_jpeg(frame.image, settings.jpeg_quality))
         timestamps.append(frame.timestamp)
     if not jpegs:
-        raise video.UnreadableVideo(
+        raise video.UnreadableVideoError(
             f"no frame between {plan.start} and {plan.end} microseconds"
         )
     return clips.Clip(
@@ -282,6 +284,13 @@ def _cut(plan, video_root, class_names, settings) -> clips.Clip:
     )
 
 
+def _jpeg(image: np.ndarray, quality: int) -> bytes:
+    """Encodes uint8 [H, W, 3] RGB."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
 def _check_skipped(info: clips.DatasetInfo, num_videos: int, limit: float) -> None:
     if not info.skipped:
         return
@@ -293,7 +302,7 @@ def _check_skipped(info: clips.DatasetInfo, num_videos: int, limit: float) -> No
         "listed in dataset.json"
     )
     if fraction > limit:
-        raise TooManySkipped(f"{message}. The limit is {limit:.1%}")
+        raise TooManySkippedError(f"{message}. The limit is {limit:.1%}")
     logging.warning("%s", message)
 
 

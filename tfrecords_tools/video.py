@@ -14,7 +14,7 @@ from av.video.reformatter import VideoReformatter
 MICROSECONDS = 1_000_000
 
 
-class UnreadableVideo(Exception):
+class UnreadableVideoError(Exception):
     """The file holds no decodable video; the message says why."""
 
 
@@ -48,16 +48,17 @@ def probe(path: str | os.PathLike) -> VideoProbe:
     """Reads duration and frame rate from a file's header.
 
     Raises:
-        UnreadableVideo: The file is missing, empty, no video or without a duration.
+        UnreadableVideoError: The file is missing, empty, no video, or states no
+            duration.
     """
     with _open(path) as container:
         stream = _video_stream(container)
         duration = _duration(container, stream)
         rate = stream.average_rate or stream.guessed_rate
     if not duration or duration <= 0:
-        raise UnreadableVideo("the file states no duration")
+        raise UnreadableVideoError("the file states no duration")
     if not rate:
-        raise UnreadableVideo("the file states no frame rate")
+        raise UnreadableVideoError("the file states no frame rate")
     return VideoProbe(duration, float(rate))
 
 
@@ -80,7 +81,7 @@ def read_frames(
             takes every frame.
 
     Raises:
-        UnreadableVideo: The file cannot be opened, or decoding fails.
+        UnreadableVideoError: The file cannot be opened, or decoding fails.
     """
     reformatter = VideoReformatter()  # one for all frames: it caches its tables
     with _open(path) as container:
@@ -100,19 +101,19 @@ def read_frames(
                 )
                 yield VideoFrame(timestamp, scaled.to_ndarray())
         except av.FFmpegError as error:
-            raise UnreadableVideo(f"decoding failed: {error}") from error
+            raise UnreadableVideoError(f"decoding failed: {error}") from error
 
 
 def _open(path):
     try:
         return av.open(os.fspath(path), metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
-        raise UnreadableVideo(f"cannot be opened: {error}") from error
+        raise UnreadableVideoError(f"cannot be opened: {error}") from error
 
 
 def _video_stream(container):
     if not container.streams.video:
-        raise UnreadableVideo("the file has no video stream")
+        raise UnreadableVideoError("the file has no video stream")
     return container.streams.video[0]
 
 

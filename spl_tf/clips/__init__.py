@@ -5,6 +5,7 @@ Model Garden and MediaPipe read these shards as they are. A dataset is a folder 
 TFRecord shards, `index.npz` and `dataset.json`.
 """
 
+from spl_tf.clips.dataset import ClipDataset
 from spl_tf.clips.dataset_info import DatasetInfo, read_class_names
 from spl_tf.clips.files import write_atomically
 from spl_tf.clips.index import ClipIndex, RecordReader
@@ -20,6 +21,7 @@ from spl_tf.clips.shards import ShardSummary, shard_name, write_shard
 
 __all__ = [
     "Clip",
+    "ClipDataset",
     "ClipIndex",
     "DatasetInfo",
     "RecordReader",

@@ -69,7 +69,9 @@ class ClipIndex:
         return cls(
             shard_names=tuple(s.name for s in summaries),
             **{
-                name: np.concatenate([np.asarray(part, dtype) for part in columns[name]])
+                name: np.concatenate(
+                    [np.asarray(part, dtype) for part in columns[name]]
+                )
                 for name, dtype in _COLUMNS.items()
             },
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-# Pairs per chunk: the 4-byte and the 8-byte keys of one chunk stay in a core's L2 cache.
+# Pairs per chunk: its 4-byte and 8-byte keys together stay in a core's L2 cache.
 CHUNK = 1 << 16
 
 INT32_MAX = np.iinfo(np.int32).max

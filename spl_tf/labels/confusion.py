@@ -62,7 +62,6 @@ class ConfusionMatrix:
         confusion = cls(class_names)
         size = confusion.num_classes
         weak, teacher = check_pairs(weak, teacher, size)
-        # The largest limit whose sum over any cells of one matrix still fits.
         counts = _check_counts(counts, len(weak))
         keys = weak.astype(np.int64) * size + teacher.astype(np.int64)
         keys, inverse = np.unique(keys, return_inverse=True)
@@ -146,13 +145,8 @@ class ConfusionMatrix:
         Returns:
             weak (int32 [cells]), teacher (int32 [cells]) and counts (int64 [cells]).
         """
-        matrix = self._tally.matrix()
-        rows = np.arange(self.num_classes, dtype=np.int32)
-        return (
-            np.repeat(rows, np.diff(matrix.indptr)),
-            matrix.indices.astype(np.int32),
-            matrix.data.astype(np.int64),
-        )
+        weak, teacher, counts = cells_view(self)
+        return weak, teacher.astype(np.int32), counts.astype(np.int64)
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the matrix to one file if path ends in `.npz`, else to a folder.
@@ -190,6 +184,19 @@ class ConfusionMatrix:
                 f"{path} holds {confusion.total} clips, but its header says {total}"
             )
         return confusion
+
+
+def cells_view(
+    confusion: ConfusionMatrix,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns `confusion.cells()` without copying, for use inside this package.
+
+    The caller must not change the arrays, and the counts may be int32: sum them with
+    `dtype=np.int64`.
+    """
+    matrix = confusion._tally.matrix()
+    rows = np.arange(confusion.num_classes, dtype=np.int32)
+    return np.repeat(rows, np.diff(matrix.indptr)), matrix.indices, matrix.data
 
 
 def _check_counts(counts: ArrayLike, length: int) -> np.ndarray:

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 import zipfile
 import zlib
@@ -59,6 +60,7 @@ def save(
             _write_npz(temporary, {_HEADER: _to_bytes(header), **arrays})
         return
     path.mkdir(parents=True, exist_ok=True)
+    old_data = _named_data(path / f"{kind}.json", kind)
     temporary = _temporary(path / f"{kind}.npz")
     try:
         _write_npz(temporary, arrays)
@@ -70,9 +72,8 @@ def save(
     with replacing(path / f"{kind}.json") as temporary:
         header = {**header, "data": data.name, "sha256": digest}
         _write(temporary, json.dumps(header, indent=2, ensure_ascii=False).encode())
-    for old in path.glob(f"{kind}-{'?' * 16}.npz"):
-        if old != data:
-            old.unlink(missing_ok=True)
+    if old_data is not None and old_data != data:
+        old_data.unlink(missing_ok=True)
 
 
 def load(
@@ -122,6 +123,16 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def _named_data(json_file: Path, kind: str) -> Path | None:
+    # Only a name that `save` itself makes: the file is going to be deleted.
+    try:
+        name = str(json.loads(json_file.read_bytes())["data"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    ours = re.fullmatch(re.escape(kind) + r"-[0-9a-f]{16}\.npz", name)
+    return json_file.with_name(name) if ours else None
+
+
 def _temporary(path: Path) -> Path:
     # Not tempfile, whose files nobody else may read whatever the umask says.
     return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
@@ -136,7 +147,7 @@ def _write(path: Path, content: bytes) -> None:
 
 def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     with open(path, "xb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, **arrays)
         file.flush()
         os.fsync(file.fileno())
 

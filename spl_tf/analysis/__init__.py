@@ -1,0 +1,1 @@
+"""What a run learned, for people: pictures, Grad-CAM and the report."""

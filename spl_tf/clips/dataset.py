@@ -1,0 +1,44 @@
+"""A dataset folder, opened."""
+
+from __future__ import annotations
+
+import os
+
+from spl_tf.clips.dataset_info import DatasetInfo
+from spl_tf.clips.index import ClipIndex, RecordReader
+
+
+class ClipDataset:
+    """The description and the index of a dataset folder.
+
+    Attributes:
+        directory: The folder.
+        info: Its `dataset.json`.
+        index: Its `index.npz`.
+    """
+
+    def __init__(self, directory: str | os.PathLike):
+        """Reads both files.
+
+        Raises:
+            FileNotFoundError: The folder is no finished dataset.
+            ValueError: A file is damaged, or the two do not belong together.
+        """
+        self.directory = os.fspath(directory)
+        self.info = DatasetInfo.load(directory)
+        self.index = ClipIndex.load(directory)
+        shards = tuple(shard["name"] for shard in self.info.shards)
+        if shards != self.index.shard_names or len(self.index) != self.info.num_clips:
+            raise ValueError(
+                f"{self.directory}: index.npz lists {len(self.index)} clips in "
+                f"{len(self.index.shard_names)} shards, dataset.json "
+                f"{self.info.num_clips} in {len(shards)}; they are of different "
+                "conversions, convert the dataset again"
+            )
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def reader(self) -> RecordReader:
+        """Opens the shards for reading by index row."""
+        return RecordReader(self.directory, self.index)

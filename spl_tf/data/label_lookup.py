@@ -1,0 +1,77 @@
+"""A `LabelMap` as a lookup table inside the tf.data graph."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from spl_tf.labels import LabelMap
+
+# Up to this many cells (N = 1,024) the table is one tensor of 4 MB; above, the map's
+# rule and its exceptions are computed with.
+_DENSE_CELLS = 1 << 20
+
+
+class LabelLookup:
+    """Turns the labels in a record into the label to train on."""
+
+    def __init__(self, label_map: LabelMap | None, num_classes: int):
+        """Prepares the table.
+
+        Args:
+            label_map: Where the records hold (weak label, teacher prediction); None
+                where their label is used as it is.
+            num_classes: N, classes of the dataset.
+        """
+        self._map = label_map
+        self._num_classes = num_classes
+        self._table = None
+        if label_map is not None and num_classes**2 <= _DENSE_CELLS:
+            self._table = label_map.dense_table().reshape(-1)
+
+    def __call__(
+        self, label: tf.Tensor, teacher: tf.Tensor, clip_id: tf.Tensor
+    ) -> tf.Tensor:
+        """Looks one clip up.
+
+        Args:
+            label: int64 scalar from the record.
+            teacher: int64 scalar from the record, -1 where it has none.
+            clip_id: string scalar, for errors.
+
+        Returns:
+            int32 scalar, -1 for a clip that the map discards. A label outside
+            [0, N) is an `InvalidArgumentError` that names the clip.
+        """
+        checks = [self._check("label", label, clip_id)]
+        if self._map is not None and self._map.needs_teacher:
+            checks.append(self._check("teacher's prediction", teacher, clip_id))
+        with tf.control_dependencies(checks):
+            label, teacher = tf.identity(label), tf.identity(teacher)
+        if self._map is None:
+            return tf.cast(label, tf.int32)
+        if not self._map.needs_teacher:
+            teacher = label  # not looked at, but it must be a place in the table
+        key = label * self._num_classes + teacher
+        if self._table is not None:
+            return tf.gather(self._table, key)
+        return self._by_rule(label, teacher, key)
+
+    def _check(self, what: str, value: tf.Tensor, clip_id: tf.Tensor) -> tf.Operation:
+        inside = (value >= 0) & (value < self._num_classes)
+        message = [f"the {what} of clip", clip_id, "is", value]
+        return tf.debugging.Assert(
+            inside, [*message, f"expected 0 to {self._num_classes - 1}"]
+        )
+
+    def _by_rule(self, weak, teacher, key) -> tf.Tensor:
+        rule = self._map.rule
+        # Where the rule discards, this is -1.
+        label = rule.weak_factor * weak + rule.teacher_factor * teacher + rule.offset
+        label = tf.where(weak == teacher, rule.diagonal_factor * weak, label)
+        cells = rule.cells
+        if len(cells):
+            place = tf.searchsorted(cells, key[None], out_type=tf.int64)[0]
+            place = tf.minimum(place, len(cells) - 1)
+            exception = tf.cast(tf.gather(rule.cell_ids, place), tf.int64)
+            label = tf.where(tf.gather(cells, place) == key, exception, label)
+        return tf.cast(label, tf.int32)

@@ -1,0 +1,46 @@
+"""The classes file: one name a line; a class's index is its line."""
+
+import os
+
+
+def read_class_names(path: str | os.PathLike) -> list[str]:
+    """Reads class names in index order, without surrounding blanks.
+
+    Args:
+        path: A UTF-8 text file (a byte order mark is ignored), one name a line. Empty
+            lines are allowed only at its end.
+
+    Raises:
+        FileNotFoundError: The file is not there.
+        ValueError: No name at all, an empty line between names, a name that occurs
+            twice, or bytes that are not UTF-8; the message names the line.
+    """
+    path = os.fspath(path)
+    with open(path, "rb") as file:
+        lines = file.read().removeprefix(b"\xef\xbb\xbf").splitlines()
+    names = [_decode(line, path, number) for number, line in enumerate(lines, 1)]
+    while names and not names[-1]:
+        names.pop()
+    if not names:
+        raise ValueError(f"{path} holds no class name, expected one a line")
+    first_line = {}
+    for number, name in enumerate(names, 1):
+        if not name:
+            raise ValueError(
+                f"{path}, line {number}: empty, expected a class name (a class's "
+                "index is its line)"
+            )
+        if name in first_line:
+            raise ValueError(
+                f"{path}, line {number}: {name!r} is already on line "
+                f"{first_line[name]}; every class needs its own name"
+            )
+        first_line[name] = number
+    return names
+
+
+def _decode(line: bytes, path: str, number: int) -> str:
+    try:
+        return line.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}, line {number}: not UTF-8: {error}") from error

@@ -1,0 +1,243 @@
+"""Convolution, batch normalisation and feature gating of clips `[B, T, H, W, C]`.
+
+The only module that may know the backend: on TensorFlow, batch normalisation takes the
+fused kernel.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import ops
+
+BATCH_NORM_MOMENTUM = 0.9  # as NL's configs; the share of the old moving statistics
+BATCH_NORM_EPSILON = 1e-5
+
+# A kernel over time and space runs as a 2D convolution over shifted frames put side by
+# side as channels, while that many channels are cheap to copy (the stem's are RGB).
+_MAX_SHIFTED_CHANNELS = 32
+
+
+class ClipConv(keras.layers.Layer):
+    """Convolution over time and space without bias, zero-padded symmetrically.
+
+    With stride s it gives ceil(size / s) positions per axis. Symmetric padding (TF's
+    SAME is not, at stride 2) keeps weights exchangeable with other libraries. The
+    kernel is `[t, h, w, C, filters]`; where an axis allows it, the work is done by
+    faster 2D convolutions over merged axes.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: tuple[int, int, int],
+        spatial_stride: int = 1,
+        kernel_regularizer=None,
+        **kwargs,
+    ):
+        """Describes the layer.
+
+        Args:
+            filters: Output channels.
+            kernel_size: Odd lengths over (time, rows, columns).
+            spatial_stride: Over rows and columns; time is never strided.
+            kernel_regularizer: Of the kernel.
+            **kwargs: Of `keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        if any(length % 2 == 0 for length in kernel_size):
+            raise ValueError(f"kernel size {kernel_size} has an even length")
+        self.filters = filters
+        self.kernel_size = tuple(kernel_size)
+        self.spatial_stride = spatial_stride
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+
+    def build(self, input_shape):
+        """Creates the kernel, with He initialisation."""
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(*self.kernel_size, input_shape[-1], self.filters),
+            initializer=keras.initializers.HeNormal(),
+            regularizer=self.kernel_regularizer,
+        )
+
+    def call(self, x):
+        """Convolves `[B, T, H, W, C]` to `[B, T, H', W', filters]`."""
+        length, rows, columns = self.kernel_size
+        if length == 1:
+            return self._per_frame(x, self.kernel[0])
+        if rows == columns == 1 and self.spatial_stride == 1:
+            return self._per_position(x)
+        if length * x.shape[-1] <= _MAX_SHIFTED_CHANNELS:
+            return self._shifted(x)
+        x = ops.pad(x, [(0, 0), *((k // 2, k // 2) for k in self.kernel_size), (0, 0)])
+        stride = (1, self.spatial_stride, self.spatial_stride)
+        return ops.conv(x, self.kernel, stride, "valid", data_format="channels_last")
+
+    def _per_frame(self, x, kernel):
+        """A 2D convolution of every frame; kernel `[h, w, C, filters]`."""
+        _, t, h, w, c = _static_shape(x)
+        x = ops.reshape(x, (-1, h, w, c))
+        padding = "same"
+        if self.spatial_stride > 1:
+            pad = [(0, 0), *((k // 2, k // 2) for k in self.kernel_size[1:]), (0, 0)]
+            x = ops.pad(x, pad)
+            padding = "valid"
+        x = ops.conv(
+            x, kernel, self.spatial_stride, padding, data_format="channels_last"
+        )
+        return ops.reshape(x, (-1, t, *ops.shape(x)[1:]))
+
+    def _per_position(self, x):
+        """A convolution over time only, on `[B, T, H * W, C]`."""
+        _, t, h, w, c = _static_shape(x)
+        kernel = self.kernel[:, 0]  # [t, 1, C, filters]
+        x = ops.reshape(x, (-1, t, h * w, c))
+        x = ops.conv(x, kernel, 1, "same", data_format="channels_last")
+        return ops.reshape(x, (-1, t, h, w, self.filters))
+
+    def _shifted(self, x):
+        length, rows, columns = self.kernel_size
+        t = _static_shape(x)[1]
+        half = length // 2
+        padded = ops.pad(x, [(0, 0), (half, half), (0, 0), (0, 0), (0, 0)])
+        x = ops.concatenate([padded[:, i : i + t] for i in range(length)], axis=-1)
+        kernel = ops.transpose(self.kernel, (1, 2, 0, 3, 4))
+        return self._per_frame(
+            x, ops.reshape(kernel, (rows, columns, -1, self.filters))
+        )
+
+    def compute_output_shape(self, input_shape):
+        """`[B, T, ceil(H / s), ceil(W / s), filters]`."""
+        b, t, h, w, _ = input_shape
+        s = self.spatial_stride
+        h, w = (None if side is None else -(-side // s) for side in (h, w))
+        return (b, t, h, w, self.filters)
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return super().get_config() | {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "spatial_stride": self.spatial_stride,
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+        }
+
+
+def _static_shape(x) -> tuple:
+    """The shape, with sizes that are known only when running as scalars."""
+    dynamic = ops.shape(x)
+    return tuple(
+        dynamic[axis] if size is None else size for axis, size in enumerate(x.shape)
+    )
+
+
+class BatchNorm(keras.layers.BatchNormalization):
+    """Batch normalisation with NL's settings, fused on TensorFlow.
+
+    Momentum 0.9, epsilon 1e-5, no weight decay. Synchronised over replicas it takes
+    Keras' own path.
+    """
+
+    def __init__(self, synchronized: bool = False, **kwargs):
+        """Describes the layer; see `keras.layers.BatchNormalization`."""
+        kwargs.setdefault("momentum", BATCH_NORM_MOMENTUM)
+        kwargs.setdefault("epsilon", BATCH_NORM_EPSILON)
+        super().__init__(synchronized=synchronized, **kwargs)
+
+    def call(self, inputs, training=None, mask=None):
+        """Normalises each channel over batch, time and space."""
+        if keras.backend.backend() != "tensorflow" or self.synchronized:
+            return super().call(inputs, training=training, mask=mask)
+        return self._fused(inputs, bool(training) and self.trainable)
+
+    def _fused(self, x, training: bool):
+        import tensorflow as tf
+
+        x = tf.convert_to_tensor(x)
+        shape = tf.shape(x)
+        image = tf.reshape(x, [shape[0], shape[1] * shape[2], shape[3], x.shape[-1]])
+        moving = (
+            () if training else (self.moving_mean.value, self.moving_variance.value)
+        )
+        normalized, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            image,
+            tf.convert_to_tensor(self.gamma),
+            tf.convert_to_tensor(self.beta),
+            *(tf.convert_to_tensor(value) for value in moving),
+            epsilon=self.epsilon,
+            is_training=training,
+        )
+        if training:
+            # The kernel's variance is the unbiased one; Keras keeps the biased one.
+            count = tf.cast(tf.size(image) // x.shape[-1], variance.dtype)
+            variance *= (count - 1.0) / count
+            old = self.momentum
+            self.moving_mean.assign(self.moving_mean * old + mean * (1.0 - old))
+            self.moving_variance.assign(
+                self.moving_variance * old + variance * (1.0 - old)
+            )
+        return tf.reshape(normalized, shape)
+
+
+class FeatureGating(keras.layers.Layer):
+    """S3D-G's self-gating: `y = x * sigmoid(W mean(x) + b)`, one gate per channel.
+
+    The mean is over time and space; W starts as a truncated normal of deviation 0.01,
+    so fresh gates are close to one half.
+    """
+
+    def __init__(self, use_bias: bool = True, **kwargs):
+        """Describes the layer.
+
+        Args:
+            use_bias: Whether b is there (Model Garden) or not (TF-Slim's S3D-G).
+            **kwargs: Of `keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        self.use_bias = use_bias
+
+    def build(self, input_shape):
+        """Creates the projection."""
+        channels = input_shape[-1]
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(channels, channels),
+            initializer=keras.initializers.TruncatedNormal(stddev=0.01),
+        )
+        self.bias = (
+            self.add_weight(name="bias", shape=(channels,), initializer="zeros")
+            if self.use_bias
+            else None
+        )
+
+    def call(self, x):
+        """Gates `[B, T, H, W, C]`."""
+        gate = ops.matmul(ops.mean(x, axis=(1, 2, 3)), self.kernel)
+        if self.bias is not None:
+            gate = gate + self.bias
+        return x * ops.sigmoid(gate)[:, None, None, None, :]
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return super().get_config() | {"use_bias": self.use_bias}
+
+
+class SpatialMaxPool(keras.layers.Layer):
+    """Max pooling 1x3x3 at stride 1x2x2, padded symmetrically (`pool1`).
+
+    It must follow a ReLU: the padding is zero.
+    """
+
+    def call(self, x):
+        """Pools `[B, T, H, W, C]` to `[B, T, ceil(H/2), ceil(W/2), C]`."""
+        _, t, h, w, c = _static_shape(x)
+        x = ops.reshape(x, (-1, h, w, c))
+        x = ops.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
+        x = ops.max_pool(x, 3, 2, "valid", data_format="channels_last")
+        return ops.reshape(x, (-1, t, *ops.shape(x)[1:]))
+
+    def compute_output_shape(self, input_shape):
+        """Half of H and W, rounded up."""
+        b, t, h, w, c = input_shape
+        return (b, t, *(None if n is None else int(np.ceil(n / 2)) for n in (h, w)), c)

@@ -1,0 +1,122 @@
+"""The files of a workdir that say what the run is."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+from typing import Any
+
+import keras
+from ml_collections import config_dict
+
+from spl_tf.clips import write_atomically
+from spl_tf.models import build_model
+from spl_tf.training.checkpoints import load_weights
+
+_CONFIG = "config.json"
+_RESULTS = "results.json"
+_PACKAGES = ("spl_tf", "tensorflow", "keras", "numpy")
+
+
+def claim_workdir(workdir: str, config: config_dict.ConfigDict, **facts: Any) -> None:
+    """Makes the workdir this run's own and writes its `config.json`.
+
+    Args:
+        workdir: Folder of the run.
+        config: Of the run.
+        **facts: Written beside it; for a training run `label_names`, what the
+            model's outputs stand for, in order.
+
+    Raises:
+        ValueError: The workdir belongs to a run with another config.
+    """
+    os.makedirs(workdir, exist_ok=True)
+    path = os.path.join(workdir, _CONFIG)
+    # Through JSON, so that tuples and lists compare equal.
+    settings = json.loads(json.dumps(config.to_dict()))
+    if os.path.exists(path):
+        former = read_json(path)["config"]
+        differing = _differences(former, settings)
+        if differing:
+            raise ValueError(
+                f"{workdir} belongs to a run with another config: "
+                f"{'; '.join(differing)}. Choose another workdir, or delete this one"
+            )
+    write_json(
+        path,
+        {
+            "config": settings,
+            **facts,
+            "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        },
+    )
+
+
+def _differences(former: dict, current: dict, prefix: str = "") -> list[str]:
+    """Names the keys in which two nested dictionaries differ."""
+    found = []
+    for key in sorted(set(former) | set(current)):
+        old, new = former.get(key), current.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(f"{prefix}{key} was {old!r}, is {new!r}")
+    return found
+
+
+def load_run(
+    workdir: str,
+) -> tuple[config_dict.ConfigDict, list[str], keras.Model]:
+    """Opens a finished run.
+
+    Returns:
+        Its config, the names of the model's outputs, and the trained model.
+
+    Raises:
+        FileNotFoundError: There is no finished run.
+    """
+    path = os.path.join(workdir, _CONFIG)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path} does not exist: {workdir} is no training run")
+    content = read_json(path)
+    config = config_dict.ConfigDict(content["config"])
+    model = build_from_config(config, len(content["label_names"]))
+    load_weights(workdir, model, keep_head=True)
+    return config, content["label_names"], model
+
+
+def build_from_config(config: config_dict.ConfigDict, num_classes: int) -> keras.Model:
+    """Builds the model that a config describes."""
+    data = config.data
+    return build_model(
+        config.model.name,
+        num_classes,
+        (data.num_frames, data.crop_size, data.crop_size, 3),
+        dropout=config.model.dropout,
+        weight_decay=config.optimizer.weight_decay,
+        synchronized_batch_norm=config.model.synchronized_batch_norm,
+    )
+
+
+def read_results(workdir: str) -> dict[str, Any] | None:
+    """The results of a finished run, else None."""
+    path = os.path.join(workdir, _RESULTS)
+    return read_json(path) if os.path.exists(path) else None
+
+
+def write_results(workdir: str, results: dict[str, Any]) -> None:
+    """Writes `results.json`; done last, it marks the run as finished."""
+    write_json(os.path.join(workdir, _RESULTS), results)
+
+
+def read_json(path: str) -> dict[str, Any]:
+    """Reads a JSON object."""
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def write_json(path: str, content: dict[str, Any]) -> None:
+    """Writes a JSON object atomically."""
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    write_atomically(path, text.encode())

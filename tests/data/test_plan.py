@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from spl_tf.data import TrainPlan, padded_rows, uniform_draws
+
+ROWS = np.array([2, 3, 5, 7, 11, 13, 17])
+
+
+def all_places(plan, steps, worker=0, num_workers=1):
+    parts = [plan.batch(step, worker, num_workers) for step in range(steps)]
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+
+def test_every_epoch_holds_every_row_once_in_an_order_of_its_own():
+    rows, epochs = all_places(TrainPlan(ROWS, 3, seed=1), steps=14)  # six epochs
+    assert epochs.tolist() == sorted(np.repeat(np.arange(6), 7).tolist())
+    orders = rows.reshape(6, 7)
+    for order in orders:
+        assert sorted(order) == ROWS.tolist()
+    assert len({tuple(order) for order in orders}) == 6
+
+
+def test_the_order_depends_on_the_seed_alone():
+    first = all_places(TrainPlan(ROWS, 3, seed=1), 14)[0]
+    again = all_places(TrainPlan(ROWS, 3, seed=1), 14)[0]
+    other = all_places(TrainPlan(ROWS, 3, seed=2), 14)[0]
+    assert first.tolist() == again.tolist()
+    assert first.tolist() != other.tolist()
+
+
+def test_any_step_is_known_without_the_ones_before():
+    plan = TrainPlan(ROWS, 3, seed=1)
+    expected = [plan.batch(step)[0].tolist() for step in range(30)]
+    for step in (29, 0, 17, 3):
+        assert TrainPlan(ROWS, 3, seed=1).batch(step)[0].tolist() == expected[step]
+
+
+def test_the_workers_parts_make_up_the_batch_of_one_worker():
+    for step in range(10):
+        whole = TrainPlan(ROWS, 12, seed=4).batch(step)[0]
+        parts = [TrainPlan(ROWS, 12, seed=4).batch(step, w, 3)[0] for w in range(3)]
+        assert np.concatenate(parts).tolist() == whole.tolist()
+
+
+def test_a_batch_larger_than_the_data_takes_several_epochs():
+    rows, epochs = TrainPlan(ROWS[:2], 5, seed=0).batch(0)
+    assert sorted(rows) == [2, 2, 2, 3, 3] or sorted(rows) == [2, 2, 3, 3, 3]
+    assert epochs.tolist() == [0, 0, 1, 1, 2]
+
+
+def test_impossible_plans_are_refused():
+    with pytest.raises(ValueError, match="no clips to train on"):
+        TrainPlan(np.array([]), 3, seed=0)
+    with pytest.raises(ValueError, match="batch size is 0"):
+        TrainPlan(ROWS, 0, seed=0)
+    with pytest.raises(ValueError, match="2 workers cannot share a batch of 3"):
+        TrainPlan(ROWS, 3, seed=0).batch(0, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("clips", "multiple", "size"), [(7, 3, 9), (9, 3, 9), (1, 4, 4), (0, 4, 0)]
+)
+def test_padding_keeps_every_row_once(clips, multiple, size):
+    rows, mask = padded_rows(clips, multiple)
+    assert len(rows) == len(mask) == size
+    assert rows[mask].tolist() == list(range(clips))
+
+
+def splitmix64(state):
+    """Steele et al.'s generator, in Python's integers."""
+    mask = 2**64 - 1
+    state = (state + 0x9E3779B97F4A7C15) & mask
+    z = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+    return z ^ (z >> 31)
+
+
+def test_draws_are_the_hash_they_claim_to_be():
+    draws = uniform_draws(9, np.array([0, 3]), np.array([5, 1]), 4)
+    for place, (epoch, row) in enumerate([(0, 5), (3, 1)]):
+        state = splitmix64(splitmix64(splitmix64(9) ^ epoch) ^ row)
+        expected = [(splitmix64(state ^ k) >> 40) / 2**24 for k in range(1, 5)]
+        assert draws[place].tolist() == expected
+
+
+def test_draws_are_uniform_and_differ_by_seed_epoch_row_and_place():
+    rows = np.arange(20000)
+    draws = uniform_draws(0, np.zeros_like(rows), rows, 3)
+    assert draws.dtype == np.float32
+    assert (draws >= 0).all()
+    assert (draws < 1).all()
+    histogram = np.stack([np.histogram(c, 10, (0, 1))[0] for c in draws.T])
+    assert abs(histogram - 2000).max() < 5 * np.sqrt(2000)
+    assert abs(np.corrcoef(draws.T) - np.eye(3)).max() < 0.05
+    other_seed = uniform_draws(1, np.zeros_like(rows), rows, 3)
+    other_epoch = uniform_draws(0, np.ones_like(rows), rows, 3)
+    for other in (other_seed, other_epoch):
+        assert (other == draws).mean() < 0.01
+        assert abs(np.corrcoef(other[:, 0], draws[:, 0])[0, 1]) < 0.05

@@ -1,0 +1,107 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from spl_tf.models.layers import BatchNorm, ClipConv, FeatureGating, SpatialMaxPool
+
+
+@pytest.fixture
+def clip():
+    return np.random.default_rng(0).normal(size=(2, 4, 7, 8, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride"),
+    [
+        ((1, 1, 1), 1),
+        ((1, 1, 1), 2),
+        ((1, 3, 3), 1),
+        ((1, 3, 3), 2),
+        ((3, 1, 1), 1),
+        ((3, 3, 3), 1),
+        ((3, 5, 5), 2),
+        ((5, 7, 7), 2),
+        ((13, 3, 3), 2),  # too many shifted channels: a 3D convolution
+    ],
+)
+def test_every_path_of_the_convolution_is_a_padded_3d_convolution(clip, kernel, stride):
+    layer = ClipConv(6, kernel, stride)
+    result = layer(clip)
+    halves = [(k // 2, k // 2) for k in kernel]
+    padded = np.pad(clip, [(0, 0), *halves, (0, 0)])
+    expected = tf.nn.conv3d(
+        padded, layer.kernel.numpy(), [1, 1, stride, stride, 1], "VALID"
+    )
+    np.testing.assert_allclose(result, expected, atol=2e-5)
+    assert layer.compute_output_shape(clip.shape) == tuple(result.shape)
+
+
+def test_the_convolution_takes_sizes_that_are_known_only_at_run_time(clip):
+    layer = ClipConv(6, (5, 3, 3), 2)
+    inputs = keras.Input((None, None, None, 3))
+    model = keras.Model(inputs, layer(inputs))
+    assert model(clip).shape == (2, 4, 4, 4, 6)
+    assert model(clip[:, :3, :5]).shape == (2, 3, 3, 4, 6)
+
+
+def test_even_kernels_are_refused():
+    with pytest.raises(ValueError, match="even length"):
+        ClipConv(6, (2, 3, 3))
+
+
+def test_fused_batch_norm_equals_numpy_and_keras(clip):
+    ours, plain = (
+        BatchNorm(),
+        keras.layers.BatchNormalization(epsilon=1e-5, momentum=0.9),
+    )
+    ours.build(clip.shape)
+    plain.build(clip.shape)
+    rng = np.random.default_rng(1)
+    weights = [rng.uniform(0.5, 1.5, 3).astype(np.float32) for _ in range(4)]
+    ours.set_weights(weights)
+    plain.set_weights(weights)
+    gamma, beta, moving_mean, moving_variance = weights
+
+    scale = gamma / np.sqrt(moving_variance + 1e-5)
+    expected = (clip - moving_mean) * scale + beta
+    np.testing.assert_allclose(ours(clip, training=False), expected, atol=1e-4)
+
+    mean, variance = clip.mean(axis=(0, 1, 2, 3)), clip.var(axis=(0, 1, 2, 3))
+    expected = (clip - mean) * gamma / np.sqrt(variance + 1e-5) + beta
+    np.testing.assert_allclose(ours(clip, training=True), expected, atol=1e-4)
+    np.testing.assert_allclose(plain(clip, training=True), expected, atol=1e-4)
+    expected = [moving_mean * 0.9 + mean * 0.1, moving_variance * 0.9 + variance * 0.1]
+    for layer in (ours, plain):
+        for found, value in zip(layer.get_weights()[2:], expected, strict=True):
+            np.testing.assert_allclose(found, value, atol=1e-5)
+
+
+def test_batch_norm_has_the_paper_s_constants():
+    layer = BatchNorm()
+    assert (layer.momentum, layer.epsilon) == (0.9, 1e-5)
+
+
+def test_gating_scales_channels_by_a_sigmoid_of_their_mean(clip):
+    layer = FeatureGating()
+    layer.build(clip.shape)
+    rng = np.random.default_rng(1)
+    kernel = rng.normal(size=(3, 3)).astype(np.float32)
+    bias = rng.normal(size=3).astype(np.float32)
+    layer.set_weights([kernel, bias])
+    gate = 1 / (1 + np.exp(-(clip.mean(axis=(1, 2, 3)) @ kernel + bias)))
+    expected = clip * gate[:, None, None, None, :]
+    np.testing.assert_allclose(layer(clip), expected, atol=1e-5)
+
+
+def test_pooling_takes_the_maximum_of_a_3x3_window_padded_by_one():
+    clip = np.random.default_rng(0).uniform(size=(2, 3, 6, 7, 4)).astype(np.float32)
+    result = SpatialMaxPool()(clip).numpy()
+    assert result.shape == (2, 3, 3, 4, 4)
+    padded = np.pad(clip, [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)])
+    for row in range(3):
+        for column in range(4):
+            window = padded[:, :, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3]
+            np.testing.assert_array_equal(
+                result[:, :, row, column], window.max(axis=(2, 3))
+            )

@@ -1,0 +1,46 @@
+"""Imports between rooms go down the list only."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+# What a room may import of the project, besides itself.
+ALLOWED = {
+    "spl_tf/labels": set(),
+    "spl_tf/clips": set(),
+    "spl_tf/losses": set(),
+    "spl_tf/metrics": set(),
+    "spl_tf/models": set(),
+    "spl_tf/data": {"clips", "labels"},
+    "spl_tf/training": {"data", "models", "losses", "metrics", "clips", "labels"},
+    "spl_tf/analysis": {"models", "data", "metrics", "labels"},
+    "tfrecords_tools": {"clips", "labels"},
+}
+
+
+def imported_rooms(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "spl_tf" and len(parts) > 1:
+                yield parts[1]
+            elif parts[0] in ("experiments", "benchmarks", "tfrecords_tools"):
+                yield parts[0]
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_a_room_imports_only_what_it_may(room):
+    own = room.split("/")[-1]
+    files = list((ROOT / room).rglob("*.py"))
+    assert files
+    for path in files:
+        excess = set(imported_rooms(path)) - ALLOWED[room] - {own}
+        assert not excess, f"{path.relative_to(ROOT)} imports {sorted(excess)}"
