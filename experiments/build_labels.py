@@ -91,32 +91,28 @@ def build_labels(
         classes: Classes file, see `read_class_names`.
         dataset: Folder of clips with teacher predictions, in place of both.
         num_labels: Size of the label space of `spl_m` and `spl_d`.
-        sample_cover_ratio: In place of num_labels: the share of clips to cover.
+        sample_cover_ratio: Instead: the share of clips to cover.
         weak_column: See `read_pairs`.
         teacher_column: See `read_pairs`.
         labels_csv: Whether to write the label of every row to `labels.csv`.
 
     Raises:
-        FileNotFoundError: An input is not there.
-        ValueError: Arguments that exclude each other, or bad input. No result is
-            written then.
+        FileNotFoundError: An input is not there; nothing is written then.
+        ValueError: Bad arguments or input; nothing is written then.
     """
-    sized = num_labels is not None or sample_cover_ratio is not None
-    _check_arguments(strategy, pairs, classes, dataset, labels_csv, sized)
-    if num_labels is not None and sample_cover_ratio is not None:
-        raise ValueError("give num_labels or sample_cover_ratio, not both")
+    _check_inputs(pairs, classes, dataset, labels_csv)
+    _check_size(strategy, num_labels, sample_cover_ratio)
     output_dir = Path(output_dir)
     with contextlib.ExitStack() as stack:
         spool = None
         if dataset is not None:
-            confusion = _confusion_of_dataset(dataset)
+            confusion = confusion_of_dataset(dataset)
         else:
             confusion = ConfusionMatrix(read_class_names(classes))
             output_dir.mkdir(parents=True, exist_ok=True)
             if labels_csv:
                 spool = stack.enter_context(_spool_file(output_dir))
-            columns = (weak_column, teacher_column)
-            _count_pairs(confusion, pairs, columns, spool)
+            _count_pairs(confusion, pairs, (weak_column, teacher_column), spool)
         if sample_cover_ratio is not None:
             num_labels = choose_num_labels(confusion, sample_cover_ratio)
         result = compare_strategies(confusion, strategy, num_labels)
@@ -155,11 +151,7 @@ def compare_strategies(
     return BuildResult(confusion, label_maps[strategy], label_maps, table, notes)
 
 
-def _check_arguments(strategy, pairs, classes, dataset, labels_csv, sized) -> None:
-    if strategy not in STRATEGIES:
-        raise ValueError(
-            f"unknown strategy {strategy!r}, expected one of {', '.join(STRATEGIES)}"
-        )
+def _check_inputs(pairs, classes, dataset, labels_csv) -> None:
     if (pairs is None) == (dataset is None):
         raise ValueError("give either pairs (a file) or dataset (a folder of clips)")
     if pairs is not None and classes is None:
@@ -170,6 +162,16 @@ def _check_arguments(strategy, pairs, classes, dataset, labels_csv, sized) -> No
         raise ValueError(
             "labels_csv needs pairs: a dataset holds the counts, not the rows"
         )
+
+
+def _check_size(strategy, num_labels, sample_cover_ratio) -> None:
+    if strategy not in STRATEGIES:
+        raise ValueError(
+            f"unknown strategy {strategy!r}, expected one of {', '.join(STRATEGIES)}"
+        )
+    if num_labels is not None and sample_cover_ratio is not None:
+        raise ValueError("give num_labels or sample_cover_ratio, not both")
+    sized = num_labels is not None or sample_cover_ratio is not None
     if sized and strategy not in SIZED_STRATEGIES:
         raise ValueError(
             f"strategy {strategy!r} fixes the number of labels; num_labels and "
@@ -177,7 +179,12 @@ def _check_arguments(strategy, pairs, classes, dataset, labels_csv, sized) -> No
         )
 
 
-def _confusion_of_dataset(directory: str | os.PathLike) -> ConfusionMatrix:
+def confusion_of_dataset(directory: str | os.PathLike) -> ConfusionMatrix:
+    """Reads the counts of weak label x teacher from a dataset's description.
+
+    Raises:
+        ValueError: The dataset has no teacher predictions.
+    """
     # Here and not above: it imports TensorFlow, which pairs do not need.
     from spl_tf.clips import DatasetInfo
 

@@ -17,10 +17,10 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import config_dict, config_flags
 
+from experiments.build_labels import build_labels, confusion_of_dataset
 from experiments.synthetic import render
 from spl_tf.analysis.label_plots import plot_confusion
-from spl_tf.clips import DatasetInfo
-from spl_tf.labels import ConfusionMatrix, LabelMap, build_label_map
+from spl_tf.labels import LabelMap
 from spl_tf.training import predict, train
 from spl_tf.training.runs import claim_workdir, write_json
 from tfrecords_tools.convert_videos import ConversionSettings, convert_videos
@@ -56,22 +56,22 @@ def run_pipeline(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]
             folder("clips", "web_teacher"),
             batch_size=4 * config.pretrain.data.batch_size,
         )
-    confusion = _confusion(folder("clips", "web_teacher"))
-    plot_confusion(confusion, folder("confusion.png"))
-
     rows = []
     for strategy in config.strategies:
         if strategy == _NONE:
             rows.append(_row(strategy, None, baseline))
             continue
-        label_map = build_label_map(confusion, strategy)
-        label_map.save(folder("labels", strategy))
+        built = build_labels(
+            folder("labels", strategy),
+            strategy,
+            dataset=folder("clips", "web_teacher"),
+        )
         _train(
             config,
             "pretrain",
             folder,
             folder("runs", f"{strategy}_pretrain"),
-            {"data.label_map": folder("labels", strategy)},
+            {"data.label_map": folder("labels", strategy, "label_map")},
         )
         finetuned = _train(
             config,
@@ -80,7 +80,9 @@ def run_pipeline(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]
             folder("runs", strategy),
             {"init.checkpoint": folder("runs", f"{strategy}_pretrain")},
         )
-        rows.append(_row(strategy, label_map, finetuned))
+        rows.append(_row(strategy, built.label_map, finetuned))
+    confusion = confusion_of_dataset(folder("clips", "web_teacher"))
+    plot_confusion(confusion, folder("confusion.png"))
     results = {"noise_ratio": confusion.noise_ratio, "rows": rows}
     write_json(folder("results.json"), results)
     logging.info("done after %.0f s", time.time() - started)
@@ -131,14 +133,6 @@ def _train(config, phase, folder: _Folders, workdir, changes=None) -> dict[str, 
         settings.data.validation = folder("clips", _TARGET["validation"])
     settings.update_from_flattened_dict(changes or {})
     return train(settings, workdir)
-
-
-def _confusion(dataset: str) -> ConfusionMatrix:
-    info = DatasetInfo.load(dataset)
-    cells = info.teacher["confusion"]
-    return ConfusionMatrix.from_cells(
-        info.class_names, cells["weak"], cells["teacher"], cells["count"]
-    )
 
 
 def _row(

@@ -25,6 +25,7 @@ from absl import app, flags, logging
 from PIL import Image
 
 from spl_tf import clips
+from spl_tf.labels import parse_class_names
 from tfrecords_tools import planning, video
 from tfrecords_tools.manifest import ManifestRow, read_manifest
 
@@ -110,7 +111,8 @@ def convert_videos(
         TooManySkippedError: After writing all that could be read.
     """
     settings = settings or ConversionSettings()
-    class_names = clips.read_class_names(classes)
+    with tf.io.gfile.GFile(classes, "rb") as file:
+        class_names = parse_class_names(file.read(), classes)
     rows = read_manifest(manifest, class_names)
     video_root = video_root or os.path.dirname(os.path.abspath(manifest))
     _make_room(output_dir, overwrite)

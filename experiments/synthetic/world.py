@@ -46,11 +46,11 @@ def default_nuisance() -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(
         {
             "texture_period": (4.0, 8.0),  # pixels
-            "texture_contrast": (0.04, 0.25),  # root mean square
+            "texture_contrast": (0.02, 0.1),  # root mean square
             "pixel_noise": 0.1,  # standard deviation per pixel and frame
             "path_length": (8.0, 14.0),  # pixels that a sprite travels in a segment
             "sprite_size": (4.0, 6.0),  # pixels across
-            "sprite_contrast": (0.3, 0.45),  # luma, against the background
+            "sprite_contrast": (0.6, 0.9),  # luma, against the background
             "hand_drift": 1.2,  # pixels, deviation of the drift within a segment
             "num_specks": 2,
             "speck_radius": (1.2, 2.8),  # pixels

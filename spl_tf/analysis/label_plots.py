@@ -32,6 +32,9 @@ _MAX_CELLS = 800
 # Most steps of a distribution that a picture can show.
 _MAX_STEPS = 4096
 
+# Where bars on a log axis begin: below the smallest count.
+_BASELINE = 0.1
+
 _LONGEST_NAME = 24
 _DIAGONAL_COLOR = "#1f5a96"
 _OFF_DIAGONAL_COLOR = "#e08a2b"
@@ -110,8 +113,7 @@ def plot_class_distribution(
         axes.remove()
     for label_map, axes in zip(maps, grid.flat, strict=False):
         _draw_distribution(axes, label_map)
-    top = max(int(m.used_label_counts.max(initial=1)) for m in maps)
-    grid.flat[0].set_ylim(0.7, top * 2)
+    _set_range(grid.flat[0], np.concatenate([m.used_label_counts for m in maps]))
     _save(figure, path)
 
 
@@ -143,7 +145,12 @@ def _draw_distribution(axes: Axes, label_map: LabelMap) -> None:
         if len(counts):
             heights, edges = _thinned(counts)
             axes.stairs(
-                heights, edges + first, fill=True, baseline=0.5, color=color, label=name
+                heights,
+                edges + first,
+                fill=True,
+                baseline=_BASELINE,
+                color=color,
+                label=name,
             )
     axes.set_yscale("log")
     used = len(diagonal) + len(off_diagonal)
@@ -164,6 +171,13 @@ def _draw_distribution(axes: Axes, label_map: LabelMap) -> None:
     axes.set_axisbelow(True)
     if used:
         axes.legend(loc="upper right", fontsize=9)
+
+
+def _set_range(axes: Axes, counts: np.ndarray) -> None:
+    smallest, largest = (1, 1) if not counts.size else (counts.min(), counts.max())
+    # A label with one clip still gets a bar, and the legend a place above the bars.
+    low = max(0.5, smallest / 4)
+    axes.set_ylim(low, largest * 2 * (largest / low) ** 0.25)
 
 
 def _thinned(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

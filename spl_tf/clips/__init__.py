@@ -6,7 +6,7 @@ TFRecord shards, `index.npz` and `dataset.json`.
 """
 
 from spl_tf.clips.dataset import ClipDataset
-from spl_tf.clips.dataset_info import DatasetInfo, read_class_names
+from spl_tf.clips.dataset_info import DatasetInfo
 from spl_tf.clips.files import write_atomically
 from spl_tf.clips.index import ClipIndex, RecordReader
 from spl_tf.clips.record import (
@@ -30,7 +30,6 @@ __all__ = [
     "parse_clip",
     "parse_in_graph",
     "parsing_spec",
-    "read_class_names",
     "shard_name",
     "with_teacher",
     "write_atomically",

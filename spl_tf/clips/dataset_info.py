@@ -87,28 +87,3 @@ class DatasetInfo:
         if missing:
             raise ValueError(f"{path} lacks the keys {missing}")
         return cls(**{name: content[name] for name in names})
-
-
-def read_class_names(path: str | os.PathLike) -> list[str]:
-    """Reads a classes file: one name a line; a class's index is its line.
-
-    Raises:
-        ValueError: A line is empty or a name stands twice; the line is named.
-    """
-    with tf.io.gfile.GFile(os.fspath(path), "r") as file:
-        names = [line.strip() for line in file.read().splitlines()]
-    while names and not names[-1]:
-        names.pop()
-    first_line: dict[str, int] = {}
-    for line, name in enumerate(names, start=1):
-        if not name:
-            raise ValueError(f"{path}, line {line}: empty class name")
-        if name in first_line:
-            raise ValueError(
-                f"{path}, line {line}: class {name!r} stands already in line "
-                f"{first_line[name]}"
-            )
-        first_line[name] = line
-    if not names:
-        raise ValueError(f"{path} names no classes")
-    return names

@@ -12,7 +12,7 @@ Only NumPy and SciPy are needed. Source of every definition: "Learning from
 Weakly-labeled Web Videos via Exploring Sub-Concepts" (arXiv 2101.03713), section 3.
 """
 
-from spl_tf.labels.class_names import read_class_names
+from spl_tf.labels.class_names import parse_class_names, read_class_names
 from spl_tf.labels.confusion import ConfusionMatrix
 from spl_tf.labels.mapping import (
     STRATEGIES,
@@ -32,5 +32,6 @@ __all__ = [
     "LabelRule",
     "build_label_map",
     "choose_num_labels",
+    "parse_class_names",
     "read_class_names",
 ]

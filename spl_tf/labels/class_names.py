@@ -15,9 +15,21 @@ def read_class_names(path: str | os.PathLike) -> list[str]:
         ValueError: No name at all, an empty line between names, a name that occurs
             twice, or bytes that are not UTF-8; the message names the line.
     """
-    path = os.fspath(path)
     with open(path, "rb") as file:
-        lines = file.read().removeprefix(b"\xef\xbb\xbf").splitlines()
+        return parse_class_names(file.read(), os.fspath(path))
+
+
+def parse_class_names(content: bytes, path: str) -> list[str]:
+    """As `read_class_names`, for a file that was read already, from any storage.
+
+    Args:
+        content: Of the file.
+        path: For messages.
+
+    Raises:
+        ValueError: As for `read_class_names`.
+    """
+    lines = content.removeprefix(b"\xef\xbb\xbf").splitlines()
     names = [_decode(line, path, number) for number, line in enumerate(lines, 1)]
     while names and not names[-1]:
         names.pop()

@@ -136,8 +136,7 @@ class ConfusionMatrix:
                     f"cannot merge: class {index} is {theirs!r} in the other matrix "
                     f"and {ours!r} in this one"
                 )
-        # A copy, or merging a matrix into itself would change what is being read.
-        self._tally.add_cells(other._tally.matrix().copy())
+        self._tally.add_cells(other._tally.matrix())
 
     def cells(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns the non-empty cells, by row and then by column.

@@ -49,6 +49,9 @@ STRATEGIES = ("spl", "spl_m", "spl_d", "spl_b", "weak", "teacher", "agreement")
 # The strategies whose number of labels is the caller's choice.
 SIZED_STRATEGIES = ("spl_m", "spl_d")
 
+# Cells of a confusion matrix whose clips are added up at once.
+_CELLS_AT_ONCE = 1 << 20
+
 _KIND = "label_map"
 _VERSION = 1
 
@@ -266,9 +269,8 @@ def build_label_map(
     if strategy in SIZED_STRATEGIES:
         weak, teacher, counts = cells_view(confusion)
         quota = min(requested, size**2) - size
-        off_diagonal = np.flatnonzero(weak != teacher)
-        picked, rank = select_cells(counts[off_diagonal], quota)
-        picked = off_diagonal[picked]
+        # A cell with 0 clips is no candidate: that leaves the diagonal out.
+        picked, rank = select_cells(np.where(weak != teacher, counts, 0), quota)
         cells = weak[picked].astype(np.int64) * size + teacher[picked]
         rule = rule_for(strategy, size, cells, (size + rank).astype(np.int32))
         _warn_of_empty_cells(strategy, requested, size, len(cells), quota)
@@ -278,21 +280,26 @@ def build_label_map(
 def _apply_to_cells(
     rule: LabelRule, strategy: str, requested: int | None, confusion: ConfusionMatrix
 ) -> LabelMap:
+    num_labels = len(LabelNames(confusion.class_names, strategy, rule))
     weak, teacher, counts = cells_view(confusion)
-    ids = rule.apply(weak, teacher)
-    used_labels, used_counts = _count_labels(ids, counts, strategy)
     num_diagonal = int(counts[weak == teacher].sum(dtype=np.int64))
+    if strategy == "spl":
+        # Every cell is a label of its own, and the cells are in order of their ids.
+        used_labels, used_counts = rule.apply(weak, teacher), counts.astype(np.int64)
+    else:
+        sums = _sum_by_label(rule, num_labels, weak, teacher, counts)
+        used_labels = np.flatnonzero(sums).astype(np.int32)
+        used_counts = sums[used_labels]
     num_covered = num_diagonal
     if strategy in SIZED_STRATEGIES:
-        selected = ids >= confusion.num_classes
-        num_covered += int(counts[selected].sum(dtype=np.int64))
+        num_covered += int(used_counts[used_labels >= confusion.num_classes].sum())
     elif strategy in ("spl", "spl_b"):
         num_covered = confusion.total
     return LabelMap(
         class_names=confusion.class_names,
         strategy=strategy,
         rule=rule,
-        num_labels=len(LabelNames(confusion.class_names, strategy, rule)),
+        num_labels=num_labels,
         requested_num_labels=requested,
         total=confusion.total,
         num_diagonal=num_diagonal,
@@ -342,17 +349,22 @@ def _warn_of_empty_cells(
         )
 
 
-def _count_labels(
-    ids: np.ndarray, counts: np.ndarray, strategy: str
-) -> tuple[np.ndarray, np.ndarray]:
-    if strategy == "spl":
-        # Every cell is a label of its own, and the cells are in order of their ids.
-        return ids, counts.astype(np.int64)
-    kept = np.flatnonzero(ids != DISCARD)
-    sums = np.zeros(ids.max(initial=0) + 1, np.int64)
-    np.add.at(sums, ids[kept], counts[kept])
-    used = np.flatnonzero(sums)
-    return used.astype(np.int32), sums[used]
+def _sum_by_label(
+    rule: LabelRule,
+    num_labels: int,
+    weak: np.ndarray,
+    teacher: np.ndarray,
+    counts: np.ndarray,
+) -> np.ndarray:
+    """Returns the clips of each label, int64 [num_labels], from cells [cells] each."""
+    sums = np.zeros(num_labels, np.int64)
+    # In parts: there may be 10^8 cells, and each takes bytes for its id and its place.
+    for start in range(0, len(counts), _CELLS_AT_ONCE):
+        part = slice(start, start + _CELLS_AT_ONCE)
+        ids = rule.apply(weak[part], teacher[part])
+        kept = ids != DISCARD
+        np.add.at(sums, ids[kept], counts[part][kept])
+    return sums
 
 
 def _check_loaded(label_map: LabelMap) -> None:

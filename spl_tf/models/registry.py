@@ -23,12 +23,12 @@ _R3D_50_G = ResNetSpec(
 # For clips of few small frames: tests and the demo.
 _R3D_TINY_G = ResNetSpec(
     stem_kernel=(3, 5, 5),
-    stem_stride=1,
+    stem_stride=2,
     stem_filters=16,
     stem_pool=False,
     widths=(8, 16),
     temporal_kernels=((3,), (3,)),
-    strides=(2, 2),
+    strides=(1, 2),
 )
 
 _SPECS = {

@@ -1,25 +1,48 @@
+"""What must hold for every confusion matrix."""
+
 import warnings
 
+import hypothesis
 import numpy as np
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spl_tf.labels import ConfusionMatrix, build_label_map, choose_num_labels
+from spl_tf.labels import (
+    STRATEGIES,
+    ConfusionMatrix,
+    build_label_map,
+    choose_num_labels,
+)
+
+repeatable = hypothesis.settings(max_examples=60, deadline=None, derandomize=True)
+
+
+def class_names(size):
+    return [f"class {i}" for i in range(size)]
 
 
 @st.composite
-def pairs(draw, max_classes=7, max_clips=60):
-    """A number of classes and clips of (weak, teacher)."""
-    size = draw(st.integers(1, max_classes))
-    label = st.integers(0, size - 1)
-    clips = draw(st.lists(st.tuples(label, label), max_size=max_clips))
-    return size, clips
+def matrices(draw, low=0, high=6):
+    """Small square matrices of counts, with many ties and empty cells."""
+    size = draw(st.integers(1, 6))
+    cells = st.lists(st.integers(low, high), min_size=size**2, max_size=size**2)
+    return np.array(draw(cells)).reshape(size, size)
 
 
-def confusion_of(size, clips, class_names=None):
-    confusion = ConfusionMatrix(class_names or [f"c{i}" for i in range(size)])
-    confusion.update([w for w, _ in clips], [t for _, t in clips])
-    return confusion
+@st.composite
+def matrices_with_size(draw):
+    counts = draw(matrices())
+    return counts, draw(st.integers(len(counts), len(counts) ** 2 + 3))
+
+
+def confusion_of(counts):
+    weak, teacher = np.nonzero(counts)
+    names = class_names(len(counts))
+    return ConfusionMatrix.from_cells(names, weak, teacher, counts[weak, teacher])
+
+
+def clips_of(counts):
+    flat = np.repeat(np.arange(counts.size), counts.reshape(-1))
+    return np.divmod(flat, len(counts))
 
 
 def build(confusion, strategy, num_labels=None):
@@ -29,144 +52,137 @@ def build(confusion, strategy, num_labels=None):
 
 
 def table(label_map):
-    return label_map.dense_table().tolist()
+    return label_map.dense_table()
 
 
-@settings(deadline=None)
-@given(pairs())
-def test_k_of_one_gives_the_baselines(world):
-    confusion = confusion_of(*world)
-    size = confusion.num_classes
-    for sized, baseline in (("spl_m", "weak"), ("spl_d", "agreement")):
-        ours, theirs = build(confusion, sized, size), build(confusion, baseline)
-        assert table(ours) == table(theirs)
-        assert ours.label_counts.tolist() == theirs.label_counts.tolist()
+@repeatable
+@hypothesis.given(matrices())
+def test_one_label_per_class_is_the_weak_label_or_agreement(counts):
+    confusion = confusion_of(counts)
+    size = len(counts)
+    for sized, fixed in (("spl_m", "weak"), ("spl_d", "agreement")):
+        ours, theirs = build(confusion, sized, size), build(confusion, fixed)
+        np.testing.assert_array_equal(table(ours), table(theirs))
+        assert ours.num_labels == theirs.num_labels == size
         assert ours.sample_cover_ratio == theirs.sample_cover_ratio
+        assert ours.label_counts.tolist() == theirs.label_counts.tolist()
 
 
-@settings(deadline=None)
-@given(pairs())
-def test_all_cells_selected_is_the_full_map_renumbered(world):
-    size, clips = world
-    confusion = confusion_of(size, clips)
+@repeatable
+@hypothesis.given(matrices(low=1))
+def test_all_cells_selected_is_the_full_label_space_renumbered(counts):
+    confusion = confusion_of(counts)
     full = build(confusion, "spl")
-    weak, teacher = [w for w, _ in clips], [t for _, t in clips]
-    for strategy in ("spl_m", "spl_d"):
-        label_map = build(confusion, strategy, size**2)
-        ours = label_map.lookup(weak, teacher).tolist()
-        theirs = full.lookup(weak, teacher).tolist()
-        assert -1 not in ours
-        # One to one: neither side joins what the other one keeps apart.
-        assert len(set(zip(ours, theirs, strict=True))) == len(set(ours))
-        assert len(set(ours)) == len(set(theirs))
+    maps = [build(confusion, name, counts.size) for name in ("spl_m", "spl_d")]
+    np.testing.assert_array_equal(table(maps[0]), table(maps[1]))
+    for label_map in maps:
+        assert label_map.num_labels == full.num_labels
+        renumbering = dict(zip(table(label_map).flat, table(full).flat, strict=True))
+        assert sorted(renumbering) == list(range(counts.size))
+        assert sorted(renumbering.values()) == list(range(counts.size))
+        for ours, theirs in renumbering.items():
+            assert label_map.label_counts[ours] == full.label_counts[theirs]
+            assert label_map.label_names[ours] == full.label_names[theirs]
 
 
-@settings(deadline=None)
-@given(pairs(), st.integers(0, 50))
-def test_spl_d_keeps_exactly_the_sample_cover_ratio(world, more):
-    size, clips = world
-    label_map = build(confusion_of(size, clips), "spl_d", size + more)
-    labels = label_map.lookup([w for w, _ in clips], [t for _, t in clips])
-    kept = sum(label >= 0 for label in labels.tolist())
+@repeatable
+@hypothesis.given(matrices_with_size())
+def test_spl_d_keeps_exactly_what_is_covered(example):
+    counts, num_labels = example
+    label_map = build(confusion_of(counts), "spl_d", num_labels)
+    kept = np.count_nonzero(label_map.lookup(*clips_of(counts)) >= 0)
     assert kept == label_map.num_kept == label_map.num_covered
-    expected = kept / len(clips) if clips else None
-    assert label_map.sample_cover_ratio == label_map.kept_ratio == expected
-    merged = build(confusion_of(size, clips), "spl_m", size + more)
-    assert merged.sample_cover_ratio == expected
+    if counts.sum():
+        assert label_map.sample_cover_ratio == kept / counts.sum()
+        assert label_map.kept_ratio == label_map.sample_cover_ratio
+    merged = build(confusion_of(counts), "spl_m", num_labels)
+    assert merged.sample_cover_ratio == label_map.sample_cover_ratio
 
 
-@settings(deadline=None)
-@given(pairs(), st.randoms(use_true_random=False), st.integers(1, 5))
-def test_merging_in_any_order_and_split_gives_the_same_maps(world, random, parts):
-    size, clips = world
-    whole = confusion_of(size, clips)
-    shuffled = random.sample(clips, len(clips))
-    pieces = [confusion_of(size, shuffled[i::parts]) for i in range(parts)]
-    random.shuffle(pieces)
-    merged = ConfusionMatrix(whole.class_names)
-    for piece in pieces:
-        merged.merge(piece)
-    assert merged.counts.toarray().tolist() == whole.counts.toarray().tolist()
-    for strategy in ("spl_m", "spl_d", "spl_b", "spl"):
-        assert table(build(merged, strategy)) == table(build(whole, strategy))
+@repeatable
+@hypothesis.given(matrices_with_size(), st.data())
+def test_merging_any_split_in_any_order_gives_the_same_maps(example, data):
+    counts, num_labels = example
+    weak, teacher = clips_of(counts)
+    order = np.array(data.draw(st.permutations(range(len(weak)))), int)
+    num_parts = data.draw(st.integers(1, 4))
+    parts = [ConfusionMatrix(class_names(len(counts))) for _ in range(num_parts)]
+    for part, chosen in zip(parts, np.array_split(order, num_parts), strict=True):
+        part.update(weak[chosen], teacher[chosen])
+    merged = ConfusionMatrix(class_names(len(counts)))
+    for index in data.draw(st.permutations(range(num_parts))):
+        merged.merge(parts[index])
+    np.testing.assert_array_equal(merged.counts.toarray(), counts)
+    for strategy in STRATEGIES:
+        size = num_labels if strategy in ("spl_m", "spl_d") else None
+        ours = build(merged, strategy, size)
+        whole = build(confusion_of(counts), strategy, size)
+        np.testing.assert_array_equal(table(ours), table(whole))
+        assert ours.label_counts.tolist() == whole.label_counts.tolist()
 
 
-@settings(deadline=None)
-@given(
-    st.integers(2, 6).flatmap(lambda n: st.tuples(*[st.permutations(range(n))] * 2)),
-    st.randoms(use_true_random=False),
-    st.integers(0, 12),
-)
-def test_permuting_the_classes_permutes_the_maps(orders, random, more):
-    # The counts are a permutation of 0, 1, 2, ...: none tie.
-    size = len(orders[0])
-    counts = np.array(random.sample(range(size**2), size**2)).reshape(size, size)
-    order = np.array(orders[0])
-    names = [f"c{i}" for i in range(size)]
-    rows, columns = np.divmod(np.arange(size**2), size)
-    place = np.argsort(order)  # Class i of the one is class place[i] of the other.
-    one = ConfusionMatrix.from_cells(names, rows, columns, counts.reshape(-1))
-    two = ConfusionMatrix.from_cells(
-        [names[i] for i in order], place[rows], place[columns], counts.reshape(-1)
+@repeatable
+@hypothesis.given(st.integers(1, 6), st.data())
+def test_permuting_the_classes_permutes_the_maps(size, data):
+    values = data.draw(st.permutations(range(size**2)))  # No two counts tie.
+    counts = np.array(values).reshape(size, size)
+    order = np.array(data.draw(st.permutations(range(size))))
+    permuted = counts[np.ix_(order, order)]
+    names = np.array(class_names(size))
+    weak, teacher = np.nonzero(permuted)
+    shuffled = ConfusionMatrix.from_cells(
+        names[order].tolist(), weak, teacher, permuted[weak, teacher]
     )
-    sized = {"spl_m": size + more, "spl_d": size + more}
-    for strategy in ("spl", "spl_m", "spl_d", "spl_b", "weak", "teacher", "agreement"):
-        maps = [build(c, strategy, sized.get(strategy)) for c in (one, two)]
-        first = maps[0].lookup(rows, columns).tolist()
-        second = maps[1].lookup(place[rows], place[columns]).tolist()
-        for label, permuted in zip(first, second, strict=True):
-            if min(label, permuted) < 0:
-                assert label == permuted
-            else:
-                # The same label by name and by its number of clips.
-                assert maps[0].label_names[label] == maps[1].label_names[permuted]
-                counts_of = [m.label_counts for m in maps]
-                assert counts_of[0][label] == counts_of[1][permuted]
-        assert maps[0].sample_cover_ratio == maps[1].sample_cover_ratio
+    num_labels = data.draw(st.integers(size, size**2))
+    for strategy in STRATEGIES:
+        asked = num_labels if strategy in ("spl_m", "spl_d") else None
+        ours = build(confusion_of(counts), strategy, asked)
+        theirs = build(shuffled, strategy, asked)
+        assert theirs.num_labels == ours.num_labels
+        assert theirs.sample_cover_ratio == ours.sample_cover_ratio
+        for (row, column), label in np.ndenumerate(table(theirs)):
+            same = table(ours)[order[row], order[column]]
+            # Names say the same in any order of the classes.
+            assert (label < 0) == (same < 0)
+            if label >= 0:
+                assert theirs.label_names[label] == ours.label_names[same]
 
 
-@settings(deadline=None)
-@given(pairs(), st.integers(0, 50))
-def test_selected_cells_are_those_of_a_plain_sort(world, more):
-    size, clips = world
-    counts = [[clips.count((w, t)) for t in range(size)] for w in range(size)]
-    ranked = sorted(
-        (-counts[w][t], w, t)
-        for w in range(size)
-        for t in range(size)
-        if w != t and counts[w][t]
-    )[: min(size + more, size**2) - size]
-    expected = [[w if w == t else -1 for t in range(size)] for w in range(size)]
-    for rank, (_, w, t) in enumerate(ranked):
-        expected[w][t] = size + rank
-    label_map = build(confusion_of(size, clips), "spl_d", size + more)
-    assert table(label_map) == expected
-    assert label_map.num_labels == size + len(ranked)
+@repeatable
+@hypothesis.given(matrices_with_size(), st.sampled_from(STRATEGIES))
+def test_labels_are_in_range_and_the_counts_are_those_of_the_clips(example, strategy):
+    counts, num_labels = example
+    size = num_labels if strategy in ("spl_m", "spl_d") else None
+    label_map = build(confusion_of(counts), strategy, size)
+    labels = label_map.lookup(*clips_of(counts))
+    assert labels.min(initial=0) >= -1
+    assert labels.max(initial=0) < label_map.num_labels
+    tally = np.bincount(labels[labels >= 0], minlength=label_map.num_labels)
+    assert tally.tolist() == label_map.label_counts.tolist()
 
 
-@settings(deadline=None)
-@given(pairs(), st.sampled_from(["spl", "spl_m", "spl_d", "spl_b", "teacher"]))
-def test_the_rule_and_the_table_agree(world, strategy):
-    size, clips = world
-    label_map = build(confusion_of(size, clips), strategy)
-    weak, teacher = np.divmod(np.arange(size**2), size)
+@repeatable
+@hypothesis.given(matrices(), st.floats(0, 1, exclude_min=True))
+def test_the_chosen_size_is_the_smallest_that_covers(counts, share):
+    hypothesis.assume(counts.sum())
+    confusion = confusion_of(counts)
+    chosen = choose_num_labels(confusion, share)
+    covers = [
+        size
+        for size in range(len(counts), counts.size + 1)
+        if build(confusion, "spl_d", size).sample_cover_ratio >= share
+    ]
+    assert chosen == min(covers)
+
+
+@repeatable
+@hypothesis.given(matrices_with_size())
+def test_the_ratio_of_a_map_leads_back_to_its_size(example):
+    counts, num_labels = example
+    hypothesis.assume(counts.sum())
+    confusion = confusion_of(counts)
+    label_map = build(confusion, "spl_m", num_labels)
     assert (
-        label_map.rule.apply(weak, teacher).tolist()
-        == label_map.dense_table().reshape(-1).tolist()
+        choose_num_labels(confusion, label_map.sample_cover_ratio)
+        == label_map.num_labels
     )
-
-
-@settings(deadline=None)
-@given(pairs(), st.integers(0, 50))
-def test_the_ratio_of_a_map_leads_back_to_its_size(world, more):
-    size, clips = world
-    if not clips:
-        return
-    confusion = confusion_of(size, clips)
-    label_map = build(confusion, "spl_d", size + more)
-    if not label_map.sample_cover_ratio:
-        return
-    chosen = choose_num_labels(confusion, label_map.sample_cover_ratio)
-    again = build(confusion, "spl_d", chosen)
-    assert chosen <= label_map.num_labels
-    assert again.sample_cover_ratio == label_map.sample_cover_ratio

@@ -1,0 +1,35 @@
+import pytest
+
+from spl_tf import training
+
+
+def test_the_defaults_need_only_a_dataset(config):
+    training.check_config(config)
+    with pytest.raises(ValueError, match=r"config\.data\.train is empty"):
+        training.check_config(training.default_config())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("model.name", "r2d2", r"config\.model\.name is 'r2d2', expected one of"),
+        ("data.batch_size", 0, r"config\.data\.batch_size is 0"),
+        ("model.dropout", 1.0, r"config\.model\.dropout is 1\.0"),
+        ("data.label_map", "nowhere", r"config\.data\.label_map: there is no folder"),
+        ("runtime.log_every_steps", 7, "multiple of config.runtime.steps_per_call"),
+        ("runtime.strategy", "many", r"config\.runtime\.strategy is 'many'"),
+    ],
+)
+def test_impossible_values_name_their_key(config, key, value, message):
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(
+        ValueError if "folder" not in message else OSError, match=message
+    ):
+        training.check_config(config)
+
+
+def test_an_unknown_key_is_refused(config):
+    with config.unlocked():
+        config.optimizer.learning_rte = 0.1
+    with pytest.raises(ValueError, match=r"config\.optimizer\.learning_rte is unknown"):
+        training.check_config(config)
