@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_DIR ?= runs/demo
+# Warnings and errors only, of TensorFlow.
+export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: help demo test test-slow lint format bench clean
 help:

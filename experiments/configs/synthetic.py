@@ -18,6 +18,8 @@ def get_config():
     config.seed = 0
     config.strategies = ("none", "weak", "agreement", "spl_b")
     config.world = render.default_config()
+    config.world.frame_size = 28
+    config.world.nuisance.path_length = (7.0, 13.0)
     config.conversion = config_dict.create(
         short_side=0,  # the frames are rendered at the size they are used at
         jpeg_quality=95,
@@ -37,7 +39,7 @@ def _recipe(learning_rate: float, steps: int):
     config = training.default_config()
     config.model.name = "r3d_tiny_g"
     config.model.dropout = 0.0
-    config.data.update(num_frames=4, stride=2, crop_size=28, batch_size=32)
+    config.data.update(num_frames=4, stride=2, crop_size=24, batch_size=32)
     config.augmentation.update(brightness=0.1, contrast=0.2, saturation=0.2, hue=0.05)
     config.optimizer.update(
         learning_rate=learning_rate, reference_batch_size=32, weight_decay=1e-4

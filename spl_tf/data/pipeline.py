@@ -80,17 +80,21 @@ def train_batches(
     source: TrainInput,
     batch_size: int,
     start_step: int = 0,
+    stop_step: int | None = None,
     worker: int = 0,
     num_workers: int = 1,
     replicas: int = 1,
 ) -> tf.data.Dataset:
-    """Endless training batches, the same whatever was read before.
+    """Training batches, the same whatever was read before.
 
     Args:
         source: What to train on.
         batch_size: Clips per replica and step.
         start_step: The first batch is the one that an unbroken run yields at this
             step.
+        stop_step: The step before which the batches end; None for never. A run that
+            knows its last step should say so: then no thread is left reading ahead
+            when it is done.
         worker: This process, from 0.
         num_workers: All processes of the run.
         replicas: Replicas of this process; they get one batch each per step, in turn.
@@ -150,7 +154,8 @@ def train_batches(
         record.set_shape([share])
         return row, draws, record
 
-    steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
+    stop = np.iinfo(np.int64).max if stop_step is None else stop_step
+    steps = tf.data.Dataset.range(start_step, stop)
     records = steps.map(read_in_graph, num_parallel_calls=_PARALLEL_READS).unbatch()
     clips = records.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
     batches = clips.batch(batch_size, drop_remainder=True)

@@ -144,7 +144,11 @@ def _run_steps(
     replicas = strategy.num_replicas_in_sync
     batches = strategy.distribute_datasets_from_function(
         lambda _: data.train_batches(
-            source, config.data.batch_size, start_step=step, replicas=replicas
+            source,
+            config.data.batch_size,
+            start_step=step,
+            stop_step=total,
+            replicas=replicas,
         )
     )
     iterator = iter(batches)

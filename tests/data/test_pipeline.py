@@ -128,6 +128,19 @@ def test_a_later_start_gives_the_batches_of_an_unbroken_run(
             assert_same(first, second)
 
 
+def test_batches_end_before_the_stop_step(web_dataset):
+    source = source_of(web_dataset, "spl_b")
+    endless = take(data.train_batches(source, 3, replicas=2), 14)
+    ending = list(
+        data.train_batches(
+            source, 3, start_step=4, stop_step=7, replicas=2
+        ).as_numpy_iterator()
+    )
+    assert len(ending) == 6
+    for first, second in zip(endless[8:], ending, strict=True):
+        assert_same(first, second)
+
+
 def test_replicas_and_workers_share_the_batch_of_one(web_dataset):
     source = source_of(web_dataset, "spl_b")
     whole = take(data.train_batches(source, 12), 3)

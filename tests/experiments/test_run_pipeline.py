@@ -86,15 +86,14 @@ def test_the_saved_label_map_labels_the_clips(finished):
 
 def test_a_finished_run_changes_nothing_and_another_config_is_refused(finished, config):
     workdir, results = finished
-    stamps = {
-        path: os.path.getmtime(os.path.join(folder, path))
-        for folder, _, files in os.walk(os.path.join(workdir, "clips"))
-        for path in files
-    }
+    paths = [
+        os.path.join(folder, name)
+        for folder, _, names in os.walk(os.path.join(workdir, "clips"))
+        for name in names
+    ]
+    before = [os.path.getmtime(path) for path in paths]
     assert run_pipeline(config, workdir) == results
-    for folder, _, files in os.walk(os.path.join(workdir, "clips")):
-        for path in files:
-            assert os.path.getmtime(os.path.join(folder, path)) == stamps[path]
+    assert [os.path.getmtime(path) for path in paths] == before
     other = config.copy_and_resolve_references()
     other.seed = 5
     with pytest.raises(ValueError, match="seed was 0, is 5"):

@@ -70,7 +70,8 @@ def bare(tmp_path_factory):
 def textured(tmp_path_factory):
     """Target training clips (path, scene) whose texture stands out of the noise."""
     folder = tmp_path_factory.mktemp("textured")
-    config = tiny_config(nuisance={"texture_contrast": (0.15, 0.25)})
+    nuisance = {"texture_contrast": (0.15, 0.25), "sprite_contrast": (0.3, 0.45)}
+    config = tiny_config(nuisance=nuisance)
     render.render(config, folder, num_workers=1)
     return [
         (folder / row["video"], row["label"].rsplit(" ", 1)[0])
