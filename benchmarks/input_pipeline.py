@@ -73,16 +73,8 @@ def write_clips(directory: str, num_clips: int) -> clips.ClipDataset:
         clips.write_shard(directory, clips.shard_name(shard, _SHARDS), records(shard))
         for shard in range(_SHARDS)
     ]
-    clips.ClipIndex.from_shards(summaries).save(directory)
-    clips.DatasetInfo(
-        class_names=[f"class {n}" for n in range(10)],
-        label_kind="clean",
-        shards=[
-            {"name": s.name, "num_clips": len(s.lengths), "num_bytes": sum(s.lengths)}
-            for s in summaries
-        ],
-        source={"tool": "benchmark"},
-    ).save(directory)
+    names = [f"class {number}" for number in range(10)]
+    clips.finish_dataset(directory, summaries, names, "clean", {"tool": "benchmark"})
     return clips.ClipDataset(directory)
 
 

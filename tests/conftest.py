@@ -78,16 +78,9 @@ def write_dataset(directory, all_clips, class_names, num_shards=2, label_kind="w
         ]
         name = clips.shard_name(shard, num_shards)
         summaries.append(clips.write_shard(directory, name, records))
-    clips.ClipIndex.from_shards(summaries).save(directory)
-    clips.DatasetInfo(
-        class_names=list(class_names),
-        label_kind=label_kind,
-        shards=[
-            {"name": s.name, "num_clips": len(s.lengths), "num_bytes": sum(s.lengths)}
-            for s in summaries
-        ],
-        source={"tool": "test"},
-    ).save(directory)
+    clips.finish_dataset(
+        directory, summaries, class_names, label_kind, {"tool": "test"}
+    )
     return clips.ClipDataset(directory)
 
 

@@ -45,7 +45,8 @@ class ConversionSettings:
         jpeg_quality: 1 to 100.
         num_shards: Shards to write (fewer when there are fewer clips).
         num_workers: Processes; 0 for one per core.
-        max_skipped_fraction: More left-out videos or clips than this is an error.
+        max_skipped_fraction: A larger share of videos that were left out, or lost
+            clips, is an error.
     """
 
     label_kind: str = "weak"
@@ -124,7 +125,7 @@ def convert_videos(
         if not plan:
             raise ValueError(
                 f"none of the {len(rows)} videos of {manifest} can be read; the first: "
-                f"{skipped[0]['source']}: {skipped[0]['reason']}"
+                f"{skipped[0]['video']}: {skipped[0]['reason']}"
             )
         num_shards = min(settings.num_shards, len(plan))
         shards = planning.assign_to_shards(plan, num_shards, settings.seed)
@@ -138,19 +139,11 @@ def convert_videos(
                 skipped.extend(left_out)
                 progress.update(len(summary.lengths) + len(left_out))
 
-    index = clips.ClipIndex.from_shards(summaries)
-    index.save(output_dir)
-    info = clips.DatasetInfo(
-        class_names=class_names,
-        label_kind=settings.label_kind,
-        shards=[
-            {
-                "name": summary.name,
-                "num_clips": len(summary.lengths),
-                "num_bytes": sum(summary.lengths),
-            }
-            for summary in summaries
-        ],
+    info = clips.finish_dataset(
+        output_dir,
+        summaries,
+        class_names,
+        settings.label_kind,
         source={
             "tool": "convert_videos",
             "manifest": os.path.basename(manifest),
@@ -158,8 +151,8 @@ def convert_videos(
         },
         skipped=skipped,
     )
-    info.save(output_dir)
-    _check_skipped(info, len(rows), settings.max_skipped_fraction)
+    num_videos = len({row.video for row in rows})
+    _check_skipped(info, num_videos, settings.max_skipped_fraction)
     return info
 
 
@@ -196,7 +189,7 @@ def _plan(pool, rows, video_root, settings):
     )
     for row, (duration, fault) in zip(rows, results, strict=True):
         if fault:
-            skipped.append({"source": row.video, "reason": fault})
+            skipped.append({"video": row.video, "clip": "", "reason": fault})
             logging.warning("left out %s: %s", row.video, fault)
             continue
         plan += planning.cut_clips(
@@ -245,7 +238,13 @@ def _write_shard(
             try:
                 clip = _cut(clip_plan, video_root, class_names, settings)
             except video.UnreadableVideoError as error:
-                skipped.append({"source": clip_plan.id, "reason": str(error)})
+                skipped.append(
+                    {
+                        "video": clip_plan.video,
+                        "clip": clip_plan.id,
+                        "reason": str(error),
+                    }
+                )
                 logging.warning("left out %s: %s", clip_plan.id, error)
                 continue
             yield clips.encode_clip(clip), len(clip.frames), clip.label_index, -1
@@ -296,12 +295,13 @@ def _jpeg(image: np.ndarray, quality: int) -> bytes:
 def _check_skipped(info: clips.DatasetInfo, num_videos: int, limit: float) -> None:
     if not info.skipped:
         return
-    # A whole video or one of its clips: both count as one thing that was left out.
-    fraction = len(info.skipped) / max(num_videos, info.num_clips + len(info.skipped))
+    faulty = {entry["video"] for entry in info.skipped}
+    fraction = len(faulty) / num_videos
+    first = info.skipped[0]
     message = (
-        f"{len(info.skipped)} videos or clips were left out ({fraction:.1%}), the "
-        f"first: {info.skipped[0]['source']}: {info.skipped[0]['reason']}; all are "
-        "listed in dataset.json"
+        f"of {num_videos} videos, {len(faulty)} ({fraction:.1%}) were left out or lost "
+        f"clips, the first: {first['clip'] or first['video']}: {first['reason']}; all "
+        "are listed in dataset.json"
     )
     if fraction > limit:
         raise TooManySkippedError(f"{message}. The limit is {limit:.1%}")

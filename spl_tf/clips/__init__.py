@@ -5,7 +5,7 @@ Model Garden and MediaPipe read these shards as they are. A dataset is a folder 
 TFRecord shards, `index.npz` and `dataset.json`.
 """
 
-from spl_tf.clips.dataset import ClipDataset
+from spl_tf.clips.dataset import ClipDataset, finish_dataset
 from spl_tf.clips.dataset_info import DatasetInfo
 from spl_tf.clips.files import write_atomically
 from spl_tf.clips.index import ClipIndex, RecordReader
@@ -27,6 +27,7 @@ __all__ = [
     "RecordReader",
     "ShardSummary",
     "encode_clip",
+    "finish_dataset",
     "parse_clip",
     "parse_in_graph",
     "parsing_spec",

@@ -3,9 +3,49 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from spl_tf.clips.dataset_info import DatasetInfo
 from spl_tf.clips.index import ClipIndex, RecordReader
+from spl_tf.clips.shards import ShardSummary
+
+
+def finish_dataset(
+    directory: str | os.PathLike,
+    summaries: Sequence[ShardSummary],
+    class_names: Sequence[str],
+    label_kind: str,
+    source: dict[str, Any],
+    skipped: Sequence[dict[str, str]] = (),
+) -> DatasetInfo:
+    """Writes the index and, last, the description of shards that are complete.
+
+    Args:
+        directory: The folder that holds the shards.
+        summaries: Of all shards, in order.
+        class_names: See `DatasetInfo`, as are the others.
+        label_kind: "weak" or "clean".
+        source: How it was made.
+        skipped: What was left out.
+    """
+    info = DatasetInfo(
+        class_names=list(class_names),
+        label_kind=label_kind,
+        shards=[
+            {
+                "name": summary.name,
+                "num_clips": len(summary.lengths),
+                "num_bytes": sum(summary.lengths),
+            }
+            for summary in summaries
+        ],
+        source=source,
+        skipped=list(skipped),
+    )
+    ClipIndex.from_shards(summaries).save(directory)
+    info.save(directory)
+    return info
 
 
 class ClipDataset:

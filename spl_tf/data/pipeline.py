@@ -13,6 +13,7 @@ A batch is a dictionary:
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
 import tensorflow as tf
@@ -27,6 +28,8 @@ from spl_tf.labels import LabelMap
 _SAMPLING_DRAWS = 4  # start, top, left, flip
 _READ_BATCH = 32
 _PARALLEL_READS = 4
+_PARALLEL_DECODES = max(8, os.cpu_count() or 1)
+_PREFETCHED_BATCHES = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,9 +160,9 @@ def train_batches(
     stop = np.iinfo(np.int64).max if stop_step is None else stop_step
     steps = tf.data.Dataset.range(start_step, stop)
     records = steps.map(read_in_graph, num_parallel_calls=_PARALLEL_READS).unbatch()
-    clips = records.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    clips = records.map(decode, num_parallel_calls=_PARALLEL_DECODES)
     batches = clips.batch(batch_size, drop_remainder=True)
-    return _with_options(batches.prefetch(tf.data.AUTOTUNE))
+    return _with_options(batches.prefetch(_PREFETCHED_BATCHES))
 
 
 def eval_batches(
@@ -249,9 +252,9 @@ def _once(
     records = plan.batch(_READ_BATCH).map(
         read_in_graph, num_parallel_calls=_PARALLEL_READS
     )
-    clips = records.unbatch().map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    clips = records.unbatch().map(decode, num_parallel_calls=_PARALLEL_DECODES)
     batches = clips.batch(batch_size, drop_remainder=True)
-    return _with_options(batches.prefetch(tf.data.AUTOTUNE))
+    return _with_options(batches.prefetch(_PREFETCHED_BATCHES))
 
 
 def _read(reader, rows: np.ndarray) -> np.ndarray:
@@ -286,6 +289,9 @@ def _decode(frames, chosen, window, sampling: ClipSampling, size: int) -> tf.Ten
 def _with_options(batches: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
+    # A pipeline with autotuning waits, when it is closed, for a thread that sleeps up
+    # to a minute between its turns.
+    options.autotune.enabled = False
     # Sharing out the work is the plan's job, not tf.distribute's.
     policy = tf.data.experimental.AutoShardPolicy.OFF
     options.experimental_distribute.auto_shard_policy = policy

@@ -11,6 +11,7 @@ import tensorflow as tf
 from spl_tf import data
 from spl_tf.clips import ClipDataset
 from spl_tf.metrics import TopKAccuracy
+from spl_tf.training.strategies import distribute_batches
 
 
 def forward_batches(
@@ -36,7 +37,7 @@ def forward_batches(
     def forward(batch):
         return strategy.run(replica_forward, args=(batch,))
 
-    for batch in strategy.distribute_datasets_from_function(lambda _: batches()):
+    for batch in distribute_batches(strategy, batches):
         results = forward(batch)
         local = {
             name: strategy.experimental_local_results(value)

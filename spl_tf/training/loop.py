@@ -22,7 +22,7 @@ from spl_tf.training.config import check_config
 from spl_tf.training.evaluation import evaluate
 from spl_tf.training.schedules import WarmupCosine, resolve_steps
 from spl_tf.training.step import make_train_call
-from spl_tf.training.strategies import make_strategy
+from spl_tf.training.strategies import distribute_batches, make_strategy
 
 
 def train(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
@@ -142,14 +142,15 @@ def _run_steps(
         config.optimizer.label_smoothing,
     )
     replicas = strategy.num_replicas_in_sync
-    batches = strategy.distribute_datasets_from_function(
-        lambda _: data.train_batches(
+    batches = distribute_batches(
+        strategy,
+        lambda: data.train_batches(
             source,
             config.data.batch_size,
             start_step=step,
             stop_step=total,
             replicas=replicas,
-        )
+        ),
     )
     iterator = iter(batches)
     metrics = _MetricsLog(workdir, step)

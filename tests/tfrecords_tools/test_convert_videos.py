@@ -105,14 +105,14 @@ def test_unreadable_videos_are_left_out_and_listed(folder):
     info = convert(folder, manifest, max_skipped_fraction=0.75)
     dataset, _ = read_all(folder / "out")
     assert len(dataset) == 1
-    assert [entry["source"] for entry in info.skipped] == [
+    assert [entry["video"] for entry in info.skipped] == [
         "videos/empty.mp4",
         "videos/text.mp4",
         "videos/gone.mp4",
     ]
     assert all("cannot be opened" in entry["reason"] for entry in info.skipped)
     assert clips.DatasetInfo.load(folder / "out").skipped == info.skipped
-    with pytest.raises(TooManySkippedError, match=r"3 videos .*75\.0%.*limit is 10"):
+    with pytest.raises(TooManySkippedError, match=r"4 videos, 3 .75\.0%.*limit is 10"):
         convert(folder, manifest, overwrite=True)
 
 
@@ -120,9 +120,9 @@ def test_a_range_behind_the_end_is_left_out(folder):
     manifest = (
         "video,label,start,end\nvideos/one.mp4,run,0,1\nvideos/one.mp4,run,50,60\n"
     )
-    info = convert(folder, manifest, max_skipped_fraction=0.5)
-    assert [entry["source"] for entry in info.skipped] == [
-        "videos/one.mp4@50000000-60000000"
+    info = convert(folder, manifest, max_skipped_fraction=1.0)
+    assert [(entry["video"], entry["clip"]) for entry in info.skipped] == [
+        ("videos/one.mp4", "videos/one.mp4@50000000-60000000")
     ]
 
 
