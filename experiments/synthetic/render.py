@@ -20,8 +20,9 @@ segment k.
 
 Coding error: at the default crf 14 the decoded frames differ from the drawn ones by
 2.3/255 on average in luma, which carries scene and motion, and by 6.8/255 in RGB, of
-which 6.0 are the halved resolution of colour in yuv420p (measured over 60 web videos;
-crf 23 gives 5.4 and 9.6). The drawn pixel noise itself has a deviation of 25/255.
+which 6.0 are the halved resolution of colour in yuv420p (crf 23 gives 5.4 and 9.6;
+measured over 60 web videos with softer sprites than the default ones). The drawn pixel
+noise itself has a deviation of 25/255.
 """
 
 import concurrent.futures
