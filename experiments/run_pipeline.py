@@ -20,7 +20,7 @@ from ml_collections import config_dict, config_flags
 from experiments.build_labels import build_labels, confusion_of_dataset
 from experiments.synthetic import render
 from spl_tf.analysis.label_plots import plot_confusion
-from spl_tf.labels import LabelMap
+from spl_tf.labels import STRATEGIES, LabelMap
 from spl_tf.training import predict, train
 from spl_tf.training.runs import claim_workdir, write_json
 from tfrecords_tools.convert_videos import ConversionSettings, convert_videos
@@ -40,8 +40,13 @@ def run_pipeline(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]
         The content of `results.json`: `rows`, one per strategy, and `noise_ratio`.
 
     Raises:
-        ValueError: The workdir belongs to another config.
+        ValueError: A strategy is unknown, or the workdir belongs to another config.
     """
+    unknown = set(config.strategies) - {_NONE, *STRATEGIES}
+    if unknown:
+        raise ValueError(
+            f"config.strategies has {sorted(unknown)}, known are {[_NONE, *STRATEGIES]}"
+        )
     claim_workdir(workdir, config)
     started = time.time()
     folder = _Folders(workdir)
@@ -56,31 +61,12 @@ def run_pipeline(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]
             folder("clips", "web_teacher"),
             batch_size=4 * config.pretrain.data.batch_size,
         )
-    rows = []
-    for strategy in config.strategies:
-        if strategy == _NONE:
-            rows.append(_row(strategy, None, baseline))
-            continue
-        built = build_labels(
-            folder("labels", strategy),
-            strategy,
-            dataset=folder("clips", "web_teacher"),
-        )
-        _train(
-            config,
-            "pretrain",
-            folder,
-            folder("runs", f"{strategy}_pretrain"),
-            {"data.label_map": folder("labels", strategy, "label_map")},
-        )
-        finetuned = _train(
-            config,
-            "finetune",
-            folder,
-            folder("runs", strategy),
-            {"init.checkpoint": folder("runs", f"{strategy}_pretrain")},
-        )
-        rows.append(_row(strategy, built.label_map, finetuned))
+    rows = [
+        _row(_NONE, None, baseline)
+        if strategy == _NONE
+        else _pretrain_and_finetune(config, strategy, folder)
+        for strategy in config.strategies
+    ]
     confusion = confusion_of_dataset(folder("clips", "web_teacher"))
     plot_confusion(confusion, folder("confusion.png"))
     results = {"noise_ratio": confusion.noise_ratio, "rows": rows}
@@ -133,6 +119,24 @@ def _train(config, phase, folder: _Folders, workdir, changes=None) -> dict[str, 
         settings.data.validation = folder("clips", _TARGET["validation"])
     settings.update_from_flattened_dict(changes or {})
     return train(settings, workdir)
+
+
+def _pretrain_and_finetune(config, strategy: str, folder: _Folders) -> dict[str, Any]:
+    """Runs one strategy on the labelled web clips; returns its row of the table."""
+    built = build_labels(
+        folder("labels", strategy), strategy, dataset=folder("clips", "web_teacher")
+    )
+    pretrained = folder("runs", f"{strategy}_pretrain")
+    label_map = folder("labels", strategy, "label_map")
+    _train(config, "pretrain", folder, pretrained, {"data.label_map": label_map})
+    finetuned = _train(
+        config,
+        "finetune",
+        folder,
+        folder("runs", strategy),
+        {"init.checkpoint": pretrained},
+    )
+    return _row(strategy, built.label_map, finetuned)
 
 
 def _row(

@@ -108,3 +108,11 @@ def test_the_printed_table_has_a_line_per_strategy(finished):
         cells = line.split()
         assert cells[0] == row["strategy"]
         assert cells[-2] == f"{row['top_1']:.1%}"
+
+
+def test_an_unknown_strategy_is_refused_before_any_work(config, tmp_path):
+    other = config.copy_and_resolve_references()
+    other.strategies = ("none", "spl_x")
+    with pytest.raises(ValueError, match=r"has \['spl_x'\], known are"):
+        run_pipeline(other, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
