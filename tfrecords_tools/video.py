@@ -106,8 +106,8 @@ def read_frames(
 
 def _open(path):
     try:
-        return av.open(os.fspath(path), metadata_errors="replace")
-    except (av.FFmpegError, OSError) as error:
+        return av.open(os.fspath(path))
+    except (av.FFmpegError, OSError, UnicodeDecodeError) as error:
         raise UnreadableVideoError(f"cannot be opened: {error}") from error
 
 

@@ -146,16 +146,19 @@ class RecordReader:
         index = self._index
         shard = int(index.shard[row])
         offset, length = int(index.offset[row]), int(index.length[row])
-        size = HEADER_BYTES + length + FOOTER_BYTES
-        block = os.pread(self._descriptor(shard), size, offset)
-        fault = _framing_fault(block, length)
+        descriptor = self._descriptor(shard)
+        # Three reads, so that the data, which can be megabytes, is never copied.
+        header = os.pread(descriptor, HEADER_BYTES, offset)
+        data = os.pread(descriptor, length, offset + HEADER_BYTES)
+        footer = os.pread(descriptor, FOOTER_BYTES, offset + HEADER_BYTES + length)
+        fault = _framing_fault(header, data, footer, length)
         if fault:
             raise ValueError(
                 f"{self._shard_path(shard)}, row {row} at byte {offset}: {fault}. The "
                 "shard is damaged, or index.npz belongs to other shards; convert the "
                 "dataset again"
             )
-        return block[HEADER_BYTES : HEADER_BYTES + length]
+        return data
 
     def _shard_path(self, shard: int) -> str:
         return os.path.join(self._directory, self._index.shard_names[shard])
@@ -187,17 +190,18 @@ class RecordReader:
         self.close()
 
 
-def _framing_fault(block: bytes, length: int) -> str:
-    """Says what is wrong with a TFRecord-framed block, or nothing."""
-    if len(block) != HEADER_BYTES + length + FOOTER_BYTES:
-        return f"the file ends after {len(block)} bytes of a {length}-byte record"
-    found, length_crc = struct.unpack_from("<QI", block)
-    if length_crc != _masked_crc(block[:8]):
+def _framing_fault(header: bytes, data: bytes, footer: bytes, length: int) -> str:
+    """Says what is wrong with a TFRecord-framed record, or nothing."""
+    if len(footer) != FOOTER_BYTES:
+        found = len(header) + len(data) + len(footer)
+        return f"the file ends after {found} bytes of a {length}-byte record"
+    found, length_crc = struct.unpack("<QI", header)
+    if length_crc != _masked_crc(header[:8]):
         return "the checksum of the length field is wrong"
     if found != length:
         return f"the record has {found} bytes, the index says {length}"
-    (data_crc,) = struct.unpack_from("<I", block, HEADER_BYTES + length)
-    if data_crc != _masked_crc(block[HEADER_BYTES : HEADER_BYTES + length]):
+    (data_crc,) = struct.unpack("<I", footer)
+    if data_crc != _masked_crc(data):
         return "the checksum of the data is wrong"
     return ""
 
