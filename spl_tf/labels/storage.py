@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 
 _HEADER = "header"
+# What damaged bytes make zipfile and NumPy raise; the last one where a flipped byte
+# names a compression that zipfile does not know.
 _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
