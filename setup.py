@@ -14,7 +14,14 @@ def _version() -> str:
 
 
 _BEAM = ["apache-beam>=2.60"]
-_DEV = ["hypothesis>=6.100", "pytest>=8", "ruff>=0.9"]
+_DEV = [
+    *_BEAM,
+    "hypothesis>=6.100",
+    "jax>=0.4.30",
+    "pytest>=8",
+    "ruff>=0.9",
+    "scikit-learn>=1.4",
+]
 
 setuptools.setup(
     name="spl_tf",
@@ -33,6 +40,7 @@ setuptools.setup(
         "absl-py>=2.0",
         "av>=14",
         "google-crc32c>=1.5",
+        "importlib_resources>=5",
         "keras>=3.5,<4",
         "matplotlib>=3.8",
         "ml-collections>=1.0",

@@ -1,14 +1,16 @@
-"""The manifest: a CSV of videos and their labels, checked before any work starts."""
+"""The manifest: a CSV of files and their labels, checked before any work starts."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import math
-import os
+
+import tensorflow as tf
 
 _REQUIRED = ("video", "label")
-_OPTIONAL = ("start", "end", "media_id")
+_OPTIONAL = ("start", "end", "media_id", "split")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +19,7 @@ class ManifestRow:
 
     Attributes:
         line: Its line number, for messages.
-        video: Path of the video as the manifest names it.
+        video: Path of the video (or image) as the manifest names it.
         label: Class index.
         media_id: Name of the video in clip ids; the path where the manifest has none.
         start: Seconds; None when the clip starts with the video.
@@ -32,45 +34,86 @@ class ManifestRow:
     end: float | None = None
 
 
-def read_manifest(path: str | os.PathLike, class_names: list[str]) -> list[ManifestRow]:
+def read_manifest(
+    path: str, class_names: list[str], split: str = ""
+) -> list[ManifestRow]:
     """Reads and checks a whole manifest.
 
     Args:
-        path: CSV with a header; columns `video` and `label` (a class name), optionally
-            `start` and `end` (seconds) and `media_id`.
+        path: CSV in UTF-8 with a header; columns `video` and `label` (a class name),
+            optionally `start` and `end` (seconds), `media_id` and `split`.
         class_names: Labels must be among these.
+        split: Take only the rows whose `split` is this; all when empty. The other
+            rows are checked too.
 
     Raises:
         ValueError: Anything is wrong with it; the message names the line.
     """
     label_of = {name: index for index, name in enumerate(class_names)}
     rows: list[ManifestRow] = []
+    splits: set[str] = set()
     first_line: dict[tuple, int] = {}
-    with open(path, encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        _check_header(path, reader.fieldnames or [])
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        _check_header(path, reader.fieldnames or [], split)
         for cells in reader:
             where = f"{path}, line {reader.line_num}"
             row = _parse_row(where, reader.line_num, cells, label_of)
-            key = (row.media_id, row.start, row.end)
+            key = (cells.get("split"), row.media_id, row.start, row.end)
             if key in first_line:
                 raise ValueError(
                     f"{where}: {row.media_id!r} with this start and end stands "
                     f"already in line {first_line[key]}; ids must be unique"
                 )
             first_line[key] = row.line
-            rows.append(row)
+            splits.add(cells.get("split") or "")
+            if not split or cells["split"] == split:
+                rows.append(row)
+    except csv.Error as error:
+        raise ValueError(f"{path}, after line {reader.line_num}: {error}") from error
     if not rows:
-        raise ValueError(f"{path} lists no videos")
+        wanted = f" of split {split!r}, only of {sorted(splits)}" if split else ""
+        raise ValueError(f"{path} lists no files{wanted}")
     return rows
 
 
-def _check_header(path, columns) -> None:
-    missing = [name for name in _REQUIRED if name not in columns]
+def read_ids(path: str) -> set[str]:
+    """Reads a file of media ids, one a line; empty lines do not count.
+
+    Raises:
+        ValueError: It does not exist, is not UTF-8, or names nothing.
+    """
+    ids = {line.strip() for line in read_text(path).splitlines()} - {""}
+    if not ids:
+        raise ValueError(f"{path} names no ids")
+    return ids
+
+
+def read_text(path: str) -> str:
+    """Reads a UTF-8 file, local or remote, with or without a byte order mark.
+
+    Raises:
+        ValueError: It does not exist, or is not UTF-8; the message names the line.
+    """
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            content = file.read()
+    except tf.errors.OpError as error:
+        raise ValueError(f"{path} cannot be read: {error.message}") from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path}, line {line}: not UTF-8: {error}") from error
+
+
+def _check_header(path, columns, split) -> None:
+    required = [*_REQUIRED, "split"] if split else _REQUIRED
+    missing = [name for name in required if name not in columns]
     if missing:
         raise ValueError(
             f"{path}, line 1: column {missing[0]!r} is missing; found {list(columns)}, "
-            f"needed are {list(_REQUIRED)}, known also {list(_OPTIONAL)}"
+            f"needed are {list(required)}, known also {list(_OPTIONAL)}"
         )
 
 

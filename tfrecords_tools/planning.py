@@ -1,8 +1,10 @@
-"""Which clips are cut from which videos, and which shard each goes into."""
+"""Which clips are cut from which files, and which shard each goes into."""
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import hashlib
 
 import numpy as np
 
@@ -12,21 +14,23 @@ from tfrecords_tools.video import MICROSECONDS
 
 @dataclasses.dataclass(frozen=True)
 class ClipPlan:
-    """A clip to be cut.
+    """A clip to be made.
 
     Attributes:
-        video: Path of the video as the manifest names it.
-        media_id: Name of the video in the clip's id.
+        video: Path of the file as the manifest names it.
+        media_id: Name of the file in the clip's id.
         label: Class index.
-        start: Microseconds in the video.
-        end: Microseconds in the video.
+        start: Microseconds in the video; 0 for an image.
+        end: Microseconds in the video; 0 for an image.
+        frame_rate: Frames per second; 0 for an image.
     """
 
     video: str
     media_id: str
     label: int
-    start: int
-    end: int
+    start: int = 0
+    end: int = 0
+    frame_rate: float = 0.0
 
     @property
     def id(self) -> str:
@@ -41,6 +45,7 @@ def cut_clips(
     clip_seconds: float,
     sampling: str,
     seed: int,
+    frame_rate: float = 0.0,
 ) -> list[ClipPlan]:
     """Cuts one manifest row into clips.
 
@@ -55,7 +60,8 @@ def cut_clips(
         clip_seconds: Length of a clip.
         sampling: "uniform" (first clip at the start, last at the end of the video) or
             "random".
-        seed: For random starts; together with the row's line it decides the draw.
+        seed: For random starts; together with the media id it decides the draw.
+        frame_rate: Of the clips.
 
     Returns:
         The clips by ascending start, without duplicates.
@@ -64,7 +70,8 @@ def cut_clips(
     if row.start is not None or row.end is not None:
         start = round((row.start or 0.0) * MICROSECONDS)
         end = duration if row.end is None else round(row.end * MICROSECONDS)
-        spans = [(start, end)]
+        # A start behind the video's end gives a clip of no frames, reported as such.
+        spans = [(start, max(end, start + 1))]
     elif clips_per_video == 0 or duration <= length:
         spans = [(0, duration)]
     else:
@@ -74,13 +81,54 @@ def cut_clips(
             if clips_per_video == 1:
                 starts = np.array([latest / 2])
         else:
-            generator = np.random.default_rng([seed, row.line])
-            starts = generator.uniform(0, latest, clips_per_video)
+            starts = _generator(seed, row.media_id).uniform(0, latest, clips_per_video)
         distinct = sorted({round(float(start)) for start in starts})
         spans = [(start, start + length) for start in distinct]
     return [
-        ClipPlan(row.video, row.media_id, row.label, start, end) for start, end in spans
+        ClipPlan(row.video, row.media_id, row.label, start, end, frame_rate)
+        for start, end in spans
     ]
+
+
+def limit_per_class(
+    clips: list[ClipPlan], max_clips: int, balance: bool, seed: int
+) -> list[ClipPlan]:
+    """Gives every class the same budget of clips, spread over the class's videos.
+
+    Clips are taken round-robin, one of each video and then the next of each, both
+    videos and the clips of a video in a seeded random order. A class that has fewer
+    keeps all. This is the "roughly balanced" of SPL 4.1, whose details are ours.
+
+    Args:
+        clips: All candidates.
+        max_clips: The budget of a class; 0 for none, or with `balance` for the mean
+            number of candidates over the classes that have any.
+        balance: Whether to take that mean.
+        seed: Of the random orders.
+
+    Returns:
+        The chosen clips, in the order in which they were given.
+    """
+    by_class: dict[int, dict[str, list[int]]] = collections.defaultdict(dict)
+    for position, clip in enumerate(clips):
+        by_class[clip.label].setdefault(clip.video, []).append(position)
+    if not max_clips and balance:
+        max_clips = round(len(clips) / max(len(by_class), 1))
+    if not max_clips:
+        return clips
+    chosen = []
+    for label, by_video in by_class.items():
+        generator = np.random.default_rng([seed, label])
+        videos = [list(generator.permutation(c)) for c in by_video.values()]
+        ranked = [
+            (round_, place, position)
+            for place, video in zip(
+                generator.permutation(len(videos)), videos, strict=True
+            )
+            for round_, position in enumerate(video)
+        ]
+        chosen += [position for *_, position in sorted(ranked)[:max_clips]]
+    return [clips[position] for position in sorted(chosen)]
 
 
 def assign_to_shards(
@@ -89,3 +137,8 @@ def assign_to_shards(
     """Deals the clips out to shards in a seeded random order, so each mixes classes."""
     order = np.random.default_rng(seed).permutation(len(clips))
     return [[clips[i] for i in order[shard::num_shards]] for shard in range(num_shards)]
+
+
+def _generator(seed: int, name: str) -> np.random.Generator:
+    digest = hashlib.sha256(name.encode()).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest[:8], "little")])

@@ -8,7 +8,8 @@ TFRecord shards, `index.npz` and `dataset.json`.
 from spl_tf.clips.dataset import ClipDataset, finish_dataset
 from spl_tf.clips.dataset_info import DatasetInfo
 from spl_tf.clips.files import write_atomically
-from spl_tf.clips.index import ClipIndex, RecordReader
+from spl_tf.clips.index import ClipIndex
+from spl_tf.clips.reader import RecordReader
 from spl_tf.clips.record import (
     Clip,
     encode_clip,
@@ -17,6 +18,7 @@ from spl_tf.clips.record import (
     parsing_spec,
     with_teacher,
 )
+from spl_tf.clips.remote import usable_path
 from spl_tf.clips.shards import ShardSummary, shard_name, write_shard
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "parse_in_graph",
     "parsing_spec",
     "shard_name",
+    "usable_path",
     "with_teacher",
     "write_atomically",
     "write_shard",

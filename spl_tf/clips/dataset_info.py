@@ -26,8 +26,9 @@ class DatasetInfo:
         label_kind: "weak" (the query that found the video) or "clean".
         shards: One {"name", "num_clips", "num_bytes"} per shard.
         source: The tool and its settings.
-        skipped: One {"video", "clip", "reason"} per video, or clip of one, that was
-            left out; "clip" is empty for a whole video.
+        skipped: One {"video", "clip", "kind", "reason"} per file, or clip of one, that
+            was left out; "clip" is empty for a whole file, "kind" is the category of
+            the reason.
         teacher: None before prediction; then the checkpoint, the number of classes
             kept per clip, and under "confusion" the non-empty cells of weak label x
             teacher's first choice as three lists "weak", "teacher", "count".

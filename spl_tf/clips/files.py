@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from spl_tf.clips.remote import usable_path
+
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[str]:
@@ -16,7 +18,7 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
 
     When the block fails, the temporary file is removed and `path` stays as it was.
     """
-    path = os.fspath(path)
+    path = usable_path(path)
     temporary = f"{path}.incomplete-{uuid.uuid4().hex[:8]}"
     try:
         yield temporary

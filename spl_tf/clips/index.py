@@ -1,19 +1,18 @@
-"""`index.npz`: where each clip is, and reading a clip by its row."""
+"""`index.npz`: where each clip is."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
 import os
-import struct
-import threading
 from collections.abc import Sequence
 
-import google_crc32c
 import numpy as np
 import tensorflow as tf
 
 from spl_tf.clips.files import write_atomically
+from spl_tf.clips.reader import RecordReader  # noqa: F401, for `dataset.py`
+from spl_tf.clips.remote import usable_path
 from spl_tf.clips.shards import FOOTER_BYTES, HEADER_BYTES, ShardSummary
 
 FILE_NAME = "index.npz"
@@ -97,11 +96,13 @@ class ClipIndex:
             FileNotFoundError: There is none.
             ValueError: It is damaged or of another version.
         """
-        path = os.path.join(os.fspath(directory), FILE_NAME)
+        directory = usable_path(directory)
+        path = os.path.join(directory, FILE_NAME)
         if not tf.io.gfile.exists(path):
             raise FileNotFoundError(
-                f"{path} does not exist: {os.fspath(directory)} is no finished "
-                "dataset of clips"
+                f"{path} does not exist: {directory} is no finished dataset of clips; "
+                "for shards of another tool run `python -m "
+                f"tfrecords_tools.inspect_records {directory} --reindex`"
             )
         with tf.io.gfile.GFile(path, "rb") as file:
             content = io.BytesIO(file.read())
@@ -115,98 +116,3 @@ class ClipIndex:
         if version != _VERSION:
             raise ValueError(f"{path} has version {version}, expected {_VERSION}")
         return cls(shard_names=names, **columns)
-
-
-class RecordReader:
-    """Reads records by index row, from any thread.
-
-    Shards are opened once and read with `os.pread`, so threads do not wait for each
-    other. Length and both checksums of the TFRecord framing are verified.
-    """
-
-    def __init__(self, directory: str | os.PathLike, index: ClipIndex):
-        """Opens nothing yet.
-
-        Args:
-            directory: The dataset folder.
-            index: Its index.
-        """
-        self._directory = os.fspath(directory)
-        self._index = index
-        self._descriptors: dict[int, int] = {}
-        self._lock = threading.Lock()
-
-    def read(self, row: int) -> bytes:
-        """Returns the serialized clip of an index row.
-
-        Raises:
-            ValueError: What is in the shard is not what the index says; the message
-                names shard and row.
-        """
-        index = self._index
-        shard = int(index.shard[row])
-        offset, length = int(index.offset[row]), int(index.length[row])
-        descriptor = self._descriptor(shard)
-        # Three reads, so that the data, which can be megabytes, is never copied.
-        header = os.pread(descriptor, HEADER_BYTES, offset)
-        data = os.pread(descriptor, length, offset + HEADER_BYTES)
-        footer = os.pread(descriptor, FOOTER_BYTES, offset + HEADER_BYTES + length)
-        fault = _framing_fault(header, data, footer, length)
-        if fault:
-            raise ValueError(
-                f"{self._shard_path(shard)}, row {row} at byte {offset}: {fault}. The "
-                "shard is damaged, or index.npz belongs to other shards; convert the "
-                "dataset again"
-            )
-        return data
-
-    def _shard_path(self, shard: int) -> str:
-        return os.path.join(self._directory, self._index.shard_names[shard])
-
-    def _descriptor(self, shard: int) -> int:
-        descriptor = self._descriptors.get(shard)
-        if descriptor is None:
-            with self._lock:
-                descriptor = self._descriptors.get(shard)
-                if descriptor is None:
-                    descriptor = os.open(self._shard_path(shard), os.O_RDONLY)
-                    self._descriptors[shard] = descriptor
-        return descriptor
-
-    def close(self) -> None:
-        """Closes the shards; the reader can be used again afterwards."""
-        with self._lock:
-            for descriptor in self._descriptors.values():
-                os.close(descriptor)
-            self._descriptors.clear()
-
-    def __enter__(self) -> RecordReader:
-        return self
-
-    def __exit__(self, *unused) -> None:
-        self.close()
-
-    def __del__(self):
-        self.close()
-
-
-def _framing_fault(header: bytes, data: bytes, footer: bytes, length: int) -> str:
-    """Says what is wrong with a TFRecord-framed record, or nothing."""
-    if len(footer) != FOOTER_BYTES:
-        found = len(header) + len(data) + len(footer)
-        return f"the file ends after {found} bytes of a {length}-byte record"
-    found, length_crc = struct.unpack("<QI", header)
-    if length_crc != _masked_crc(header[:8]):
-        return "the checksum of the length field is wrong"
-    if found != length:
-        return f"the record has {found} bytes, the index says {length}"
-    (data_crc,) = struct.unpack("<I", footer)
-    if data_crc != _masked_crc(data):
-        return "the checksum of the data is wrong"
-    return ""
-
-
-def _masked_crc(data: bytes) -> int:
-    """TFRecord's checksum: CRC-32C, rotated right by 15 bits, plus a constant."""
-    crc = google_crc32c.value(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

@@ -40,6 +40,11 @@ class ShardSummary:
     labels: list[int]
     teachers: list[int]
 
+    @property
+    def file_size(self) -> int:
+        """Bytes of the shard, with the framing of its records."""
+        return sum(self.lengths) + len(self.lengths) * (HEADER_BYTES + FOOTER_BYTES)
+
 
 def write_shard(
     directory: str | os.PathLike,

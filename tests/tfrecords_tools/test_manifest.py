@@ -3,10 +3,10 @@ import pytest
 from tfrecords_tools.manifest import ManifestRow, read_manifest
 
 
-def read(tmp_path, text):
+def read(tmp_path, text, split=""):
     path = tmp_path / "web.csv"
     path.write_text(text, encoding="utf-8")
-    return read_manifest(path, ["run", "jump"])
+    return read_manifest(str(path), ["run", "jump"], split)
 
 
 def test_rows_are_read_with_their_optional_columns(tmp_path):
@@ -22,6 +22,27 @@ def test_rows_are_read_with_their_optional_columns(tmp_path):
     ]
 
 
+def test_a_split_takes_its_rows_and_an_unknown_one_lists_the_known(tmp_path):
+    text = "video,label,split\na.mp4,run,train\na.mp4,run,val\nb.mp4,jump,train\n"
+    assert [row.line for row in read(tmp_path, text, "train")] == [2, 4]
+    with pytest.raises(ValueError, match=r"split 'test', only of \['train', 'val'\]"):
+        read(tmp_path, text, "test")
+    with pytest.raises(ValueError, match="column 'split' is missing"):
+        read(tmp_path, "video,label\na.mp4,run\n", "train")
+
+
+def test_a_byte_order_mark_does_not_belong_to_the_header(tmp_path):
+    assert len(read(tmp_path, "\ufeffvideo,label\na.mp4,run\n")) == 1
+
+
+def test_files_that_cannot_be_read_as_text_are_named_with_the_line(tmp_path):
+    (tmp_path / "web.csv").write_bytes(b"video,label\na\xff.mp4,run\n")
+    with pytest.raises(ValueError, match=r"web\.csv, line 2: not UTF-8"):
+        read_manifest(str(tmp_path / "web.csv"), ["run"])
+    with pytest.raises(ValueError, match=r"gone\.csv cannot be read"):
+        read_manifest(str(tmp_path / "gone.csv"), ["run"])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -34,7 +55,8 @@ def test_rows_are_read_with_their_optional_columns(tmp_path):
         ("video,label,end\na.mp4,run,nan\n", "line 2: end is 'nan'"),
         ("video,label,start,end\na.mp4,run,2,2\n", "line 2: end 2.0 is not after"),
         ("video,label\na.mp4,run\na.mp4,run\n", "line 3: .* already in line 2"),
-        ("video,label\n", "lists no videos"),
+        ('video,label\na.mp4,"run\n', "after line 1: unexpected end of data"),
+        ("video,label\n", "lists no files"),
     ],
 )
 def test_every_fault_is_named_with_its_line(tmp_path, text, message):

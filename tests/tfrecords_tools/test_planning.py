@@ -1,7 +1,12 @@
 import pytest
 
 from tfrecords_tools.manifest import ManifestRow
-from tfrecords_tools.planning import ClipPlan, assign_to_shards, cut_clips
+from tfrecords_tools.planning import (
+    ClipPlan,
+    assign_to_shards,
+    cut_clips,
+    limit_per_class,
+)
 
 SECOND = 1_000_000
 ROW = ManifestRow(line=2, video="v.mp4", label=1, media_id="v")
@@ -21,11 +26,11 @@ def test_uniform_clips_reach_from_the_start_to_the_end():
     assert spans(count=1) == [(4 * SECOND, 6 * SECOND)]
 
 
-def test_random_clips_lie_inside_and_depend_on_seed_and_line():
+def test_random_clips_lie_inside_and_depend_on_seed_and_video():
     first = spans(count=5, sampling="random")
     assert first == spans(count=5, sampling="random") == sorted(first)
     assert all(a >= 0 and b == a + 2 * SECOND <= 10 * SECOND for a, b in first)
-    other = ManifestRow(line=3, video="v.mp4", label=1, media_id="v")
+    other = ManifestRow(line=2, video="v.mp4", label=1, media_id="w")
     assert spans(other, count=5, sampling="random") != first
 
 
@@ -40,6 +45,29 @@ def test_short_whole_and_trimmed_videos_give_one_clip():
 
 def test_ids_name_video_start_and_end():
     assert ClipPlan("v.mp4", "v", 1, 0, SECOND).id == "v@0-1000000"
+
+
+def plans(label, clips_per_video):
+    return [
+        ClipPlan(f"{label}{video}", f"{label}{video}", label, start, start + 1)
+        for video, count in enumerate(clips_per_video)
+        for start in range(count)
+    ]
+
+
+def test_a_budget_is_taken_round_robin_over_the_videos():
+    chosen = limit_per_class(plans(0, [9, 2, 1]), 7, balance=False, seed=0)
+    assert chosen == sorted(chosen, key=lambda clip: (clip.video, clip.start))
+    per_video = [sum(c.video == v for c in chosen) for v in ("00", "01", "02")]
+    assert per_video == [4, 2, 1]
+
+
+def test_balanced_classes_have_the_mean_as_their_budget():
+    clips = plans(0, [8, 8]) + plans(1, [2]) + plans(2, [3, 3])
+    chosen = limit_per_class(clips, 0, balance=True, seed=0)
+    assert [sum(c.label == n for c in chosen) for n in range(3)] == [8, 2, 6]
+    assert limit_per_class(clips, 0, balance=False, seed=0) == clips
+    assert chosen != limit_per_class(clips, 0, balance=True, seed=1)
 
 
 @pytest.mark.parametrize("num_shards", [1, 3, 10])

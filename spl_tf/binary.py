@@ -1,0 +1,66 @@
+"""How the project's binaries start and end."""
+
+from __future__ import annotations
+
+import atexit
+import logging as python_logging
+import os
+import sys
+from collections.abc import Callable
+
+from absl import app, logging
+
+
+def run(
+    main: Callable[[list[str]], int | None],
+    errors: tuple[type[Exception], ...] = (),
+) -> None:
+    """Runs a binary's `main` like `absl.app.run`, and never returns.
+
+    An error that the user can mend (ValueError, OSError and `errors`) ends the program
+    with one line, `error: ...`, and exit code 1; `--verbosity=1` shows its traceback.
+    Any other exception is shown with its traceback, as usual.
+
+    Args:
+        main: Takes the arguments that are no flags; what it returns is the exit code.
+        errors: Further exceptions whose message says all that the user needs.
+    """
+    status = [1]  # of an exception that nobody catches
+    atexit.register(_leave_without_teardown, status)
+
+    def reporting_main(argv: list[str]) -> int | str | None:
+        try:
+            return main(argv)
+        except (ValueError, OSError, *errors) as error:
+            if logging.level_debug():
+                raise
+            return f"error: {error}"
+
+    try:
+        app.run(reporting_main)
+    except SystemExit as end:
+        code = end.code
+        status[0] = code if isinstance(code, int) else int(code is not None)
+        raise
+
+
+def prepare_worker() -> None:
+    """Lets a worker process end cleanly; the `initializer` of a process pool."""
+    atexit.register(_leave_without_teardown, [0])
+
+
+def _leave_without_teardown(status: list[int]) -> None:
+    """Ends the process here if tensorflow-io is in it.
+
+    A process that used its S3 file system aborts with code 134 in the destructors that
+    would follow (https://github.com/tensorflow/io/issues/2039). What was registered
+    with `atexit` before this runs last and is skipped, so the log is flushed here.
+    """
+    if "tensorflow_io" not in sys.modules:
+        return
+    try:
+        python_logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status[0])

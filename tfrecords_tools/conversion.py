@@ -1,0 +1,339 @@
+"""From a plan to a finished dataset, in one run or in several."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+from absl import logging
+
+from spl_tf import clips
+from tfrecords_tools import options, runners
+from tfrecords_tools.manifest import read_text
+from tfrecords_tools.plan_file import ConversionPlan
+from tfrecords_tools.shard_job import (
+    WORK_DIR,
+    ClipSource,
+    ShardJob,
+    StorageFullError,
+)
+
+RUNNERS = ("local", "beam")
+# Kinds of skipped entries that are as the user wished, not faults.
+EXCLUDED, DUPLICATE = "excluded", "duplicate"
+_MIN_SHARDS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """How a conversion runs, none of which changes what it writes."""
+
+    runner: str = options.option("local", "local (processes of this machine) or beam.")
+    beam_args: tuple = options.option(
+        (), "Argument for Apache Beam, e.g. --beam_args=--runner=FlinkRunner; repeat."
+    )
+    num_workers: int = options.option(0, "Processes; 0 for one per core.")
+    overwrite: bool = options.option(False, "Replace what is in --output_dir.")
+    max_skipped_fraction: float = options.option(
+        0.1, "Fail when a larger share of the files was left out or lost clips."
+    )
+
+    def __post_init__(self):
+        options.check(
+            self,
+            ("runner", self.runner in RUNNERS, f"one of {', '.join(RUNNERS)}"),
+            ("num_workers", self.num_workers >= 0, "0 or more"),
+            ("max_skipped_fraction", 0 <= self.max_skipped_fraction <= 1, "0 to 1"),
+        )
+
+    @property
+    def workers(self) -> int:
+        """The number of processes."""
+        return self.num_workers or os.cpu_count() or 1
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipSettings:
+    """What every conversion can choose about what it writes."""
+
+    label_kind: str = options.option("weak", "weak or clean: what the labels are.")
+    seed: int = options.option(0, "Of random choices and the clips' order.")
+    short_side: int = options.option(
+        256, "Length of the frames' shorter side; 0 keeps their size."
+    )
+    jpeg_quality: int = options.option(95, "1 to 100.")
+    num_shards: int = options.option(0, "Shards; 0 to go by --shard_megabytes.")
+    shard_megabytes: int = options.option(
+        200, "About how large a shard may be, when --num_shards is 0."
+    )
+
+    def __post_init__(self):
+        options.check(
+            self,
+            ("label_kind", self.label_kind in ("weak", "clean"), "weak or clean"),
+            ("seed", self.seed >= 0, "0 or more"),
+            ("short_side", self.short_side >= 0, "0 or more"),
+            ("jpeg_quality", 1 <= self.jpeg_quality <= 100, "1 to 100"),
+            ("num_shards", self.num_shards >= 0, "0 or more"),
+            ("shard_megabytes", self.shard_megabytes >= 1, "1 or more"),
+        )
+
+    def shards_for(self, num_clips: int, estimate_bytes: Callable[[], float]) -> int:
+        """Number of shards: as asked for, else by size, but enough to share the work.
+
+        Args:
+            num_clips: There are never more shards than clips.
+            estimate_bytes: Called when the size decides.
+        """
+        wanted = self.num_shards
+        if not wanted and num_clips:
+            by_size = math.ceil(estimate_bytes() / (self.shard_megabytes * 1e6))
+            wanted = max(_MIN_SHARDS, by_size)
+        return min(wanted, num_clips)
+
+
+@dataclasses.dataclass(frozen=True)
+class FileSettings(ClipSettings):
+    """What a conversion of a manifest's files can choose besides."""
+
+    split: str = options.option("", "Take only the manifest's rows of this split.")
+    exclude_ids: str = options.option(
+        "", "File of media ids, one a line, that must not enter (the evaluation set)."
+    )
+    drop_duplicates: bool = options.option(
+        True, "Leave out a file with the same content as one before it."
+    )
+    balance_classes: bool = options.option(
+        False, "Give every class the same budget of clips, the mean over the classes."
+    )
+    max_clips_per_class: int = options.option(
+        0, "The budget of a class, taken round-robin over its files; 0 for none."
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        options.check(
+            self, ("max_clips_per_class", self.max_clips_per_class >= 0, "0 or more")
+        )
+
+
+class TooManySkippedError(RuntimeError):
+    """The dataset is written, but more was left out than the options allow."""
+
+
+class ChangedInputsError(ValueError):
+    """The folder holds a conversion of other inputs."""
+
+
+# Their messages say all that the user needs.
+FAILURES = (TooManySkippedError, StorageFullError, runners.WorkerDiedError)
+
+
+def convert(
+    output_dir: str,
+    inputs: dict[str, Any],
+    make_plan: Callable[[], ConversionPlan],
+    source: ClipSource,
+    class_names: Sequence[str],
+    label_kind: str,
+    run: RunOptions,
+) -> clips.DatasetInfo:
+    """Makes a dataset, or finishes or returns the one that the folder holds.
+
+    Args:
+        output_dir: The dataset's folder.
+        inputs: All that decides what is written; stored, and compared when the folder
+            already holds something.
+        make_plan: Called when there is no plan yet.
+        source: Makes the planned clips.
+        class_names: See `DatasetInfo`.
+        label_kind: "weak" or "clean".
+        run: How to run.
+
+    Raises:
+        ValueError: No file gives a clip.
+        ChangedInputsError: The folder holds something made from other inputs.
+        TooManySkippedError: After writing all that could be read.
+        StorageFullError, WorkerDiedError: The same call again continues.
+    """
+    work_dir = os.path.join(output_dir, WORK_DIR)
+    plan_path = os.path.join(work_dir, "plan.jsonl")
+    if run.overwrite:
+        _remove_conversion(output_dir)
+    info = _finished(output_dir, inputs)
+    if info is not None:
+        logging.info("%s is complete", output_dir)
+        _remove_tree(work_dir)
+    else:
+        _claim(output_dir, work_dir, inputs)
+        if tf.io.gfile.exists(plan_path):
+            plan = ConversionPlan.load(plan_path)
+        else:
+            plan = _make_plan(make_plan, work_dir)
+            plan.save(plan_path)
+        job = ShardJob(source, output_dir, len(plan.shards))
+        info = _write(job, plan, class_names, label_kind, run)
+        _remove_tree(work_dir)
+    _check_skipped(info, run.max_skipped_fraction)
+    return info
+
+
+def digest_of_file(path: str) -> str:
+    """SHA-256 of a text file, for `inputs`."""
+    return hashlib.sha256(read_text(path).encode()).hexdigest()
+
+
+def _finished(output_dir: str, inputs: dict[str, Any]) -> clips.DatasetInfo | None:
+    if not tf.io.gfile.exists(os.path.join(output_dir, "dataset.json")):
+        return None
+    info = clips.DatasetInfo.load(output_dir)
+    _compare(output_dir, info.source.get("inputs", {}), inputs)
+    return info
+
+
+def _claim(output_dir: str, work_dir: str, inputs: dict[str, Any]) -> None:
+    """Makes the folder this conversion's own, or checks that it is.
+
+    What an earlier run had half written is removed.
+    """
+    inputs_path = os.path.join(work_dir, "inputs.json")
+    if not tf.io.gfile.exists(inputs_path):
+        if tf.io.gfile.glob(os.path.join(output_dir, "clips.tfrecord-*")):
+            raise ChangedInputsError(
+                f"{output_dir} holds shards but neither dataset.json nor a plan: they "
+                "are of another tool. Give another --output_dir, or --overwrite to "
+                "replace them"
+            )
+        tf.io.gfile.makedirs(work_dir)
+        clips.write_atomically(inputs_path, json.dumps(inputs).encode())
+        return
+    with tf.io.gfile.GFile(inputs_path, "rb") as file:
+        _compare(output_dir, json.loads(file.read()), inputs)
+    _remove_incomplete(output_dir)
+
+
+def _remove_incomplete(output_dir: str) -> None:
+    """Removes what a killed process had half written."""
+    for left in tf.io.gfile.glob(os.path.join(output_dir, "clips.*.incomplete-*")):
+        tf.io.gfile.remove(left)
+
+
+def _make_plan(make_plan, work_dir: str) -> ConversionPlan:
+    plan = make_plan()
+    if not plan.num_clips:
+        _remove_tree(work_dir)  # so that the next run looks at the files again
+        raise ValueError(nothing_readable(plan.num_files, plan.skipped))
+    return plan
+
+
+def _compare(output_dir: str, before: dict[str, Any], now: dict[str, Any]) -> None:
+    changed = [
+        f"{name} (was {before.get(name)!r}, is {now.get(name)!r})"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+    ]
+    if changed:
+        raise ChangedInputsError(
+            f"{output_dir} holds a conversion of other inputs; changed: "
+            f"{', '.join(changed)}. Give another --output_dir, or --overwrite to "
+            "start over"
+        )
+
+
+def _write(job, plan, class_names, label_kind, run) -> clips.DatasetInfo:
+    reports = {shard: job.finished(shard) for shard in range(job.num_shards)}
+    tasks = [(s, plan.shards[s]) for s, report in reports.items() if report is None]
+    done = plan.num_clips - sum(len(plans) for _, plans in tasks)
+    if len(tasks) < job.num_shards:
+        logging.info(
+            "%d of %d shards are already written",
+            job.num_shards - len(tasks),
+            job.num_shards,
+        )
+    if tasks and run.runner == "beam":
+        runners.run_beam(job, tasks, run.beam_args)
+    elif tasks:
+        runners.run_local(job, tasks, min(run.workers, len(tasks)), done)
+    _remove_incomplete(job.output_dir)
+    reports.update((shard, job.finished(shard)) for shard, _ in tasks)
+    missing = [shard for shard, report in reports.items() if report is None]
+    if missing:
+        raise RuntimeError(
+            f"{job.output_dir}: shards {missing} were reported as written but are not "
+            "there; if workers run on other machines, --output_dir must be a path that "
+            "all of them share"
+        )
+    skipped = plan.skipped + [
+        entry for report in reports.values() for entry in report.skipped
+    ]
+    if not any(report.summary.lengths for report in reports.values()):
+        raise ValueError(nothing_readable(plan.num_files, skipped))
+    return clips.finish_dataset(
+        job.output_dir,
+        [report.summary for report in reports.values()],
+        class_names,
+        label_kind,
+        source={"inputs": plan.inputs, "num_files": plan.num_files},
+        skipped=skipped,
+    )
+
+
+def nothing_readable(num_files: int, skipped: Sequence[dict[str, str]]) -> str:
+    """The message for a conversion of which no clip is left."""
+    first = skipped[0]
+    return (
+        f"none of the {num_files} files gives a clip; the first: "
+        f"{first['clip'] or first['video']}: {first['reason']}"
+    )
+
+
+def result_line(output_dir: str, info: clips.DatasetInfo) -> str:
+    """One line about a finished dataset, for the terminal."""
+    return (
+        f"{output_dir}: {info.num_clips} clips in {len(info.shards)} shards, "
+        f"{len(info.skipped)} left out"
+    )
+
+
+def _check_skipped(info: clips.DatasetInfo, limit: float) -> None:
+    kinds = collections.Counter(entry["kind"] for entry in info.skipped)
+    faults = [e for e in info.skipped if e["kind"] not in (EXCLUDED, DUPLICATE)]
+    for kind in (EXCLUDED, DUPLICATE):
+        if kinds[kind]:
+            logging.info("%d files left out as %s", kinds[kind], kind)
+    if not faults:
+        return
+    num_files = info.source["num_files"]
+    num_faulty = len({entry["video"] for entry in faults})
+    first = faults[0]
+    message = (
+        f"of {num_files} files, {num_faulty} ({num_faulty / num_files:.1%}) were left "
+        f"out or lost clips, the first: {first['clip'] or first['video']}: "
+        f"{first['reason']}; all are listed in dataset.json"
+    )
+    if num_faulty / num_files > limit:
+        raise TooManySkippedError(
+            f"{message}. The limit, --max_skipped_fraction, is {limit:.1%}; to try "
+            "again after repairing the files, add --overwrite"
+        )
+    logging.warning("%s", message)
+
+
+def _remove_conversion(output_dir: str) -> None:
+    # The description first: from then on the folder is no dataset.
+    for name in ("dataset.json", "index.npz", "clips.tfrecord-*"):
+        for path in tf.io.gfile.glob(os.path.join(output_dir, name)):
+            tf.io.gfile.remove(path)
+    _remove_tree(os.path.join(output_dir, WORK_DIR))
+
+
+def _remove_tree(directory: str) -> None:
+    if tf.io.gfile.exists(directory):
+        tf.io.gfile.rmtree(directory)

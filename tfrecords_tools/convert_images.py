@@ -1,0 +1,281 @@
+"""Makes a dataset of one-frame clips from image files.
+
+A folder per class:
+
+python -m tfrecords_tools.convert_images --image_root=images --classes=classes.txt \
+    --output_dir=clips/images
+
+or a manifest with the columns `video,label` (an image's path is its `video`) and
+optionally `media_id` and `split`, with paths that are relative to `--image_root`. An
+image that cannot be read is left out and listed in `dataset.json`. A run that was
+stopped goes on with the same command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from spl_tf import binary, clips
+from spl_tf.clips.remote import usable_path
+from spl_tf.labels import parse_class_names
+from tfrecords_tools import conversion, file_checks, images, options, planning
+from tfrecords_tools.manifest import ManifestRow, read_manifest, read_text
+from tfrecords_tools.plan_file import ConversionPlan
+from tfrecords_tools.planning import ClipPlan
+from tfrecords_tools.shard_job import MakeClip, SkippedClipError, skipped_entry
+
+_SAMPLED_IMAGES = 32  # to estimate how large the dataset will be
+_DIGEST_SECONDS = 600.0
+
+
+def convert_images(
+    classes: str,
+    output_dir: str,
+    image_root: str = "",
+    manifest: str = "",
+    settings: conversion.FileSettings | None = None,
+    run: conversion.RunOptions | None = None,
+) -> clips.DatasetInfo:
+    """Converts image files into a dataset folder, or continues to.
+
+    Args:
+        classes: Classes file, one name a line.
+        output_dir: Where the dataset goes.
+        image_root: Holds a folder per class; with a manifest, the folder that its paths
+            are relative to, by default the manifest's own.
+        manifest: CSV, see `tfrecords_tools.manifest`; empty for a folder per class.
+        settings: What to write.
+        run: How to run.
+
+    Returns:
+        The dataset's description, as written to `dataset.json`.
+
+    Raises:
+        ValueError: Manifest, folders, classes or settings are wrong (before any work),
+            no image gives a clip, or the folder holds something else.
+        TooManySkippedError: After writing all that could be read.
+        StorageFullError, WorkerDiedError: The same call again continues.
+    """
+    settings = settings or conversion.FileSettings()
+    run = run or conversion.RunOptions()
+    for path in (manifest, classes, output_dir, image_root, settings.exclude_ids):
+        usable_path(path)
+    class_names = parse_class_names(read_text(classes).encode(), classes)
+    if manifest:
+        rows = _manifest_rows(manifest, class_names, settings.split)
+        image_root = image_root or os.path.dirname(os.path.abspath(manifest))
+    else:
+        rows = _folder_rows(image_root, class_names)
+    inputs = {
+        "tool": "convert_images",
+        "images": hashlib.sha256(repr(rows).encode()).hexdigest(),
+        "classes": conversion.digest_of_file(classes),
+        "image_root": image_root,
+        **dataclasses.asdict(settings),
+    }
+    if settings.exclude_ids:
+        inputs["exclude_ids"] = conversion.digest_of_file(settings.exclude_ids)
+    source = ImageSource(
+        image_root, tuple(class_names), settings.short_side, settings.jpeg_quality
+    )
+
+    def make_plan() -> ConversionPlan:
+        return _make_plan(rows, source, output_dir, settings, inputs, run.workers)
+
+    return conversion.convert(
+        output_dir, inputs, make_plan, source, class_names, settings.label_kind, run
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSource:
+    """Makes clips of one frame from image files; a `ClipSource`.
+
+    Attributes:
+        root: Folder that the plan's paths start from.
+        class_names: In index order.
+        short_side: See `ClipSettings`.
+        jpeg_quality: 1 to 100.
+    """
+
+    root: str
+    class_names: tuple[str, ...]
+    short_side: int
+    jpeg_quality: int
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[MakeClip]:
+        """See `ClipSource`."""
+        yield self._clip
+
+    def _clip(self, plan: ClipPlan) -> clips.Clip:
+        try:
+            with tf.io.gfile.GFile(os.path.join(self.root, plan.video), "rb") as file:
+                content = file.read()
+            jpeg, height, width = images.to_jpeg(
+                content, self.short_side, self.jpeg_quality
+            )
+        except tf.errors.OpError as error:
+            raise SkippedClipError("unreadable", error.message) from error
+        except images.UnreadableImageError as error:
+            raise SkippedClipError("unreadable", str(error)) from error
+        return clips.Clip(
+            id=plan.id,
+            frames=[jpeg],
+            timestamps=[0],
+            frame_rate=0.0,
+            height=height,
+            width=width,
+            label_index=plan.label,
+            label_name=self.class_names[plan.label],
+            media_id=plan.media_id,
+            data_path=plan.video,
+            start=0,
+            end=0,
+        )
+
+
+def _manifest_rows(manifest, class_names, split) -> list[ManifestRow]:
+    rows = read_manifest(manifest, class_names, split)
+    for row in rows:
+        if row.start is not None or row.end is not None:
+            raise ValueError(
+                f"{manifest}, line {row.line}: an image has no start or end"
+            )
+    return rows
+
+
+def _folder_rows(image_root: str, class_names: list[str]) -> list[ManifestRow]:
+    """A row for each file in each class's folder, in the order of their names."""
+    if not image_root or not tf.io.gfile.isdir(image_root):
+        raise ValueError(
+            f"--image_root {image_root!r} is no folder; give one that holds a folder "
+            "per class, or a --manifest"
+        )
+    names = (name.rstrip("/") for name in tf.io.gfile.listdir(image_root))
+    folders = sorted(
+        name
+        for name in names
+        if not name.startswith(".")
+        and tf.io.gfile.isdir(os.path.join(image_root, name))
+    )
+    label_of = {name: index for index, name in enumerate(class_names)}
+    unknown = [name for name in folders if name not in label_of]
+    if unknown:
+        raise ValueError(
+            f"{image_root} has the folder {unknown[0]!r}, which is not in the classes "
+            f"file ({len(unknown)} such folders of {len(folders)})"
+        )
+    videos = []
+    for folder in folders:
+        top = os.path.join(image_root, folder)
+        for directory, _, files in tf.io.gfile.walk(top):
+            videos += [
+                (os.path.relpath(os.path.join(directory, name), image_root), folder)
+                for name in files
+                if not name.startswith(".")
+            ]
+    if not videos:
+        raise ValueError(f"{image_root}: the class folders hold no files")
+    return [
+        ManifestRow(number, video, label_of[folder], video)
+        for number, (video, folder) in enumerate(sorted(videos), start=1)
+    ]
+
+
+def _make_plan(rows, source, output_dir, settings, inputs, num_workers):
+    stay, skipped = file_checks.split_excluded(rows, settings.exclude_ids)
+    faults = {
+        video: fault
+        for video in dict.fromkeys(row.video for row in stay)
+        if (fault := _fault(os.path.join(source.root, video)))
+    }
+    skipped += [skipped_entry(video, "", *fault) for video, fault in faults.items()]
+    stay = [row for row in stay if row.video not in faults]
+    if settings.drop_duplicates:
+        stay, repeated = file_checks.split_duplicates(
+            stay,
+            source.root,
+            lambda videos: file_checks.examine(
+                "digest", source.root, videos, output_dir, num_workers, _DIGEST_SECONDS
+            ),
+        )
+        skipped += repeated
+    chosen = planning.limit_per_class(
+        [ClipPlan(row.video, row.media_id, row.label) for row in stay],
+        settings.max_clips_per_class,
+        settings.balance_classes,
+        settings.seed,
+    )
+    num_shards = settings.shards_for(
+        len(chosen), lambda: _estimate_bytes(chosen, source, settings.seed)
+    )
+    return ConversionPlan(
+        inputs,
+        planning.assign_to_shards(chosen, num_shards, settings.seed),
+        skipped,
+        num_files=len({row.video for row in rows}),
+    )
+
+
+def _fault(path: str) -> tuple[str, str] | None:
+    """What is wrong with a file that can be told without opening it."""
+    try:
+        length = tf.io.gfile.stat(path).length
+        if "://" not in path and not stat.S_ISREG(os.stat(path).st_mode):
+            return "unreadable", "not a regular file"
+    except tf.errors.NotFoundError:
+        return "missing", "the file does not exist"
+    except tf.errors.OpError as error:
+        return "unreadable", error.message
+    return None if length else ("empty", "the file is empty")
+
+
+def _estimate_bytes(chosen: list[ClipPlan], source: ImageSource, seed: int) -> float:
+    order = np.random.default_rng(seed).permutation(len(chosen))
+    sizes = []
+    with source.open() as make:
+        for plan in (chosen[i] for i in order[:_SAMPLED_IMAGES]):
+            # What cannot be read turns up again when it is written.
+            with contextlib.suppress(SkippedClipError):
+                sizes.append(len(make(plan).frames[0]))
+    return len(chosen) * np.mean(sizes or [0])
+
+
+def _define_flags() -> None:
+    flags.DEFINE_string("image_root", "", "A folder per class, or the manifest's root.")
+    flags.DEFINE_string("manifest", "", "CSV of images and labels.")
+    flags.DEFINE_string("classes", None, "File of class names.", required=True)
+    flags.DEFINE_string("output_dir", None, "Folder to write.", required=True)
+    options.define_flags(conversion.FileSettings)
+    options.define_flags(conversion.RunOptions)
+
+
+def main(argv: list[str]) -> None:
+    """Reads the flags, converts, prints what was written."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    values = flags.FLAGS
+    info = convert_images(
+        values.classes,
+        values.output_dir,
+        values.image_root,
+        values.manifest,
+        options.from_flags(conversion.FileSettings),
+        options.from_flags(conversion.RunOptions),
+    )
+    print(conversion.result_line(values.output_dir, info))
+
+
+if __name__ == "__main__":
+    _define_flags()
+    binary.run(main, conversion.FAILURES)

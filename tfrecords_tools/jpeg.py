@@ -1,0 +1,116 @@
+"""Decoded video frames to upright, scaled JPEG files."""
+
+from __future__ import annotations
+
+import io
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from PIL import Image
+
+# libjpeg's limit.
+_MAX_SIDE = 65_500
+
+
+class UnencodableFrameError(ValueError):
+    """The frame cannot become a JPEG of the size that was asked for."""
+
+
+class JpegEncoder:
+    """Scales, turns upright and encodes the frames of one clip.
+
+    Every frame gets the size of the first one: a stream may change its resolution, a
+    clip may not.
+    """
+
+    def __init__(self, short_side: int, quality: int):
+        """Creates an encoder.
+
+        Args:
+            short_side: Length of the shorter side in pixels; 0 keeps the size.
+            quality: 1 to 100, libjpeg's scale.
+        """
+        self._short_side = short_side
+        self._quality = quality
+        self._size: tuple[int, int] | None = None
+        # They keep swscale's tables from one frame to the next.
+        self._scaler = VideoReformatter()
+        self._converter = VideoReformatter()
+
+    def encode(self, frame: av.VideoFrame) -> tuple[bytes, int, int]:
+        """Returns the JPEG (4:2:0, full range BT.601), its height and its width.
+
+        Raises:
+            UnencodableFrameError: A side would be longer than JPEG allows.
+        """
+        if self._size is None:
+            self._size = scaled_size(frame.width, frame.height, self._short_side)
+        image = self._upright_rgb(frame)
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "JPEG", quality=self._quality)
+        return buffer.getvalue(), image.shape[0], image.shape[1]
+
+    def _upright_rgb(self, frame: av.VideoFrame) -> np.ndarray:
+        """Returns uint8 [H, W, 3]."""
+        width, height = self._size
+        if frame.format.name.startswith("yuv"):
+            # Scaling planes and converting the few pixels left is 4 times faster than
+            # scaling to RGB.
+            frame = self._scaler.reformat(
+                frame, width, height, interpolation="AREA", threads=1
+            )
+        frame = self._converter.reformat(
+            frame, width, height, "rgb24", interpolation="AREA", threads=1
+        )
+        return np.ascontiguousarray(turn_upright(frame.to_ndarray(), _matrix(frame)))
+
+
+def scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:
+    """Returns width and height such that the shorter one is `short_side`.
+
+    Args:
+        width: Pixels.
+        height: Pixels.
+        short_side: Pixels; 0 keeps the size.
+
+    Raises:
+        UnencodableFrameError: A side would be longer than JPEG allows.
+    """
+    scale = short_side / min(width, height) if short_side else 1
+    scaled = max(1, round(width * scale)), max(1, round(height * scale))
+    if max(scaled) > _MAX_SIDE:
+        raise UnencodableFrameError(
+            f"frames of {width}x{height} pixels would become {scaled[0]}x{scaled[1]}, "
+            f"and JPEG allows sides of {_MAX_SIDE} at most; leave the video out, or "
+            "choose a smaller short side"
+        )
+    return scaled
+
+
+def turn_upright(image: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
+    """Turns and mirrors an image the way a display matrix says.
+
+    Args:
+        image: [H, W, C].
+        matrix: [3, 3] of FFmpeg's `libavutil/display.h`: pixel (x, y) of the image
+            belongs at (x, y) * matrix of the display. Only multiples of 90 degrees
+            occur in practice; others are rounded to one. None changes nothing.
+
+    Returns:
+        [H, W, C] or [W, H, C], a view of `image`.
+    """
+    if matrix is None:
+        return image
+    (a, b), (c, d) = matrix[:2, :2]
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        flip_x, flip_y = a < 0, d < 0
+    else:
+        image = image.swapaxes(0, 1)
+        flip_x, flip_y = c < 0, b < 0
+    return image[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
+
+
+def _matrix(frame: av.VideoFrame) -> np.ndarray | None:
+    data = frame.side_data.get("DISPLAYMATRIX")
+    return None if data is None else np.frombuffer(data, np.int32).reshape(3, 3)
