@@ -1,16 +1,19 @@
 # Every target works on a machine that has only Python (3.10 to 3.13) and make.
 PYTHON ?= python3
 VENV := .venv
+# tensorflow-io needs Python 3.11 or older and TensorFlow 2.17: its own environment.
+S3_VENV := .venv-s3
 BIN := $(VENV)/bin
 DEMO_DIR ?= runs/demo
 # Warnings and errors only, of TensorFlow.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test test-slow lint format bench clean
+.PHONY: help demo test test-slow test-s3 lint format bench clean
 help:
 	@echo "make demo       the whole experiment on rendered videos -> $(DEMO_DIR)/"
 	@echo "make test       the test suite (under 10 minutes on 2 cores)"
 	@echo "make test-slow  the tests that take longer"
+	@echo "make test-s3    the tests of s3:// paths, with python3.11 and TensorFlow 2.17"
 	@echo "make lint       ruff check and format check"
 	@echo "make format     ruff fixes and formats in place"
 	@echo "make bench      every benchmark at a small size"
@@ -35,6 +38,15 @@ test: $(VENV)/installed-dev
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
 
+$(S3_VENV)/installed: setup.py
+	@test -x $(S3_VENV)/bin/python || python3.11 -m venv $(S3_VENV)
+	$(S3_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+	    -e '.[tfio]' 'moto[server]>=5' 'pytest>=8'
+	@touch $@
+
+test-s3: $(S3_VENV)/installed
+	$(S3_VENV)/bin/python -m pytest tests/remote
+
 lint: $(VENV)/installed-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
@@ -48,4 +60,4 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.input_pipeline --clips=512
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(S3_VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -31,6 +31,7 @@ import tqdm
 from absl import app, flags
 
 from experiments.pair_files import read_pairs
+from spl_tf import binary
 from spl_tf.analysis.label_plots import plot_class_distribution, plot_confusion
 from spl_tf.labels import (
     STRATEGIES,
@@ -358,4 +359,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(main)
+    binary.run(main)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from absl import app, flags
 
+from spl_tf import binary
 from spl_tf.training import predict
 
 
@@ -34,4 +35,4 @@ if __name__ == "__main__":
     flags.DEFINE_integer("batch_size", 32, "Clips per replica.")
     flags.DEFINE_integer("top_k", 5, "Classes to keep per clip.")
     flags.DEFINE_string("strategy", "auto", "auto, one or mirrored.")
-    app.run(main)
+    binary.run(main)

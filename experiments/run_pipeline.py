@@ -19,6 +19,7 @@ from ml_collections import config_dict, config_flags
 
 from experiments.build_labels import build_labels, confusion_of_dataset
 from experiments.synthetic import render
+from spl_tf import binary
 from spl_tf.analysis.label_plots import plot_confusion
 from spl_tf.labels import STRATEGIES, LabelMap
 from spl_tf.training import predict, train
@@ -184,4 +185,4 @@ if __name__ == "__main__":
     config_flags.DEFINE_config_file("config", None, "The experiment.")
     flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
     flags.mark_flag_as_required("config")
-    app.run(main)
+    binary.run(main)

@@ -14,6 +14,7 @@ import json
 from absl import app, flags
 from ml_collections import config_flags
 
+from spl_tf import binary
 from spl_tf.training import train
 
 
@@ -29,4 +30,4 @@ if __name__ == "__main__":
     config_flags.DEFINE_config_file("config", None, "See spl_tf.training.config.")
     flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
     flags.mark_flag_as_required("config")
-    app.run(main)
+    binary.run(main)

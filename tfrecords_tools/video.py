@@ -302,14 +302,17 @@ def _end_of_packets(path) -> int:
 
 def _decode(container, stream):
     """Yields frames as (shown from, shown until, frame), in microseconds, in order."""
-    first, until = stream.start_time or 0, 0
+    first, timestamp, until = stream.start_time or 0, None, 0
     rate = stream.average_rate or stream.guessed_rate
     usual = round(MICROSECONDS / rate) if rate else 0
     for frame in container.decode(stream):
         ticks = frame.dts if frame.pts is None else frame.pts
-        timestamp = until
+        previous, timestamp = timestamp, until
         if ticks is not None:
             timestamp = _microseconds(ticks - first, frame.time_base)
+        # Files that were joined byte by byte start anew; time goes on.
+        if previous is not None and timestamp <= previous:
+            timestamp = max(until, previous + 1)
         duration = _microseconds(frame.duration or 0, frame.time_base)
         until = timestamp + (duration or usual)
         yield timestamp, until, frame

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from spl_tf.clips.dataset_info import DatasetInfo
-from spl_tf.clips.index import ClipIndex, RecordReader
+from spl_tf.clips.index import ClipIndex
+from spl_tf.clips.reader import RecordReader
+from spl_tf.clips.remote import usable_path
 from spl_tf.clips.shards import ShardSummary
 
 
@@ -64,7 +66,7 @@ class ClipDataset:
             FileNotFoundError: The folder is no finished dataset.
             ValueError: A file is damaged, or the two do not belong together.
         """
-        self.directory = os.fspath(directory)
+        self.directory = usable_path(directory)
         self.info = DatasetInfo.load(directory)
         self.index = ClipIndex.load(directory)
         shards = tuple(shard["name"] for shard in self.info.shards)
@@ -73,7 +75,9 @@ class ClipDataset:
                 f"{self.directory}: index.npz lists {len(self.index)} clips in "
                 f"{len(self.index.shard_names)} shards, dataset.json "
                 f"{self.info.num_clips} in {len(shards)}; they are of different "
-                "conversions, convert the dataset again"
+                "conversions. If the shards are whole, `python -m "
+                f"tfrecords_tools.inspect_records {self.directory} --reindex "
+                "--overwrite` makes both anew"
             )
 
     def __len__(self) -> int:

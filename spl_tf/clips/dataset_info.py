@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from spl_tf.clips.files import write_atomically
+from spl_tf.clips.remote import usable_path
 
 FILE_NAME = "dataset.json"
 _FORMAT = "spl_tf.clips"
@@ -68,7 +69,7 @@ class DatasetInfo:
             FileNotFoundError: The folder is no finished dataset.
             ValueError: The file is damaged, or of another format or version.
         """
-        path = os.path.join(os.fspath(directory), FILE_NAME)
+        path = os.path.join(usable_path(directory), FILE_NAME)
         if not tf.io.gfile.exists(path):
             raise FileNotFoundError(
                 f"{path} does not exist: {os.fspath(directory)} is no dataset of "

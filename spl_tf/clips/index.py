@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from spl_tf.clips.files import write_atomically
-from spl_tf.clips.reader import RecordReader  # noqa: F401, for `dataset.py`
+from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES
 from spl_tf.clips.remote import usable_path
-from spl_tf.clips.shards import FOOTER_BYTES, HEADER_BYTES, ShardSummary
+from spl_tf.clips.shards import ShardSummary
 
 FILE_NAME = "index.npz"
 _VERSION = 1

@@ -11,11 +11,10 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import google_crc32c
 import tensorflow as tf
 
+from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES, masked_crc
 from spl_tf.clips.remote import scheme, usable_path
-from spl_tf.clips.shards import FOOTER_BYTES, HEADER_BYTES
 
 if TYPE_CHECKING:
     from spl_tf.clips.index import ClipIndex
@@ -76,8 +75,8 @@ class RecordReader:
     def _remedy(self) -> str:
         return (
             f"Run `python -m tfrecords_tools.inspect_records {self._directory} "
-            "--validate` to see what is damaged, or with `--reindex` if index.npz "
-            "belongs to other shards"
+            "--validate` to see what is damaged, or with `--reindex --overwrite` if "
+            "index.npz belongs to other shards"
         )
 
     def close(self) -> None:
@@ -214,17 +213,11 @@ def _framing_fault(header: bytes, data: bytes, footer: bytes, length: int) -> st
         size = HEADER_BYTES + length + FOOTER_BYTES
         return f"the file ends after {found} of the record's {size} bytes"
     found, length_crc = struct.unpack("<QI", header)
-    if length_crc != _masked_crc(header[:8]):
+    if length_crc != masked_crc(header[:8]):
         return "the checksum of the length field is wrong"
     if found != length:
         return f"the record has {found} bytes, the index says {length}"
     (data_crc,) = struct.unpack("<I", footer)
-    if data_crc != _masked_crc(data):
+    if data_crc != masked_crc(data):
         return "the checksum of the data is wrong"
     return ""
-
-
-def _masked_crc(data: bytes) -> int:
-    """TFRecord's checksum: CRC-32C, rotated right by 15 bits, plus a constant."""
-    crc = google_crc32c.value(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

@@ -9,10 +9,7 @@ from collections.abc import Iterable
 import tensorflow as tf
 
 from spl_tf.clips.files import replacing
-
-# TFRecord framing: uint64 length, uint32 CRC of it, the data, uint32 CRC of the data.
-HEADER_BYTES = 12
-FOOTER_BYTES = 4
+from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES
 
 
 def shard_name(shard: int, num_shards: int) -> str:

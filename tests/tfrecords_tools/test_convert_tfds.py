@@ -62,7 +62,7 @@ def convert(tmp_path, data_dir, split="train", output="out", workers=1, **settin
 
 def test_every_example_becomes_a_clip_with_its_label(tmp_path, data_dir):
     info = convert(tmp_path, data_dir, fps=10.0)
-    dataset, by_id = read_all(tmp_path / "out")
+    _, by_id = read_all(tmp_path / "out")
     assert info.class_names == ["run", "jump"]
     assert len(info.shards) == 4
     assert [entry["kind"] for entry in info.skipped] == ["no label"]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from spl_tf import clips
-from tests.conftest import counting_images, write_video
+from tests.conftest import write_video
 from tests.tfrecords_tools.conftest import (
     convert,
     noise_images,

@@ -70,7 +70,7 @@ def test_a_file_that_ends_the_decoder_twice_is_unreadable(path, tmp_path, monkey
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with (
         Decoder(time_limit=60) as decoder,
-        pytest.raises(UnreadableVideoError, match="2 times.*SIGABRT") as error,
+        pytest.raises(UnreadableVideoError, match=r"2 times.*SIGABRT") as error,
     ):
         decoder.probe(path)
     assert error.value.kind == "crashed"

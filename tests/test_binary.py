@@ -1,0 +1,136 @@
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+PREAMBLE = """
+import sys
+from absl import app, flags, logging
+from spl_tf import binary
+
+class ToolError(Exception):
+    pass
+
+"""
+ENDING = """
+if __name__ == "__main__":
+    binary.run(main, (ToolError,))
+"""
+
+
+def run_binary(tmp_path, body, *arguments):
+    """Runs `main(argv)` with this body; returns the finished process."""
+    script = tmp_path / "script.py"
+    main = "def main(argv):\n" + textwrap.indent(textwrap.dedent(body), "    ")
+    script.write_text(f"{PREAMBLE}{main}\n{ENDING}")
+    path = os.pathsep.join([str(ROOT), str(tmp_path)])
+    return subprocess.run(
+        [sys.executable, script, *arguments],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture(params=[False, True], ids=["alone", "with tensorflow_io"])
+def load(request, tmp_path):
+    """A line that loads nothing, or a tensorflow_io that aborts as the real one does.
+
+    The C library calls `abort` after Python has ended.
+    """
+    (tmp_path / "tensorflow_io.py").write_text(
+        "import ctypes\nlibc = ctypes.CDLL(None)\nlibc.on_exit(libc.abort, 0)\n"
+    )
+    return "import tensorflow_io" if request.param else "pass"
+
+
+def test_the_stand_in_for_tensorflow_io_aborts(tmp_path, load):
+    code = subprocess.run(
+        [sys.executable, "-c", load], cwd=tmp_path, capture_output=True, check=False
+    ).returncode
+    assert code == (0 if load == "pass" else -6)
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "message"),
+    [
+        ("return None", 0, ""),
+        ("return 3", 3, ""),
+        ("sys.exit(4)", 4, ""),
+        ("sys.exit('stopped')", 1, "stopped\n"),
+        ("raise ValueError('web.csv, line 3: no label')", 1, None),
+        ("raise ToolError('web.csv, line 3: no label')", 1, None),
+        ("raise FileNotFoundError('web.csv, line 3: no label')", 1, None),
+    ],
+)
+def test_exit_codes_and_messages(tmp_path, load, end, code, message):
+    done = run_binary(tmp_path, f"{load}\nprint('printed')\n{end}")
+    assert (done.returncode, done.stdout) == (code, "printed\n")
+    if message is None:
+        message = "error: web.csv, line 3: no label\n"
+    assert done.stderr == message
+
+
+def test_other_exceptions_show_their_traceback(tmp_path, load):
+    done = run_binary(tmp_path, f"{load}\nraise KeyError('bug')")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.endswith("KeyError: 'bug'\n")
+
+
+def test_verbosity_1_shows_the_traceback_of_every_error(tmp_path):
+    done = run_binary(tmp_path, "raise ValueError('no label')", "--verbosity=1")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+
+
+def test_usage_errors_show_the_usage(tmp_path, load):
+    done = run_binary(tmp_path, f"{load}\nraise app.UsageError('no arguments', 7)")
+    assert done.returncode == 7
+    assert "no arguments" in done.stdout + done.stderr
+    assert "[flags]" in done.stdout + done.stderr
+
+
+def test_unknown_flags_are_refused(tmp_path):
+    done = run_binary(tmp_path, "return 0", "--nosuch=1")
+    assert done.returncode == 1
+    assert "Unknown command line flag 'nosuch'" in done.stderr
+
+
+def test_what_is_registered_in_main_still_runs_at_the_end(tmp_path, load):
+    body = f"""
+    import atexit
+    {load}
+    atexit.register(print, "at exit")
+    logging.info("logged")
+    """
+    done = run_binary(tmp_path, body)
+    assert (done.returncode, done.stdout) == (0, "at exit\n")
+    assert done.stderr.endswith("logged\n")
+
+
+def test_workers_that_are_prepared_end_cleanly(tmp_path, load):
+    body = f"""
+    import concurrent.futures, multiprocessing
+    context = multiprocessing.get_context("spawn")
+    pool = concurrent.futures.ProcessPoolExecutor(
+        1, mp_context=context, initializer=binary.prepare_worker
+    )
+    with pool:
+        pool.submit(exec, {load!r}).result()
+        workers = list(pool._processes.values())
+    print([worker.exitcode for worker in workers])
+    """
+    done = run_binary(tmp_path, body)
+    assert (done.returncode, done.stdout) == (0, "[0]\n"), done.stderr
+
+
+def test_the_module_does_not_import_tensorflow():
+    code = "import sys, spl_tf.binary; sys.exit('tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

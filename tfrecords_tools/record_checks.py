@@ -1,0 +1,248 @@
+"""What can be wrong with one clip record."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from collections.abc import Iterator, Sequence
+
+import tensorflow as tf
+
+from spl_tf.clips import keys
+
+_CONTEXT_KINDS = {
+    keys.EXAMPLE_ID: "bytes_list",
+    keys.MEDIA_ID: "bytes_list",
+    keys.DATA_PATH: "bytes_list",
+    keys.START_TIMESTAMP: "int64_list",
+    keys.END_TIMESTAMP: "int64_list",
+    keys.IMAGE_FORMAT: "bytes_list",
+    keys.IMAGE_FRAME_RATE: "float_list",
+    keys.IMAGE_HEIGHT: "int64_list",
+    keys.IMAGE_WIDTH: "int64_list",
+    keys.LABEL_INDEX: "int64_list",
+    keys.LABEL_STRING: "bytes_list",
+    keys.LABEL_TEXT: "bytes_list",
+}
+
+# All that the pipeline needs of a record that another tool wrote.
+_FOREIGN_KEYS = frozenset({keys.LABEL_INDEX})
+
+# JPEG markers; those from C0 to CF start a frame, except tables and extensions.
+_START, _END, _SCAN = 0xD8, 0xD9, 0xDA
+_NO_FRAME = frozenset({0xC4, 0xC8, 0xCC})
+
+# In place of a number that a damaged record does not tell.
+UNKNOWN = -2
+
+# Probabilities are float32.
+_ROUNDING = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Schema:
+    """What the records of a dataset must agree with.
+
+    Attributes:
+        class_names: In index order.
+        every_key: Whether all keys must be there, as in records of our own tools; else
+            only those that the pipeline reads.
+    """
+
+    class_names: Sequence[str]
+    every_key: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckedRecord:
+    """Result of `check_record`.
+
+    Attributes:
+        id: Of the clip, empty when it has none.
+        frames: Number of frames; `UNKNOWN`, like the next two, of a record that
+            cannot be parsed.
+        label: Class index, -1 when there is none.
+        teacher: The teacher's first choice, -1 when there is none.
+        faults: (kind, message) pairs; kinds are "schema", "label", "teacher",
+            "timestamps" and "jpeg".
+    """
+
+    id: str
+    frames: int
+    label: int
+    teacher: int
+    faults: list[tuple[str, str]]
+
+
+def check_record(record: bytes, schema: Schema) -> CheckedRecord:
+    """Checks keys, types, label, teacher, timestamps and JPEG headers of a clip.
+
+    No frame is decoded.
+    """
+    try:
+        example = tf.train.SequenceExample.FromString(record)
+    except Exception as error:  # upb's DecodeError is public under no name
+        fault = ("schema", f"no tf.train.SequenceExample: {error}")
+        return CheckedRecord("", UNKNOWN, UNKNOWN, UNKNOWN, [fault])
+    values, faults = _context(example.context.feature, schema)
+    label = values.get(keys.LABEL_INDEX, -1)
+    faults += _label_faults(values, schema)
+    teacher, teacher_faults = _teacher(example.context.feature, schema)
+    faults += teacher_faults
+    lists = example.feature_lists.feature_list
+    frames, step_faults = _steps(lists, keys.IMAGE_ENCODED, "bytes_list")
+    if keys.IMAGE_ENCODED not in lists:
+        faults.append(("schema", f"no feature list {keys.IMAGE_ENCODED!r}"))
+    elif not frames and not step_faults:
+        faults.append(("schema", f"the feature list {keys.IMAGE_ENCODED!r} is empty"))
+    faults += step_faults
+    if keys.IMAGE_TIMESTAMP in lists:
+        times, step_faults = _steps(lists, keys.IMAGE_TIMESTAMP, "int64_list")
+        faults += step_faults or _time_faults(times, len(frames))
+    elif schema.every_key:
+        faults.append(("schema", f"no feature list {keys.IMAGE_TIMESTAMP!r}"))
+    faults += [("jpeg", message) for message in _frame_faults(frames, values)]
+    clip_id = values.get(keys.EXAMPLE_ID, b"").decode(errors="replace")
+    return CheckedRecord(clip_id, len(frames), label, teacher, faults)
+
+
+def _context(features, schema: Schema) -> tuple[dict, list[tuple[str, str]]]:
+    """Returns the values of the keys that are as they should be, and the faults."""
+    values, faults = {}, []
+    for key, kind in _CONTEXT_KINDS.items():
+        if key not in features:
+            if schema.every_key or key in _FOREIGN_KEYS:
+                faults.append(("schema", f"no context key {key!r}"))
+            continue
+        found = features[key].WhichOneof("kind")
+        if found != kind or len(getattr(features[key], kind).value) != 1:
+            size = len(getattr(features[key], found).value) if found else 0
+            faults.append(
+                ("schema", f"{key!r} is a {found} of {size}, expected a {kind} of 1")
+            )
+            continue
+        values[key] = getattr(features[key], kind).value[0]
+    if not values.get(keys.EXAMPLE_ID, b"-"):
+        faults.append(("schema", f"{keys.EXAMPLE_ID!r} is empty"))
+    image_format = values.get(keys.IMAGE_FORMAT, b"jpeg")
+    if image_format.lower() != b"jpeg":
+        faults.append(("schema", f"image/format is {image_format!r}, expected b'jpeg'"))
+    start = values.get(keys.START_TIMESTAMP, 0)
+    end = values.get(keys.END_TIMESTAMP, start)
+    if start > end:
+        faults.append(
+            ("timestamps", f"the clip starts at {start}, after its end {end}")
+        )
+    return values, faults
+
+
+def _label_faults(values: dict, schema: Schema) -> Iterator[tuple[str, str]]:
+    if keys.LABEL_INDEX not in values:
+        return
+    label = values[keys.LABEL_INDEX]
+    num_classes = len(schema.class_names)
+    if not 0 <= label < num_classes:
+        yield "label", f"label {label} is no class, expected 0 to {num_classes - 1}"
+        return
+    expected = schema.class_names[label]
+    for key in (keys.LABEL_STRING, keys.LABEL_TEXT):
+        found = values.get(key, expected.encode()).decode(errors="replace")
+        if found != expected:
+            yield (
+                "label",
+                f"{key!r} is {found!r}, but class {label} of dataset.json is "
+                f"{expected!r}",
+            )
+
+
+def _teacher(features, schema: Schema) -> tuple[int, list[tuple[str, str]]]:
+    index = features[keys.TEACHER_INDEX].int64_list.value
+    confidence = features[keys.TEACHER_CONFIDENCE].float_list.value
+    faults = []
+    if len(index) != len(confidence):
+        faults.append(f"{len(index)} classes but {len(confidence)} confidences")
+    num_classes = len(schema.class_names)
+    wrong = [value for value in index if not 0 <= value < num_classes]
+    if wrong:
+        faults.append(f"{wrong} are no classes, expected 0 to {num_classes - 1}")
+    if not all(-_ROUNDING <= value <= 1 + _ROUNDING for value in confidence):
+        faults.append(f"confidences {list(confidence)}, expected 0 to 1")
+    elif sorted(confidence, reverse=True) != list(confidence):
+        faults.append(f"confidences {list(confidence)}, expected the best first")
+    first = index[0] if index else -1
+    return first, [("teacher", f"TEACHER fields: {fault}") for fault in faults]
+
+
+def _steps(lists, key: str, kind: str) -> tuple[list, list[tuple[str, str]]]:
+    if key not in lists:
+        return [], []
+    values = [getattr(step, kind).value for step in lists[key].feature]
+    wrong = [step for step, value in enumerate(values) if len(value) != 1]
+    if wrong:
+        step = wrong[0]
+        message = (
+            f"step {step} of {key!r} has {len(values[step])} values in its {kind}, "
+            f"expected 1; {len(wrong)} of {len(values)} steps are affected"
+        )
+        return [], [("schema", message)]
+    return [value[0] for value in values], []
+
+
+def _time_faults(times: Sequence[int], frames: int) -> Iterator[tuple[str, str]]:
+    if len(times) != frames:
+        yield "timestamps", f"{len(times)} timestamps for {frames} frames"
+    for step in range(1, len(times)):
+        if times[step] < times[step - 1]:
+            yield (
+                "timestamps",
+                f"step {step} is at {times[step]} microseconds, before step "
+                f"{step - 1} at {times[step - 1]}",
+            )
+            return
+
+
+def _frame_faults(frames: Sequence[bytes], values: dict) -> Iterator[str]:
+    first_size = None
+    for step, frame in enumerate(frames):
+        try:
+            size = jpeg_size(frame)
+        except ValueError as error:
+            yield f"frame {step}: {error}"
+            continue
+        first_size = first_size or size
+        if size != first_size:
+            yield (
+                f"frame {step} is {size[0]} x {size[1]} (height x width), the clip's "
+                f"first is {first_size[0]} x {first_size[1]}"
+            )
+    if first_size:
+        for key, found in zip(
+            (keys.IMAGE_HEIGHT, keys.IMAGE_WIDTH), first_size, strict=True
+        ):
+            if values.get(key, found) != found:
+                yield f"{key!r} is {values[key]}, the frames have {found}"
+
+
+def jpeg_size(image: bytes) -> tuple[int, int]:
+    """Returns (height, width) from a JPEG's header, without decoding it.
+
+    Raises:
+        ValueError: The bytes are no whole JPEG: start, frame header or end is missing.
+    """
+    if image[:2] != bytes((0xFF, _START)):
+        raise ValueError(f"no JPEG: starts with {image[:4].hex(' ') or 'nothing'}")
+    if image[-2:] != bytes((0xFF, _END)):
+        raise ValueError(f"the JPEG of {len(image)} bytes is cut off: no end marker")
+    position = 2
+    while position + 9 <= len(image) and image[position] == 0xFF:
+        marker = image[position + 1]
+        if marker == 0xFF:  # markers may be padded
+            position += 1
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME:
+            return struct.unpack(">HH", image[position + 5 : position + 9])
+        if marker == _SCAN:
+            break
+        (length,) = struct.unpack(">H", image[position + 2 : position + 4])
+        position += 2 + length
+    raise ValueError(f"the JPEG of {len(image)} bytes has no frame header")

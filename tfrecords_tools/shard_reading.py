@@ -1,0 +1,76 @@
+"""Reading shards from front to back, without an index."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+import os
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from spl_tf import binary
+from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES, masked_crc
+
+_Result = TypeVar("_Result")
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class FramingError(ValueError):
+    """Where a record should start there is none, so the rest of the shard is lost."""
+
+
+def record_length(header: bytes, available: int) -> int:
+    """Returns the bytes of a record's data, from the header in front of them.
+
+    Args:
+        header: The first `HEADER_BYTES` of the record.
+        available: Bytes from the start of the header to the end of the shard.
+
+    Raises:
+        FramingError: The header is damaged, or the shard ends within the record.
+    """
+    if available < HEADER_BYTES + FOOTER_BYTES or len(header) < HEADER_BYTES:
+        raise FramingError(
+            f"the shard ends after {available} bytes of a record, expected at least "
+            f"{HEADER_BYTES + FOOTER_BYTES}"
+        )
+    length, checksum = struct.unpack("<QI", header)
+    if checksum != masked_crc(header[:8]):
+        if header.startswith(_GZIP_MAGIC):
+            raise FramingError(
+                "the shard is compressed with GZIP, so that no record of it can be "
+                "found by its offset; write it again without compression"
+            )
+        raise FramingError(
+            "the checksum of the length field is wrong: the shard is damaged, "
+            "compressed or no TFRecord file"
+        )
+    if HEADER_BYTES + length + FOOTER_BYTES > available:
+        raise FramingError(
+            f"the shard ends after {available} bytes of a record that has "
+            f"{HEADER_BYTES + length + FOOTER_BYTES}"
+        )
+    return length
+
+
+def map_shards(
+    function: Callable[[str], _Result], names: Sequence[str], num_workers: int
+) -> Iterator[_Result]:
+    """Yields `function(name)` of every shard, in order, as they come.
+
+    Args:
+        function: Called in the workers, so it must be picklable.
+        names: Of the shards.
+        num_workers: Processes; 0 for one per core, 1 for this process alone.
+    """
+    workers = min(num_workers or os.cpu_count() or 1, len(names))
+    if workers <= 1:
+        yield from map(function, names)
+        return
+    context = multiprocessing.get_context("spawn")  # forking after TensorFlow hangs
+    with concurrent.futures.ProcessPoolExecutor(
+        workers, context, binary.prepare_worker
+    ) as pool:
+        yield from pool.map(function, names)
