@@ -38,7 +38,7 @@ setuptools.setup(
     ),
     install_requires=[
         "absl-py>=2.0",
-        "av>=14",
+        "av>=17",
         "google-crc32c>=1.5",
         "importlib_resources>=5",
         "keras>=3.5,<4",

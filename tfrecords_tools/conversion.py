@@ -258,7 +258,7 @@ def _write(job, plan, class_names, label_kind, run) -> clips.DatasetInfo:
             job.num_shards,
         )
     if tasks and run.runner == "beam":
-        runners.run_beam(job, tasks, run.beam_args)
+        runners.run_beam(job, tasks, run.beam_args, done)
     elif tasks:
         runners.run_local(job, tasks, min(run.workers, len(tasks)), done)
     _remove_incomplete(job.output_dir)

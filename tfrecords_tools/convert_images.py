@@ -28,7 +28,12 @@ from spl_tf import binary, clips
 from spl_tf.clips.remote import usable_path
 from spl_tf.labels import parse_class_names
 from tfrecords_tools import conversion, file_checks, images, options, planning
-from tfrecords_tools.manifest import ManifestRow, read_manifest, read_text
+from tfrecords_tools.manifest import (
+    ManifestRow,
+    folder_of,
+    read_manifest,
+    read_text,
+)
 from tfrecords_tools.plan_file import ConversionPlan
 from tfrecords_tools.planning import ClipPlan
 from tfrecords_tools.shard_job import MakeClip, SkippedClipError, skipped_entry
@@ -72,7 +77,7 @@ def convert_images(
     class_names = parse_class_names(read_text(classes).encode(), classes)
     if manifest:
         rows = _manifest_rows(manifest, class_names, settings.split)
-        image_root = image_root or os.path.dirname(os.path.abspath(manifest))
+        image_root = image_root or folder_of(manifest)
     else:
         rows = _folder_rows(image_root, class_names)
     inputs = {

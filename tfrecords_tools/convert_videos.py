@@ -23,7 +23,12 @@ from spl_tf.clips.remote import usable_path
 from spl_tf.labels import parse_class_names
 from tfrecords_tools import conversion, file_checks, options, planning
 from tfrecords_tools.decoder import Decoder
-from tfrecords_tools.manifest import ManifestRow, read_manifest, read_text
+from tfrecords_tools.manifest import (
+    ManifestRow,
+    folder_of,
+    read_manifest,
+    read_text,
+)
 from tfrecords_tools.plan_file import ConversionPlan
 from tfrecords_tools.planning import ClipPlan
 from tfrecords_tools.shard_job import MakeClip, SkippedClipError, skipped_entry
@@ -94,7 +99,7 @@ def convert_videos(
         usable_path(path)
     class_names = parse_class_names(read_text(classes).encode(), classes)
     rows = read_manifest(manifest, class_names, settings.split)
-    video_root = video_root or os.path.dirname(os.path.abspath(manifest))
+    video_root = video_root or folder_of(manifest)
     inputs = {
         "tool": "convert_videos",
         "manifest": conversion.digest_of_file(manifest),

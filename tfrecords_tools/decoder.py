@@ -36,6 +36,11 @@ class Decoder:
         self._time_limit = time_limit
         self._child: subprocess.Popen | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, if there is a child."""
+        return self._child.pid if self._child else None
+
     def probe(self, path: str) -> video.VideoProbe:
         """See `video.probe`."""
         return video.VideoProbe(**self._request("probe", path=path)[0])

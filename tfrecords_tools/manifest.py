@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import math
+import os
 
 import tensorflow as tf
 
@@ -105,6 +106,11 @@ def read_text(path: str) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{path}, line {line}: not UTF-8: {error}") from error
+
+
+def folder_of(path: str) -> str:
+    """The folder that a manifest's paths start from unless another one is given."""
+    return os.path.dirname(path if "://" in path else os.path.abspath(path))
 
 
 def _check_header(path, columns, split) -> None:

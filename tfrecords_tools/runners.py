@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import functools
 import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 
 from absl import logging
@@ -19,6 +21,7 @@ from tfrecords_tools.shard_job import ShardJob
 
 _MAX_DEATHS = 3
 _POLL_SECONDS = 0.5
+_BEAM_POLL_SECONDS = 5.0
 
 Tasks = list[tuple[int, list[ClipPlan]]]
 
@@ -148,13 +151,16 @@ def _run_task(job: ShardJob, shard: int, plans: list[ClipPlan]) -> None:
     job.run(shard, plans, advance)
 
 
-def run_beam(job: ShardJob, tasks: Tasks, beam_args: tuple[str, ...]) -> None:
+def run_beam(
+    job: ShardJob, tasks: Tasks, beam_args: tuple[str, ...], done: int
+) -> None:
     """Writes shards by an Apache Beam pipeline.
 
     Args:
         job: What writes them.
         tasks: (shard, its clips) for each shard to write.
         beam_args: Beam's own command line, for example `--runner=FlinkRunner`.
+        done: Clips of earlier runs, for the progress bar.
 
     Raises:
         ImportError: Beam is not installed; the message names the extra.
@@ -166,13 +172,41 @@ def run_beam(job: ShardJob, tasks: Tasks, beam_args: tuple[str, ...]) -> None:
         raise ImportError(
             "--runner=beam needs Apache Beam: pip install 'spl_tf[beam]'"
         ) from error
-    with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
+    with (
+        _shown_shards(job, tasks, done),
+        beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline,
+    ):
         _ = (
             pipeline
             | "shards" >> beam.Create(tasks)
             | "spread" >> beam.Reshuffle()
             | "write" >> beam.Map(functools.partial(_run_beam_task, job))
         )
+
+
+@contextlib.contextmanager
+def _shown_shards(job: ShardJob, tasks: Tasks, done: int) -> Iterator[None]:
+    """Shows progress by the shards whose reports have appeared in the folder."""
+    ended = threading.Event()
+    waiting = {shard: len(plans) for shard, plans in tasks}
+
+    def watch(progress: Progress) -> None:
+        while waiting:
+            last = ended.wait(_BEAM_POLL_SECONDS)
+            for shard in [s for s in waiting if job.finished(s) is not None]:
+                progress.update(waiting.pop(shard))
+            if last:
+                return
+
+    total = done + sum(waiting.values())
+    with Progress(total, "clip", "converting", initial=done) as progress:
+        thread = threading.Thread(target=watch, args=(progress,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
 
 def _run_beam_task(job: ShardJob, task: tuple[int, list[ClipPlan]]) -> None:

@@ -20,9 +20,9 @@ def signal_when_started(decoder, number):
     """Sends a signal to the decoder's child as soon as there is one."""
 
     def send():
-        while decoder._child is None:
+        while decoder.pid is None:
             time.sleep(0.001)
-        os.kill(decoder._child.pid, number)
+        os.kill(decoder.pid, number)
 
     thread = threading.Thread(target=send)
     thread.start()

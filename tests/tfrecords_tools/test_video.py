@@ -276,7 +276,7 @@ def test_an_mp4_cut_off_before_its_index_is_unreadable(tmp_path):
     assert fault(tmp_path / "a.mp4")[0] == "unreadable"
 
 
-@pytest.mark.parametrize("size", [20, 2000])
+@pytest.mark.parametrize("size", [200, 2000])
 def test_damage_spoils_only_the_clip_it_is_in(tmp_path, size):
     noisy_video(tmp_path / "a.mp4")
     whole = [encode(tmp_path / "a.mp4", s * SECOND, (s + 1) * SECOND) for s in range(3)]
