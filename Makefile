@@ -16,7 +16,7 @@ help:
 	@echo "make test-s3    the tests of s3:// paths, with python3.11 and TensorFlow 2.17"
 	@echo "make lint       ruff check and format check"
 	@echo "make format     ruff fixes and formats in place"
-	@echo "make bench      every benchmark at a small size"
+	@echo "make bench      every benchmark at a small size (needs the ffmpeg program)"
 
 # One stamp per set of extras; a changed setup.py installs again.
 $(VENV)/installed: setup.py pyproject.toml
@@ -57,7 +57,8 @@ format: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.label_maps --pairs=10_000_000
-	$(BIN)/python -m benchmarks.input_pipeline --clips=512
+	$(BIN)/python -m benchmarks.convert_videos --rounds=2 --clips_per_video=1
+	$(BIN)/python -m benchmarks.input_pipeline --clips=256 --rounds=2 --rows=1_000_000
 
 clean:
 	rm -rf $(VENV) $(S3_VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -48,6 +48,8 @@ setuptools.setup(
         "pillow>=10",
         "pyarrow>=15",
         "scipy>=1.11",
+        "simplejpeg>=1.8",
+        "tensorboard>=2.17",
         "tensorflow>=2.17,<2.22",
         "tensorflow-datasets>=4.9.6",
         "tqdm>=4.66",

@@ -99,8 +99,8 @@ class ShardJob:
             report = ShardReport(summary, skipped)
             content = json.dumps(dataclasses.asdict(report), ensure_ascii=False)
             clips.write_atomically(self._report_path(shard), content.encode())
-        except (OSError, tf.errors.OpError) as error:
-            if not _is_full(error):
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise StorageFullError(
                 f"no space left while writing {name} in {self.output_dir}. Finished "
@@ -142,9 +142,3 @@ def skipped_entry(video: str, clip: str, kind: str, reason: str) -> dict[str, st
     """Logs a file or clip that is left out and gives its entry for `dataset.json`."""
     logging.warning("left out %s: %s", clip or video, reason)
     return {"video": video, "clip": clip, "kind": kind, "reason": reason}
-
-
-def _is_full(error: Exception) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return isinstance(error, tf.errors.ResourceExhaustedError)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
 import numpy as np
 import tensorflow as tf
 
 from spl_tf.clips.files import write_atomically
 from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES
-from spl_tf.clips.remote import usable_path
+from spl_tf.clips.remote import scheme, usable_path
 from spl_tf.clips.shards import ShardSummary
 
 FILE_NAME = "index.npz"
@@ -104,10 +106,8 @@ class ClipIndex:
                 "for shards of another tool run `python -m "
                 f"tfrecords_tools.inspect_records {directory} --reindex`"
             )
-        with tf.io.gfile.GFile(path, "rb") as file:
-            content = io.BytesIO(file.read())
         try:
-            with np.load(content, allow_pickle=False) as arrays:
+            with _opened(path) as file, np.load(file, allow_pickle=False) as arrays:
                 version = int(arrays["version"])
                 names = tuple(str(name) for name in arrays["shard_names"])
                 columns = {name: arrays[name] for name in _COLUMNS}
@@ -116,3 +116,14 @@ class ClipIndex:
         if version != _VERSION:
             raise ValueError(f"{path} has version {version}, expected {_VERSION}")
         return cls(shard_names=names, **columns)
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    """Opens a file that NumPy can seek in, without a second copy of a local one."""
+    if scheme(path):
+        with tf.io.gfile.GFile(path, "rb") as file:
+            yield io.BytesIO(file.read())
+    else:
+        with open(path, "rb") as file:
+            yield file

@@ -12,7 +12,7 @@ _DENSE_CELLS = 1 << 20
 
 
 class LabelLookup:
-    """Turns the labels in a record into the label to train on."""
+    """Turns the labels in records into the labels to train on."""
 
     def __init__(self, label_map: LabelMap | None, num_classes: int):
         """Prepares the table.
@@ -31,15 +31,15 @@ class LabelLookup:
     def __call__(
         self, label: tf.Tensor, teacher: tf.Tensor, clip_id: tf.Tensor
     ) -> tf.Tensor:
-        """Looks one clip up.
+        """Looks clips up.
 
         Args:
-            label: int64 scalar from the record.
-            teacher: int64 scalar from the record, -1 where it has none.
-            clip_id: string scalar, for errors.
+            label: int64 [B] or scalar, from the records.
+            teacher: int64, likewise, -1 where a record has none.
+            clip_id: string, likewise, for errors.
 
         Returns:
-            int32 scalar, -1 for a clip that the map discards. A label outside
+            int32, likewise, -1 for a clip that the map discards. A label outside
             [0, N) is an `InvalidArgumentError` that names the clip.
         """
         checks = [self._check("label", label, clip_id)]
@@ -57,10 +57,16 @@ class LabelLookup:
         return self._by_rule(label, teacher, key)
 
     def _check(self, what: str, value: tf.Tensor, clip_id: tf.Tensor) -> tf.Operation:
-        inside = (value >= 0) & (value < self._num_classes)
-        message = [f"the {what} of clip", clip_id, "is", value]
+        outside = (value < 0) | (value >= self._num_classes)
+        outside = tf.reshape(outside, [-1])
+        bad = [
+            tf.boolean_mask(tf.reshape(tensor, [-1]), outside)
+            for tensor in (clip_id, value)
+        ]
         return tf.debugging.Assert(
-            inside, [*message, f"expected 0 to {self._num_classes - 1}"]
+            ~tf.reduce_any(outside),
+            [f"the {what} of clip", bad[0], "is", bad[1]]
+            + [f"expected 0 to {self._num_classes - 1}"],
         )
 
     def _by_rule(self, weak, teacher, key) -> tf.Tensor:
@@ -70,8 +76,8 @@ class LabelLookup:
         label = tf.where(weak == teacher, rule.diagonal_factor * weak, label)
         cells = rule.cells
         if len(cells):
-            place = tf.searchsorted(cells, key[None], out_type=tf.int64)[0]
-            place = tf.minimum(place, len(cells) - 1)
+            place = tf.searchsorted(cells, tf.reshape(key, [-1]), out_type=tf.int64)
+            place = tf.reshape(tf.minimum(place, len(cells) - 1), tf.shape(key))
             exception = tf.cast(tf.gather(rule.cell_ids, place), tf.int64)
             label = tf.where(tf.gather(cells, place) == key, exception, label)
         return tf.cast(label, tf.int32)

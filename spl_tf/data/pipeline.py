@@ -1,4 +1,4 @@
-"""tf.data pipelines: index rows -> records -> labels -> decoded crops -> batches.
+"""tf.data pipelines: index rows -> records -> decoded crops -> labels -> batches.
 
 A batch is a dictionary:
 
@@ -7,81 +7,38 @@ A batch is a dictionary:
 - `index`: int64 [B], the clip's row in the index, stable over runs;
 - `id`: string [B];
 - `draws`: float32 [B, 4], uniform in [0, 1), for `augment_and_normalize` (training);
-- `mask`: bool [B], False for padding (evaluation and prediction).
+- `mask`: bool [B], False for padding (evaluation and prediction);
+- `source`: int32 [B], which dataset, where several are mixed.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import concurrent.futures
+import functools
 import os
+import weakref
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from spl_tf.clips import ClipDataset, parse_in_graph
+from spl_tf.clips import ClipDataset
 from spl_tf.data.augmentation import NUM_DRAWS
+from spl_tf.data.closing import ends_in_time
 from spl_tf.data.label_lookup import LabelLookup
-from spl_tf.data.plan import TrainPlan, padded_rows, uniform_draws
-from spl_tf.data.sampling import ClipSampling, central_window, random_window
-from spl_tf.labels import LabelMap
+from spl_tf.data.loading import ClipBuffers, ClipLoader, View
+from spl_tf.data.plan import padded_rows
+from spl_tf.data.sampling import ClipSampling, central_windows
+from spl_tf.data.training import TrainClips, TrainInput
 
-_SAMPLING_DRAWS = 4  # start, top, left, flip
-_READ_BATCH = 32
-_PARALLEL_READS = 4
-_PARALLEL_DECODES = max(8, os.cpu_count() or 1)
+_THREADS = os.cpu_count() or 1
 _PREFETCHED_BATCHES = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainInput:
-    """What to train on.
-
-    Attributes:
-        dataset: The clips.
-        label_map: Their labels; None takes the label in the record as it is.
-        sampling: Which frames are taken.
-        crop_size: Side of the random crop in pixels.
-        flip: Whether half of the clips are mirrored left-right.
-        seed: Of order, starts, crops, flips and photometric draws.
-    """
-
-    dataset: ClipDataset
-    label_map: LabelMap | None
-    sampling: ClipSampling
-    crop_size: int
-    flip: bool
-    seed: int
-
-
-def labels_kept(dataset: ClipDataset, label_map: LabelMap | None) -> np.ndarray:
-    """The index rows that a label map does not discard, int64 [n], ascending.
-
-    Raises:
-        ValueError: Map and dataset are of different classes, or the map needs the
-            teacher's prediction and the dataset has none.
-    """
-    if label_map is None:
-        return np.arange(len(dataset))
-    ours, theirs = dataset.info.class_names, list(label_map.class_names)
-    if ours != theirs:
-        raise ValueError(
-            f"the label map is for {len(theirs)} classes ({', '.join(theirs[:3])}, "
-            f"...), {dataset.directory} has {len(ours)} ({', '.join(ours[:3])}, ...); "
-            "names and order must be the same"
-        )
-    index = dataset.index
-    if label_map.needs_teacher and (index.teacher < 0).any():
-        raise ValueError(
-            f"{dataset.directory} has {int((index.teacher < 0).sum())} clips without "
-            f"a teacher prediction, and strategy {label_map.strategy!r} needs it; run "
-            "`python -m experiments.predict` on it first"
-        )
-    return np.flatnonzero(label_map.lookup(index.label, index.teacher) >= 0)
+_RECORD_FIELDS = ("id", "label", "teacher")  # as `ClipLoader.load` gives them
 
 
 def train_batches(
-    source: TrainInput,
-    batch_size: int,
+    source: TrainInput | Sequence[TrainInput],
+    batch_size: int | Sequence[int],
     start_step: int = 0,
     stop_step: int | None = None,
     worker: int = 0,
@@ -91,8 +48,9 @@ def train_batches(
     """Training batches, the same whatever was read before.
 
     Args:
-        source: What to train on.
-        batch_size: Clips per replica and step.
+        source: What to train on. Several are mixed: each batch holds clips of all, in
+            their order, and says in `source` which they are from.
+        batch_size: Clips per replica and step; of several sources, one number each.
         start_step: The first batch is the one that an unbroken run yields at this
             step.
         stop_step: The step before which the batches end; None for never. A run that
@@ -104,65 +62,15 @@ def train_batches(
 
     Returns:
         Batches of `clip`, `label`, `index`, `id`, `draws`.
+
+    Raises:
+        ValueError: A dataset has no clips to train on, or does not fit its label map.
     """
-    lookup = LabelLookup(source.label_map, len(source.dataset.info.class_names))
-    rows = labels_kept(source.dataset, source.label_map)
-    share = batch_size * replicas
-    plan = TrainPlan(rows, share * num_workers, source.seed)
-    reader = source.dataset.reader()
-
-    def read(step: np.int64):
-        batch_rows, epochs = plan.batch(int(step), worker, num_workers)
-        draws = uniform_draws(
-            source.seed, epochs, batch_rows, _SAMPLING_DRAWS + NUM_DRAWS
-        )
-        return batch_rows, draws, _read(reader, batch_rows)
-
-    def decode(row, draws, record):
-        clip = parse_in_graph(record)
-        label = lookup(clip["label"], clip["teacher"], clip["id"])
-        kept = tf.debugging.Assert(
-            label >= 0,
-            [
-                "the label map discards clip",
-                clip["id"],
-                "but index.npz says otherwise: the index belongs to other records",
-            ],
-        )
-        with tf.control_dependencies([kept]):
-            label = tf.identity(label)
-        frames = clip["frames"]
-        chosen = source.sampling.random_frames(tf.size(frames), draws[0])
-        height, width = _frame_size(frames, source.crop_size, clip["id"])
-        window = random_window(height, width, source.crop_size, draws[1:3])
-        images = _decode(frames, chosen, window, source.sampling, source.crop_size)
-        if source.flip:
-            images = tf.cond(
-                draws[3] < 0.5, lambda: tf.reverse(images, axis=[2]), lambda: images
-            )
-        return {
-            "clip": images,
-            "label": label,
-            "index": row,
-            "id": clip["id"],
-            "draws": draws[_SAMPLING_DRAWS:],
-        }
-
-    def read_in_graph(step):
-        row, draws, record = tf.numpy_function(
-            read, [step], (tf.int64, tf.float32, tf.string), stateful=False
-        )
-        row.set_shape([share])
-        draws.set_shape([share, _SAMPLING_DRAWS + NUM_DRAWS])
-        record.set_shape([share])
-        return row, draws, record
-
-    stop = np.iinfo(np.int64).max if stop_step is None else stop_step
-    steps = tf.data.Dataset.range(start_step, stop)
-    records = steps.map(read_in_graph, num_parallel_calls=_PARALLEL_READS).unbatch()
-    clips = records.map(decode, num_parallel_calls=_PARALLEL_DECODES)
-    batches = clips.batch(batch_size, drop_remainder=True)
-    return _with_options(batches.prefetch(_PREFETCHED_BATCHES))
+    sources = [source] if isinstance(source, TrainInput) else list(source)
+    sizes = [batch_size] if isinstance(batch_size, int) else list(batch_size)
+    plan = _TrainBatches(sources, sizes, worker, num_workers, replicas)
+    stop = np.iinfo(np.int64).max if stop_step is None else stop_step * replicas
+    return _in_order(plan, start_step * replicas, stop)
 
 
 def eval_batches(
@@ -173,27 +81,42 @@ def eval_batches(
     worker: int = 0,
     num_workers: int = 1,
     replicas: int = 1,
+    num_clips: int = 1,
+    num_crops: int = 1,
 ) -> tf.data.Dataset:
-    """Every clip once, in index order: central frames, central crop.
+    """Every clip once, in index order.
 
-    Padding makes all batches full and their number the same on every replica.
+    Padding makes all batches full and their number the same on every replica. With
+    more than one view of a clip, `clip` is [B * num_clips * num_crops, T, H, W, 3], the
+    views of a clip next to each other, crops varying fastest; all else stays [B].
 
     Args:
         dataset: The clips.
-        sampling: Which frames are taken.
+        sampling: Which frames are taken; `PAPER_EVALUATION` for the paper's protocol.
         crop_size: Side of the crop in pixels.
         batch_size: Clips per replica and step.
         worker: This process, from 0.
         num_workers: All processes of the run.
         replicas: Replicas of this process.
+        num_clips: Runs of frames per clip, see `ClipSampling.uniform_frames`.
+        num_crops: 1, the centre, or 3 along the longer side.
 
     Returns:
         Batches of `clip`, `label` (the record's own), `index`, `id`, `mask`.
+
+    Raises:
+        ValueError: The dataset is empty.
     """
+    if num_clips < 1 or num_crops not in (1, 3):
+        raise ValueError(
+            f"num_clips is {num_clips}, expected 1 or more; num_crops is {num_crops}, "
+            "expected 1 or 3"
+        )
     lookup = LabelLookup(None, len(dataset.info.class_names))
-    return _once(
-        dataset, sampling, crop_size, batch_size, worker, num_workers, replicas, lookup
-    )
+    place = (batch_size, worker, num_workers, replicas)
+    views = (num_clips, num_crops)
+    plan = _ScoringBatches(dataset, sampling, crop_size, place, views, lookup)
+    return _in_order(plan, 0, plan.num_batches)
 
 
 def predict_batches(
@@ -210,89 +133,171 @@ def predict_batches(
     Returns:
         Batches of `clip`, `index`, `id`, `mask`.
     """
-    return _once(
-        dataset, sampling, crop_size, batch_size, worker, num_workers, replicas, None
-    )
+    place = (batch_size, worker, num_workers, replicas)
+    plan = _ScoringBatches(dataset, sampling, crop_size, place, (1, 1), None)
+    return _in_order(plan, 0, plan.num_batches)
 
 
-def _once(
-    dataset, sampling, crop_size, batch_size, worker, num_workers, replicas, lookup
-) -> tf.data.Dataset:
-    rows, mask = padded_rows(len(dataset), batch_size * replicas * num_workers)
-    # Batches go to workers and replicas in turn, so that all have equally many.
-    share = batch_size * replicas
-    mine = (np.arange(len(rows)) // share) % num_workers == worker
-    reader = dataset.reader()
+class _TrainBatches:
+    """The numbered batches of a run: replica r's of step n is n * replicas + r."""
 
-    def read(batch_rows):
-        return _read(reader, batch_rows)
-
-    def decode(row, mask, record):
-        clip = parse_in_graph(record)
-        frames = clip["frames"]
-        height, width = _frame_size(frames, crop_size, clip["id"])
-        window = central_window(height, width, crop_size)
-        chosen = sampling.central_frames(tf.size(frames))
-        batch = {
-            "clip": _decode(frames, chosen, window, sampling, crop_size),
-            "index": row,
-            "id": clip["id"],
-            "mask": mask,
+    def __init__(self, sources, sizes, worker, num_workers, replicas):
+        if len(sources) != len(sizes):
+            raise ValueError(f"{len(sources)} sources have {len(sizes)} batch sizes")
+        self._parts = [
+            TrainClips(source, size, num_workers * replicas)
+            for source, size in zip(sources, sizes, strict=True)
+        ]
+        if len({part.clip_shape for part in self._parts}) > 1:
+            raise ValueError(
+                "mixed sources must have the same num_frames and crop_size"
+            )
+        self._sizes = sizes
+        self._first_replica, self._replicas = worker * replicas, replicas
+        self.spec = _record_spec(sum(sizes)) | {
+            "clip": tf.TensorSpec([sum(sizes), *self._parts[0].clip_shape], tf.uint8),
+            "index": tf.TensorSpec([sum(sizes)], tf.int64),
+            "draws": tf.TensorSpec([sum(sizes), NUM_DRAWS], tf.float32),
         }
-        if lookup is not None:
-            batch["label"] = lookup(clip["label"], clip["teacher"], clip["id"])
+        self._buffers = ClipBuffers(*self.spec["clip"].shape)
+
+    def load(self, number: int) -> dict[str, np.ndarray]:
+        """Reads and decodes a batch."""
+        step, replica = divmod(number, self._replicas)
+        clip = self._buffers.take()
+        jobs, first = [], 0
+        for part, size in zip(self._parts, self._sizes, strict=True):
+            out = clip[first : first + size]
+            jobs += part.jobs(step, self._first_replica + replica, out)
+            first += size
+        found = zip(*_decoders().map(lambda job: job(), jobs), strict=True)
+        columns = dict(zip((*_RECORD_FIELDS, "index", "draws"), found, strict=True))
+        return columns | {"clip": clip}
+
+    def finish(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Looks the labels up, in the graph."""
+        fields = [batch.pop(name) for name in ("label", "teacher")] + [batch["id"]]
+        columns = [tf.split(field, self._sizes) for field in fields]
+        labels = [
+            part.look_up(*column)
+            for part, *column in zip(self._parts, *columns, strict=True)
+        ]
+        batch["label"] = tf.concat(labels, axis=0)
+        if len(labels) > 1:
+            batch["source"] = tf.repeat(tf.range(len(labels)), self._sizes)
         return batch
 
-    def read_in_graph(rows, mask):
-        record = tf.numpy_function(read, [rows], tf.string, stateful=False)
-        record.set_shape(rows.shape)
-        return rows, mask, record
 
-    plan = tf.data.Dataset.from_tensor_slices((rows[mine], mask[mine]))
-    records = plan.batch(_READ_BATCH).map(
-        read_in_graph, num_parallel_calls=_PARALLEL_READS
-    )
-    clips = records.unbatch().map(decode, num_parallel_calls=_PARALLEL_DECODES)
-    batches = clips.batch(batch_size, drop_remainder=True)
-    return _with_options(batches.prefetch(_PREFETCHED_BATCHES))
+class _ScoringBatches:
+    """The numbered batches that hold every clip once, for one worker."""
+
+    def __init__(self, dataset, sampling, crop_size, place, views, lookup):
+        if not len(dataset):
+            raise ValueError(f"{dataset.directory} has no clips")
+        size, worker, num_workers, replicas = place
+        rows, mask = padded_rows(len(dataset), size * replicas * num_workers)
+        # Batches go to workers and replicas in turn, so that all have equally many.
+        mine = (np.arange(len(rows)) // (size * replicas)) % num_workers == worker
+        self._rows = rows[mine].reshape(-1, size)
+        self._mask = mask[mine].reshape(-1, size)
+        self.num_batches = len(self._rows)
+        self._lookup = lookup
+        num_clips, num_crops = views
+
+        def choose_views(length, height, width, draws):
+            windows = central_windows(height, width, crop_size, num_crops)
+            runs = sampling.uniform_frames(length, num_clips)
+            return [View(frames, window) for frames in runs for window in windows]
+
+        self._loader = ClipLoader(dataset, choose_views, crop_size, lookup is not None)
+        shape = (num_clips * num_crops, sampling.num_frames, crop_size, crop_size, 3)
+        self._buffers = ClipBuffers(size, *shape)
+        self.spec = _record_spec(size) | {
+            "clip": tf.TensorSpec([size * shape[0], *shape[1:]], tf.uint8),
+            "index": tf.TensorSpec([size], tf.int64),
+            "mask": tf.TensorSpec([size], tf.bool),
+        }
+
+    def load(self, number: int) -> dict[str, np.ndarray]:
+        """Reads and decodes a batch."""
+        clip = self._buffers.take()
+        rows = self._rows[number]
+        no_draws = [None] * len(rows)
+        found = zip(
+            *_decoders().map(self._loader.load, rows, no_draws, clip), strict=True
+        )
+        return dict(zip(_RECORD_FIELDS, found, strict=True)) | {
+            "clip": clip.reshape(self.spec["clip"].shape),
+            "index": rows,
+            "mask": self._mask[number],
+        }
+
+    def finish(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Checks the labels, in the graph."""
+        label, teacher = batch.pop("label"), batch.pop("teacher")
+        if self._lookup is not None:
+            batch["label"] = self._lookup(label, teacher, batch["id"])
+        return batch
 
 
-def _read(reader, rows: np.ndarray) -> np.ndarray:
-    """Records of index rows, as an object array of bytes."""
-    records = np.empty(len(rows), object)
-    for place, row in enumerate(rows):
-        records[place] = reader.read(row)
-    return records
+def _record_spec(size: int) -> dict[str, tf.TensorSpec]:
+    dtypes = (tf.string, tf.int64, tf.int64)
+    return {
+        name: tf.TensorSpec([size], dtype)
+        for name, dtype in zip(_RECORD_FIELDS, dtypes, strict=True)
+    }
 
 
-def _frame_size(
-    frames: tf.Tensor, crop_size: int, clip_id: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    shape = tf.io.extract_jpeg_shape(frames[0])
-    fits = tf.debugging.Assert(
-        (shape[0] >= crop_size) & (shape[1] >= crop_size),
-        ["clip", clip_id, "has frames of", shape[:2], f"smaller than {crop_size}"],
-    )
-    with tf.control_dependencies([fits]):
-        return tf.identity(shape[0]), tf.identity(shape[1])
+@functools.cache
+def _decoders() -> concurrent.futures.ThreadPoolExecutor:
+    """The threads that decode, one per core for all pipelines of the process."""
+    return concurrent.futures.ThreadPoolExecutor(_THREADS, "decode")
 
 
-def _decode(frames, chosen, window, sampling: ClipSampling, size: int) -> tf.Tensor:
-    """Decodes the window of the chosen frames only, uint8 [T, size, size, 3]."""
-    images = [
-        tf.image.decode_and_crop_jpeg(frames[chosen[step]], window, channels=3)
-        for step in range(sampling.num_frames)
-    ]
-    return tf.ensure_shape(tf.stack(images), [sampling.num_frames, size, size, 3])
+def _in_order(
+    plan: _TrainBatches | _ScoringBatches, start: int, stop: int
+) -> tf.data.Dataset:
+    """Loads numbered batches in parallel and hands them over in order."""
+    # TensorFlow never lets go of what `numpy_function` calls; the dataset holds the
+    # plan, by `load_in_graph`.
+    weak_plan = weakref.ref(plan)
 
+    def load(number):
+        with ends_in_time():
+            columns = weak_plan().load(int(number))
+            return [_column(columns[name], spec) for name, spec in specs.items()]
 
-def _with_options(batches: tf.data.Dataset) -> tf.data.Dataset:
+    specs = plan.spec
+
+    def load_in_graph(number):
+        dtypes = [spec.dtype for spec in specs.values()]
+        columns = tf.numpy_function(load, [number], dtypes, stateful=False)
+        batch = {
+            name: tf.ensure_shape(column, spec.shape)
+            for (name, spec), column in zip(specs.items(), columns, strict=True)
+        }
+        return plan.finish(batch)
+
+    # While the last clips of one batch are decoded, the next one has begun; batches
+    # smaller than the pool need more at a time to keep it busy.
+    calls = 1 + -(-_THREADS // specs["id"].shape[0])
+    numbers = tf.data.Dataset.range(start, stop)
+    batches = numbers.map(load_in_graph, num_parallel_calls=calls)
     options = tf.data.Options()
     options.deterministic = True
     # A pipeline with autotuning waits, when it is closed, for a thread that sleeps up
     # to a minute between its turns.
     options.autotune.enabled = False
+    # A call waits for its clips and keeps its thread; TensorFlow's own pool has one
+    # per core, and they are for computing.
+    options.threading.private_threadpool_size = calls + 1
     # Sharing out the work is the plan's job, not tf.distribute's.
     policy = tf.data.experimental.AutoShardPolicy.OFF
     options.experimental_distribute.auto_shard_policy = policy
-    return batches.with_options(options)
+    return batches.prefetch(_PREFETCHED_BATCHES).with_options(options)
+
+
+def _column(values, spec: tf.TensorSpec) -> np.ndarray:
+    # As bytes: NumPy's own strings would lose zeros at their end.
+    dtype = object if spec.dtype == tf.string else spec.dtype.as_numpy_dtype
+    return np.asarray(values, dtype)

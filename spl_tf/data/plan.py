@@ -3,24 +3,81 @@
 The training order is a permutation per epoch, computed from (seed, epoch), one epoch
 after the other without a gap: the place `step * batch size + i` of this endless list
 is clip i of the batch of that step. So nothing is dropped, any batch size works, and
-step n is known without reading what came before it.
+step n is known without reading what came before it. With resampling, each place of the
+list draws its clip on its own.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import threading
+
 import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Resampling:
+    """How often classes are drawn, by their number of clips N (OmniSource, 3.4).
+
+    Clips are drawn with replacement; those of one class are equally likely, and an
+    epoch stays as long as it was.
+
+    Attributes:
+        power: Classes are drawn in proportion to N^power: 1 is as they are, 0 makes
+            them equal. OmniSource's configs have 0.5.
+        limit: Instead, in proportion to min(N, limit).
+    """
+
+    power: float | None = None
+    limit: int | None = None
+
+    def __post_init__(self):
+        if (self.power is None) == (self.limit is None):
+            raise ValueError(
+                f"resampling has power {self.power} and limit {self.limit}, expected "
+                "one of the two"
+            )
+        if self.power is not None and not 0 <= self.power <= 1:
+            raise ValueError(f"resampling power is {self.power}, expected 0 to 1")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"resampling limit is {self.limit}, expected 1 or more")
+
+    def probabilities(self, labels: np.ndarray) -> np.ndarray:
+        """Probability of each clip.
+
+        Args:
+            labels: int [n], their classes, 0 or more.
+
+        Returns:
+            float64 [n], of sum 1.
+        """
+        sizes = np.bincount(labels).astype(np.float64)
+        if self.power is not None:
+            shares = np.where(sizes > 0, sizes**self.power, 0.0)
+        else:
+            shares = np.minimum(sizes, self.limit)
+        shares /= shares.sum() * np.maximum(sizes, 1)
+        return shares[labels]
 
 
 class TrainPlan:
     """The endless list of index rows that a training run reads."""
 
-    def __init__(self, rows: np.ndarray, batch_size: int, seed: int):
+    def __init__(
+        self,
+        rows: np.ndarray,
+        batch_size: int,
+        seed: int,
+        probabilities: np.ndarray | None = None,
+    ):
         """Plans training on some rows of an index.
 
         Args:
             rows: int64 [n], the index rows that take part, n >= 1.
             batch_size: Clips per step, of all workers together.
             seed: With the epoch it decides the order.
+            probabilities: float64 [n], draws rows with replacement; None takes each
+                once per epoch.
 
         Raises:
             ValueError: No rows, or no positive batch size.
@@ -31,7 +88,12 @@ class TrainPlan:
             raise ValueError(f"batch size is {batch_size}, expected 1 or more")
         self._rows = np.asarray(rows, np.int64)
         self._seed = seed
+        self._bounds = None
+        if probabilities is not None:
+            self._bounds = np.cumsum(probabilities)
+            self._bounds /= self._bounds[-1]
         self._permutations: dict[int, np.ndarray] = {}
+        self._lock = threading.Lock()
         self.batch_size = batch_size
 
     @property
@@ -52,30 +114,53 @@ class TrainPlan:
             num_workers: They share the batch evenly.
 
         Returns:
-            Index rows and their epochs, both int64 [batch_size / num_workers].
+            See `at`; both int64 [batch_size / num_workers].
         """
+        return self.at(self.places(step, worker, num_workers))
+
+    def places(self, step: int, worker: int = 0, num_workers: int = 1) -> np.ndarray:
+        """The places in the list that make up a batch, arguments as for `batch`."""
         if self.batch_size % num_workers:
             raise ValueError(
                 f"{num_workers} workers cannot share a batch of {self.batch_size}"
             )
         share = self.batch_size // num_workers
         first = step * self.batch_size + worker * share
-        places = np.arange(first, first + share, dtype=np.int64)
+        return np.arange(first, first + share, dtype=np.int64)
+
+    def at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What is at some places in the list.
+
+        Args:
+            places: int64 [n].
+
+        Returns:
+            Index rows, and their epochs, for `uniform_draws`; with resampling, where a
+            row can come twice in an epoch, the places stand for the epochs. Both are
+            int64 [n].
+        """
+        if self._bounds is not None:
+            draws = _unit_doubles(_hash(self._seed, places))
+            drawn = np.searchsorted(self._bounds, draws, side="right")
+            return self._rows[np.minimum(drawn, self.num_clips - 1)], places
         epochs, positions = np.divmod(places, self.num_clips)
-        rows = np.empty(share, np.int64)
+        rows = np.empty(len(places), np.int64)
         for epoch in np.unique(epochs):
             here = epochs == epoch
             rows[here] = self._epoch_order(int(epoch))[positions[here]]
         return rows, epochs
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
-        order = self._permutations.get(epoch)
-        if order is None:
-            order = np.random.default_rng([self._seed, epoch]).permutation(self._rows)
-            # Readers ahead of the current step need the next epoch's, none older.
-            kept = {e: p for e, p in self._permutations.items() if e >= epoch - 1}
-            self._permutations = kept | {epoch: order}
-        return order
+        with self._lock:  # of several readers, one computes it
+            order = self._permutations.get(epoch)
+            if order is None:
+                generator = np.random.default_rng([self._seed, epoch])
+                # Readers ahead of the current step need the next epoch's, none older.
+                for old in [e for e in self._permutations if e < epoch - 1]:
+                    del self._permutations[old]
+                order = generator.permutation(self._rows)
+                self._permutations[epoch] = order
+            return order
 
 
 def padded_rows(num_clips: int, multiple: int) -> tuple[np.ndarray, np.ndarray]:
@@ -111,12 +196,19 @@ def uniform_draws(
     Returns:
         float32 [n, num_draws], uniform in [0, 1).
     """
-    state = _mix(np.full(len(rows), seed, np.int64).view(np.uint64))
-    state = _mix(state ^ epochs.astype(np.uint64))
-    state = _mix(state ^ rows.astype(np.uint64))
+    state = _mix(_hash(seed, epochs) ^ rows.astype(np.uint64))
     counters = np.arange(1, num_draws + 1, dtype=np.uint64)
     bits = _mix(state[:, None] ^ counters[None, :])
     return (bits >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
+
+
+def _hash(seed: int, values: np.ndarray) -> np.ndarray:
+    state = _mix(np.full(len(values), seed, np.int64).view(np.uint64))
+    return _mix(state ^ values.astype(np.uint64))
+
+
+def _unit_doubles(bits: np.ndarray) -> np.ndarray:
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

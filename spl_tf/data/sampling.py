@@ -1,10 +1,10 @@
-"""Which frames of a clip are looked at, and which part of them."""
+"""Which frames of a clip are looked at, and which part of them. NumPy only."""
 
 from __future__ import annotations
 
 import dataclasses
 
-import tensorflow as tf
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,49 +33,100 @@ class ClipSampling:
         """Frames of the clip from the first to behind the last one taken."""
         return self.num_frames * self.stride
 
-    def random_frames(self, length: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
+    def random_frames(self, length: int, draw: np.float32) -> np.ndarray:
         """Frame indices from a random start.
 
         Args:
-            length: int32 scalar, frames of the clip, 1 or more.
-            draw: float32 scalar, uniform in [0, 1).
+            length: Frames of the clip, 1 or more.
+            draw: Uniform in [0, 1).
 
         Returns:
-            int32 [num_frames].
+            int64 [num_frames].
         """
-        starts = tf.maximum(length - self.span, 0) + 1
-        return self._from(scale_draw(draw, starts), length)
+        return self._from(scale_draw(draw, max(length - self.span, 0) + 1), length)
 
-    def central_frames(self, length: tf.Tensor) -> tf.Tensor:
-        """Frame indices, int32 [num_frames], from the middle of a clip."""
-        return self._from(tf.maximum(length - self.span, 0) // 2, length)
+    def central_frames(self, length: int) -> np.ndarray:
+        """Frame indices, int64 [num_frames], from the middle of a clip."""
+        return self._from(max(length - self.span, 0) // 2, length)
 
-    def _from(self, start: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-        return (start + self.stride * tf.range(self.num_frames)) % length
+    def uniform_frames(self, length: int, num_clips: int) -> np.ndarray:
+        """Frame indices of several runs, spread evenly over a clip.
+
+        One run is from the middle; of more, run j starts at `int(length / num_clips *
+        j)`, as NL's test protocol has it.
+
+        Returns:
+            int64 [num_clips, num_frames].
+        """
+        if num_clips == 1:
+            return self.central_frames(length)[None]
+        starts = [length * j // num_clips for j in range(num_clips)]
+        return np.stack([self._from(start, length) for start in starts])
+
+    def _from(self, start: int, length: int) -> np.ndarray:
+        return (start + self.stride * np.arange(self.num_frames)) % length
 
 
-def scale_draw(draw: tf.Tensor, choices: tf.Tensor) -> tf.Tensor:
-    """Turns a uniform draw in [0, 1) into an int32 in [0, choices)."""
-    scaled = tf.cast(draw * tf.cast(choices, tf.float32), tf.int32)
-    return tf.minimum(scaled, choices - 1)  # a product can round up to `choices`
+# The paper's test protocol, section 4.2: one run over the whole of a ten-second clip.
+PAPER_EVALUATION = ClipSampling(num_frames=64, stride=4)
+
+
+def scale_draw(draw: np.float32, choices: int) -> int:
+    """Turns a uniform draw in [0, 1) into an integer in [0, choices)."""
+    scaled = int(np.float32(draw) * np.float32(choices))
+    return min(scaled, choices - 1)  # a product can round up to `choices`
 
 
 def random_window(
-    height: tf.Tensor, width: tf.Tensor, size: int, draws: tf.Tensor
-) -> tf.Tensor:
-    """A random square crop, as `[top, left, height, width]`, int32 [4].
+    height: int, width: int, size: int, draws: np.ndarray
+) -> tuple[int, int, int, int]:
+    """A random square crop, as (top, left, height, width).
 
     Args:
-        height: int32 scalar, rows of the frames, at least `size`.
-        width: int32 scalar, columns of the frames, at least `size`.
+        height: Rows of the frames, at least `size`.
+        width: Columns of the frames, at least `size`.
         size: Side of the crop in pixels.
         draws: float32 [2], uniform in [0, 1).
     """
     top = scale_draw(draws[0], height - size + 1)
     left = scale_draw(draws[1], width - size + 1)
-    return tf.stack([top, left, size, size])
+    return top, left, size, size
 
 
-def central_window(height: tf.Tensor, width: tf.Tensor, size: int) -> tf.Tensor:
-    """The central square crop, as `[top, left, height, width]`, int32 [4]."""
-    return tf.stack([(height - size) // 2, (width - size) // 2, size, size])
+def central_windows(
+    height: int, width: int, size: int, num_crops: int = 1
+) -> list[tuple[int, int, int, int]]:
+    """Square crops in the middle of the shorter side, as (top, left, height, width).
+
+    Args:
+        height: Rows of the frames, at least `size`.
+        width: Columns of the frames, at least `size`.
+        size: Side of the crops in pixels.
+        num_crops: 1 is the middle of the longer side too; 3 are its start, middle and
+            end.
+    """
+    top, left = (height - size) // 2, (width - size) // 2
+    if num_crops == 1:
+        return [(top, left, size, size)]
+    if height > width:
+        return [(place, left, size, size) for place in (0, top, height - size)]
+    return [(top, place, size, size) for place in (0, left, width - size)]
+
+
+def jittered_side(
+    crop_size: int, stored_side: int, side_range: tuple[int, int], draw: np.float32
+) -> int:
+    """Side of the crop in stored pixels, for a random scale (NL's short-side jitter).
+
+    Cutting this out and scaling it to `crop_size` is scaling the frames to a short side
+    that is uniform in `side_range` and cutting `crop_size` out.
+
+    Args:
+        crop_size: Side of the crop after scaling.
+        stored_side: Short side of the stored frames.
+        side_range: Smallest and largest short side, both included.
+        draw: Uniform in [0, 1).
+    """
+    low, high = side_range
+    short_side = low + scale_draw(draw, high - low + 1)
+    return min(round(crop_size * stored_side / short_side), stored_side)

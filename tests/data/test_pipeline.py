@@ -1,4 +1,7 @@
+import gc
 import io
+import os
+import time
 
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ from PIL import Image
 
 from spl_tf import clips, data
 from spl_tf.labels import STRATEGIES, ConfusionMatrix, build_label_map
-from tests.conftest import make_clip, write_dataset
+from tests.conftest import jpeg, make_clip, write_dataset
 
 SAMPLING = data.ClipSampling(num_frames=3, stride=2)
 
@@ -112,6 +115,22 @@ def test_the_rule_and_the_table_give_the_same_labels(web_dataset, monkeypatch):
                 (labels.astype(np.int64), teachers.astype(np.int64))
             ).map(lambda w, t, lookup=lookup: lookup(w, t, tf.constant("clip")))
             assert [int(label) for label in dataset] == expected
+            ids = tf.fill([len(labels)], "clip")
+            columns = tf.constant(labels, tf.int64), tf.constant(teachers, tf.int64)
+            assert lookup(*columns, ids).numpy().tolist() == expected
+
+
+@pytest.mark.parametrize("bad", [-1, 3, 7])
+def test_the_lookup_names_the_clip_of_a_label_out_of_range(web_dataset, bad):
+    ids = tf.constant(["first", "second", "third"])
+    lookup = data.LabelLookup(label_map_for(web_dataset, "spl_b"), 3)
+    good, wrong = tf.constant([0, 1, 2], tf.int64), tf.constant([0, bad, 2], tf.int64)
+    for columns in ((wrong, good), (good, wrong)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="second"):
+            lookup(*columns, ids)
+        dataset = tf.data.Dataset.from_tensors((*columns, ids)).map(lookup)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="second"):
+            list(dataset)
 
 
 @pytest.mark.parametrize(("workers", "start"), [(1, 5), (3, 2), (3, 9)])
@@ -190,6 +209,126 @@ def test_evaluation_looks_at_the_centre(web_dataset):
             grey = (8 * number + np.array([1, 3, 5])) % 256  # 8 frames, span 6
             middle = batch["clip"][place].mean(axis=(1, 2, 3))
             assert abs(middle - grey).max() < 1.5
+
+
+@pytest.mark.parametrize(
+    ("size", "num_crops", "expected"),
+    [((32, 40), 3, (0, 8, 16)), ((40, 32), 3, (0, 8, 16)), ((32, 40), 1, (8,))],
+)
+def test_views_are_uniform_runs_times_crops_along_the_longer_side(
+    tmp_path, size, num_crops, expected
+):
+    # Brightness is 2 * the place along the longer side, plus 40 * the frame.
+    place = np.arange(max(size))[:, None] if size[0] > size[1] else np.arange(size[1])
+    base = np.broadcast_to(place, size)[..., None].repeat(3, axis=2)
+    frames = tuple(jpeg((2 * base + 40 * t).astype(np.uint8), 100) for t in range(4))
+    clip = make_clip(0, 0, frames=4, size=size)
+    changed = {**clip.__dict__, "frames": frames}
+    dataset = write_dataset(tmp_path / "d", [clips.Clip(**changed)], ["a"], 1)
+    batches = data.eval_batches(
+        dataset, data.ClipSampling(2, 1), 24, 2, num_clips=2, num_crops=num_crops
+    )
+    batch = next(batches.as_numpy_iterator())
+    views = 2 * num_crops
+    assert batch["clip"].shape == (2 * views, 2, 24, 24, 3)
+    assert batch["mask"].tolist() == [True, False]
+    for start in (0, 2):
+        for number, first in enumerate(expected):
+            view = batch["clip"][start // 2 * num_crops + number].astype(float)
+            means = 2 * (first + 11.5) + 40 * (start + np.arange(2))
+            np.testing.assert_allclose(view.mean(axis=(1, 2, 3)), means, atol=1)
+
+
+def test_jittered_crops_are_scaled_from_a_window_of_their_own_size(tmp_path):
+    # A ramp: after scaling by s, the slope is 4 / s.
+    ramp = np.broadcast_to((4 * np.arange(48))[None, :, None], (48, 48, 3))
+    frames = (jpeg(ramp.astype(np.uint8), 100),) * 8
+    all_clips = [
+        clips.Clip(**{**make_clip(n, 0, size=(48, 48)).__dict__, "frames": frames})
+        for n in range(12)
+    ]
+    dataset = write_dataset(tmp_path / "d", all_clips, ["a"])
+    source = source_of(dataset, flip=False, short_side=(24, 96))
+    batch = take(data.train_batches(source, 12), 1)[0]
+    rows, epochs = data.TrainPlan(np.arange(12), 12, 7).batch(0)
+    draws = data.uniform_draws(7, epochs, rows, 9)
+    for place in range(12):
+        short_side = 24 + int(draws[place, 8] * (96 - 24 + 1))
+        side = min(round(24 * 48 / short_side), 48)
+        row = batch["clip"][place, 0].mean(axis=(0, 2))
+        assert np.diff(row)[2:-2].mean() == pytest.approx(4 * side / 24, rel=0.05)
+        left = int(draws[place, 2] * (48 - side + 1))
+        assert row.mean() == pytest.approx(4 * (left + (side - 1) / 2), abs=2.5)
+
+
+def test_resampled_batches_hold_what_the_plan_draws(web_dataset):
+    resampling = data.Resampling(power=0.0)
+    source = source_of(web_dataset, "spl_b", resampling=resampling)
+    kept = data.labels_kept(web_dataset, source.label_map)
+    index = web_dataset.index
+    labels = source.label_map.lookup(index.label, index.teacher)
+    probabilities = resampling.probabilities(labels[kept])
+    plan = data.TrainPlan(kept, 6, 7, probabilities)
+    batches = take(data.train_batches(source, 6), 3)
+    later = take(data.train_batches(source, 6, start_step=2), 1)
+    assert_same(later[0], batches[2])
+    for step, batch in enumerate(batches):
+        rows, visits = plan.batch(step)
+        assert batch["index"].tolist() == rows.tolist()
+        assert batch["label"].tolist() == labels[rows].tolist()
+        np.testing.assert_array_equal(
+            batch["draws"], data.uniform_draws(7, visits, rows, 8)[:, 4:]
+        )
+
+
+def test_mixed_batches_hold_each_sources_share(web_dataset, tmp_path):
+    target = write_dataset(
+        tmp_path / "target", [make_clip(n, n % 2) for n in range(5)], ["x", "y"]
+    )
+    sources = [source_of(web_dataset, "spl_b"), source_of(target, seed=1)]
+    mixed = take(data.train_batches(sources, [4, 2], replicas=2), 8)
+    alone = [
+        take(data.train_batches(source, size, replicas=2), 8)
+        for source, size in zip(sources, [4, 2], strict=True)
+    ]
+    for number, batch in enumerate(mixed):
+        assert batch.pop("source").tolist() == [0, 0, 0, 0, 1, 1]
+        joined = {
+            name: np.concatenate([part[number][name] for part in alone])
+            for name in batch
+        }
+        assert_same(batch, joined)
+
+
+def test_sources_that_do_not_fit_together_are_refused(web_dataset):
+    sources = [source_of(web_dataset), source_of(web_dataset, crop_size=20)]
+    with pytest.raises(ValueError, match="same num_frames and crop_size"):
+        data.train_batches(sources, [2, 2])
+    with pytest.raises(ValueError, match="2 sources have 1 batch sizes"):
+        data.train_batches(sources, 4)
+    with pytest.raises(ValueError, match="short_side is 20 to 40"):
+        source_of(web_dataset, short_side=(20, 40))
+
+
+def test_pipelines_that_are_dropped_close_their_shards(web_dataset):
+    def open_shards():
+        gc.collect()
+        names = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir(fds)]
+        return sum("tfrecord" in name for name in names)
+
+    fds = "/proc/self/fd"
+    before = open_shards()
+    batches = data.train_batches(source_of(web_dataset), 4)
+    iterator = iter(batches)
+    del batches
+    gc.collect()
+    next(iterator)  # the iterator alone keeps the pipeline
+    assert open_shards() == before + 2
+    del iterator
+    deadline = time.monotonic() + 20
+    while open_shards() > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert open_shards() == before
 
 
 def test_prediction_reads_clips_without_labels_in_index_order(tmp_path):

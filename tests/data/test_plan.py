@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spl_tf.data import TrainPlan, padded_rows, uniform_draws
+from spl_tf.data import Resampling, TrainPlan, padded_rows, uniform_draws
 
 ROWS = np.array([2, 3, 5, 7, 11, 13, 17])
 
@@ -97,3 +97,47 @@ def test_draws_are_uniform_and_differ_by_seed_epoch_row_and_place():
     for other in (other_seed, other_epoch):
         assert (other == draws).mean() < 0.01
         assert abs(np.corrcoef(other[:, 0], draws[:, 0])[0, 1]) < 0.05
+
+
+LABELS = np.repeat([0, 1, 3], [1, 9, 90])
+
+
+@pytest.mark.parametrize(
+    ("resampling", "shares"),
+    [
+        (Resampling(power=1), [0.01, 0.09, 0.9]),
+        (Resampling(power=0), [1 / 3, 1 / 3, 1 / 3]),
+        (Resampling(power=0.5), np.array([1, 3, 90**0.5]) / (4 + 90**0.5)),
+        (Resampling(limit=10), [1 / 20, 9 / 20, 10 / 20]),
+    ],
+)
+def test_classes_are_drawn_by_the_power_of_their_size_or_its_limit(resampling, shares):
+    probabilities = resampling.probabilities(LABELS)
+    sums = np.bincount(LABELS, probabilities)[[0, 1, 3]]
+    np.testing.assert_allclose(sums, shares)
+    for label in (0, 1, 3):  # within a class all are alike
+        assert len(set(probabilities[label == LABELS])) == 1
+    rows = np.arange(100, 200)
+    plan = TrainPlan(rows, 20_000, 3, probabilities)
+    drawn = np.bincount(LABELS[plan.batch(0)[0] - 100])[[0, 1, 3]] / 20_000
+    assert abs(drawn - shares).max() < 5 * 0.5 / np.sqrt(20_000)
+
+
+def test_a_resampled_place_is_the_hash_of_its_number():
+    probabilities = Resampling(power=0.5).probabilities(LABELS)
+    plan = TrainPlan(np.arange(100), 6, 9, probabilities)
+    bounds = np.cumsum(probabilities)
+    for place in (0, 5, 6, 1234):
+        draw = (splitmix64(splitmix64(9) ^ place) >> 11) / 2**53
+        row = next(n for n in range(100) if draw < bounds[n])
+        rows, visits = plan.batch(place // 6)
+        assert rows[place % 6] == row
+        assert visits[place % 6] == place
+    workers = [plan.batch(7, worker, 3)[0] for worker in range(3)]
+    assert np.concatenate(workers).tolist() == plan.batch(7)[0].tolist()
+
+
+def test_impossible_resampling_is_refused():
+    for settings in ({}, {"power": 0.5, "limit": 3}, {"power": -1}, {"limit": 0}):
+        with pytest.raises(ValueError, match="resampling"):
+            Resampling(**settings)

@@ -1,51 +1,74 @@
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from spl_tf.data.sampling import ClipSampling, central_window, random_window
+from spl_tf.data import PAPER_EVALUATION
+from spl_tf.data.sampling import (
+    ClipSampling,
+    central_windows,
+    jittered_side,
+    random_window,
+)
 
-
-def in_map(function, *values):
-    """The same call inside `Dataset.map`."""
-    dataset = tf.data.Dataset.from_tensors(values).map(lambda *v: function(*v))
-    return next(iter(dataset)).numpy().tolist()
+ALMOST_ONE = np.nextafter(np.float32(1), np.float32(0))
 
 
 @pytest.mark.parametrize("length", [1, 3, 8, 20, 64])
-@pytest.mark.parametrize("draw", [0.0, 0.3, 0.999, np.nextafter(np.float32(1), 0)])
+@pytest.mark.parametrize("draw", [0.0, 0.3, 0.999, ALMOST_ONE])
 def test_random_frames_start_uniformly_and_wrap(length, draw):
-    sampling = ClipSampling(num_frames=4, stride=3)
     start = min(int(np.float32(draw) * max(length - 12 + 1, 1)), max(length - 12, 0))
     expected = [(start + 3 * t) % length for t in range(4)]
-    eager = sampling.random_frames(tf.constant(length), tf.constant(draw, tf.float32))
-    assert eager.numpy().tolist() == expected
-    graph = in_map(sampling.random_frames, np.int32(length), np.float32(draw))
-    assert graph == expected
+    frames = ClipSampling(num_frames=4, stride=3).random_frames(length, draw)
+    assert frames.tolist() == expected
 
 
 @pytest.mark.parametrize(("length", "start"), [(5, 0), (12, 0), (13, 0), (20, 4)])
 def test_central_frames_are_in_the_middle(length, start):
     sampling = ClipSampling(num_frames=4, stride=3)
     expected = [(start + 3 * t) % length for t in range(4)]
-    assert sampling.central_frames(tf.constant(length)).numpy().tolist() == expected
-    assert in_map(sampling.central_frames, np.int32(length)) == expected
+    assert sampling.central_frames(length).tolist() == expected
+    assert sampling.uniform_frames(length, 1).tolist() == [expected]
+
+
+def test_uniform_frames_start_where_the_test_protocol_of_nl_has_them():
+    runs = ClipSampling(num_frames=2, stride=4).uniform_frames(25, 10)
+    assert runs[:, 0].tolist() == [int(25 / 10 * j) % 25 for j in range(10)]
+    assert runs[:, 1].tolist() == [int(25 / 10 * j + 4) % 25 for j in range(10)]
+
+
+@pytest.mark.parametrize(("length", "start"), [(300, 22), (256, 0), (250, 0)])
+def test_the_papers_evaluation_takes_64_frames_at_stride_4(length, start):
+    frames = PAPER_EVALUATION.central_frames(length)
+    assert frames.tolist() == [(start + 4 * t) % length for t in range(64)]
 
 
 def test_all_starts_and_windows_occur_and_no_other():
     sampling = ClipSampling(num_frames=2, stride=2)
     draws = np.linspace(0, 1, 1000, endpoint=False, dtype=np.float32)
-    starts = {int(sampling.random_frames(tf.constant(9), d)[0]) for d in draws}
+    starts = {int(sampling.random_frames(9, d)[0]) for d in draws}
     assert starts == set(range(9 - 4 + 1))
-    height, width = tf.constant(6), tf.constant(9)
-    windows = np.array([random_window(height, width, 4, [d, d]) for d in draws])
+    windows = np.array([random_window(6, 9, 4, [d, d]) for d in draws])
     assert set(windows[:, 0]) == {0, 1, 2}
     assert set(windows[:, 1]) == {0, 1, 2, 3, 4, 5}
     assert (windows[:, 2:] == 4).all()
 
 
 def test_the_central_window_is_central():
-    window = central_window(tf.constant(7), tf.constant(10), 4)
-    assert window.numpy().tolist() == [1, 3, 4, 4]
+    assert central_windows(7, 10, 4) == [(1, 3, 4, 4)]
+
+
+def test_three_windows_lie_along_the_longer_side():
+    assert central_windows(7, 10, 5, 3) == [(1, 0, 5, 5), (1, 2, 5, 5), (1, 5, 5, 5)]
+    assert central_windows(10, 7, 5, 3) == [(0, 1, 5, 5), (2, 1, 5, 5), (5, 1, 5, 5)]
+
+
+def test_the_jittered_crop_is_the_crop_of_scaled_frames():
+    # A short side of 256 to 320 drawn for frames stored with 256.
+    sides = [
+        jittered_side(224, 256, (256, 320), np.float32(draw))
+        for draw in (0.0, 0.5, ALMOST_ONE)
+    ]
+    assert sides == [224, round(224 * 256 / 288), round(224 * 256 / 320)]
+    assert jittered_side(224, 256, (224, 224), np.float32(0.5)) == 256
 
 
 def test_impossible_sampling_is_refused():
