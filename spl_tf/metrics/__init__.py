@@ -1,5 +1,20 @@
-"""What is reported."""
+"""What is reported: exact over batches with padding, over replicas and over parts."""
 
 from spl_tf.metrics.accuracy import TopKAccuracy
+from spl_tf.metrics.average_precision import MeanAveragePrecision, average_precision
+from spl_tf.metrics.confusion import (
+    ConfusionChange,
+    EvaluationConfusion,
+    confusion_changes,
+    confusion_scores,
+)
 
-__all__ = ["TopKAccuracy"]
+__all__ = [
+    "ConfusionChange",
+    "EvaluationConfusion",
+    "MeanAveragePrecision",
+    "TopKAccuracy",
+    "average_precision",
+    "confusion_changes",
+    "confusion_scores",
+]

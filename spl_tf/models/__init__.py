@@ -1,6 +1,20 @@
 """Keras 3 networks on clips, written in `keras.ops`."""
 
+from spl_tf.models.heads import HEAD_LAYERS, feature_model
+from spl_tf.models.inflation import load_inflated
 from spl_tf.models.registry import MODEL_NAMES, build_model
-from spl_tf.models.resnet import ResNetSpec, build_resnet
+from spl_tf.models.resnet import GATINGS, ResNetSpec, build_resnet
+from spl_tf.models.summary import format_summary, summarize
 
-__all__ = ["MODEL_NAMES", "ResNetSpec", "build_model", "build_resnet"]
+__all__ = [
+    "GATINGS",
+    "HEAD_LAYERS",
+    "MODEL_NAMES",
+    "ResNetSpec",
+    "build_model",
+    "build_resnet",
+    "feature_model",
+    "format_summary",
+    "load_inflated",
+    "summarize",
+]

@@ -32,6 +32,7 @@ class ClipConv(keras.layers.Layer):
         filters: int,
         kernel_size: tuple[int, int, int],
         spatial_stride: int = 1,
+        temporal_stride: int = 1,
         kernel_regularizer=None,
         **kwargs,
     ):
@@ -40,7 +41,8 @@ class ClipConv(keras.layers.Layer):
         Args:
             filters: Output channels.
             kernel_size: Odd lengths over (time, rows, columns).
-            spatial_stride: Over rows and columns; time is never strided.
+            spatial_stride: Over rows and columns.
+            temporal_stride: Over time.
             kernel_regularizer: Of the kernel.
             **kwargs: Of `keras.layers.Layer`.
         """
@@ -50,6 +52,7 @@ class ClipConv(keras.layers.Layer):
         self.filters = filters
         self.kernel_size = tuple(kernel_size)
         self.spatial_stride = spatial_stride
+        self.temporal_stride = temporal_stride
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
 
     def build(self, input_shape):
@@ -62,16 +65,17 @@ class ClipConv(keras.layers.Layer):
         )
 
     def call(self, x):
-        """Convolves `[B, T, H, W, C]` to `[B, T, H', W', filters]`."""
+        """Convolves `[B, T, H, W, C]` to `[B, T', H', W', filters]`."""
         length, rows, columns = self.kernel_size
         if length == 1:
-            return self._per_frame(x, self.kernel[0])
-        if rows == columns == 1 and self.spatial_stride == 1:
-            return self._per_position(x)
-        if length * x.shape[-1] <= _MAX_SHIFTED_CHANNELS:
-            return self._shifted(x)
+            return self._per_frame(x[:, :: self.temporal_stride], self.kernel[0])
+        if self.temporal_stride == 1:
+            if rows == columns == 1 and self.spatial_stride == 1:
+                return self._per_position(x)
+            if length * x.shape[-1] <= _MAX_SHIFTED_CHANNELS:
+                return self._shifted(x)
         x = ops.pad(x, [(0, 0), *((k // 2, k // 2) for k in self.kernel_size), (0, 0)])
-        stride = (1, self.spatial_stride, self.spatial_stride)
+        stride = (self.temporal_stride, self.spatial_stride, self.spatial_stride)
         return ops.conv(x, self.kernel, stride, "valid", data_format="channels_last")
 
     def _per_frame(self, x, kernel):
@@ -108,11 +112,14 @@ class ClipConv(keras.layers.Layer):
         )
 
     def compute_output_shape(self, input_shape):
-        """`[B, T, ceil(H / s), ceil(W / s), filters]`."""
-        b, t, h, w, _ = input_shape
-        s = self.spatial_stride
-        h, w = (None if side is None else -(-side // s) for side in (h, w))
-        return (b, t, h, w, self.filters)
+        """`[B, ceil(T / s_t), ceil(H / s), ceil(W / s), filters]`."""
+        b, *sizes, _ = input_shape
+        strides = (self.temporal_stride, self.spatial_stride, self.spatial_stride)
+        sizes = (
+            None if size is None else -(-size // stride)
+            for size, stride in zip(sizes, strides, strict=True)
+        )
+        return (b, *sizes, self.filters)
 
     def get_config(self):
         """The constructor's arguments."""
@@ -120,6 +127,7 @@ class ClipConv(keras.layers.Layer):
             "filters": self.filters,
             "kernel_size": self.kernel_size,
             "spatial_stride": self.spatial_stride,
+            "temporal_stride": self.temporal_stride,
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
         }
 

@@ -1,6 +1,8 @@
-"""3D residual networks of bottleneck cells with feature gating (paper, Table 7).
+"""Residual networks of clips, with feature gating (paper, Table 7).
 
-There is no temporal down-sampling: T stays the same through the network.
+One cell serves 2D and 3D networks: a 2D network's kernels have length 1 in time, so it
+looks at each frame alone and averages the frames' features. An image is a clip of one
+frame.
 """
 
 from __future__ import annotations
@@ -9,11 +11,12 @@ import dataclasses
 
 import keras
 
+from spl_tf.models.heads import add_head
 from spl_tf.models.layers import BatchNorm, ClipConv, FeatureGating, SpatialMaxPool
 
-_EXPANSION = 4  # a cell's output has that many times the channels of its middle
-# What a network's input is divided by in total, per pooling or strided convolution.
-_STRIDE = 2
+GATINGS = ("none", "stage", "branch", "cell")
+_EXPANSION = 4  # a bottleneck's output has that many times the channels of its middle
+_POOL_STRIDE = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +28,15 @@ class ResNetSpec:
         stem_stride: Its spatial stride.
         stem_filters: Its channels.
         stem_pool: Whether a 1x3x3 max pool of stride 1x2x2 follows it.
-        widths: Per stage, channels in the middle of a cell; a cell gives four times as
-            many.
-        temporal_kernels: Per stage and cell, length of the first convolution in time.
-        strides: Per stage, spatial stride of its first cell.
-        gating: Whether a gate stands on the output of each stage.
+        widths: Per stage, channels of a cell; a bottleneck gives four times as many.
+        cells: Per stage, how many.
+        temporal_kernels: Per stage, the lengths in time that its cells take in turn.
+        strides: Per stage, (temporal, spatial) stride of its first cell.
+        bottleneck: Whether a cell is [t x 1 x 1, 1 x 3 x 3, 1 x 1 x 1], else two
+            convolutions t x 3 x 3.
+        gating: Where gates stand: "none"; "stage", on the output of each stage;
+            "branch", on the residual branch of each stage's last cell, before the
+            addition (Model Garden); "cell", on the output of each cell.
         gating_bias: Whether gates have a bias.
     """
 
@@ -38,18 +45,44 @@ class ResNetSpec:
     stem_filters: int
     stem_pool: bool
     widths: tuple[int, ...]
+    cells: tuple[int, ...]
     temporal_kernels: tuple[tuple[int, ...], ...]
-    strides: tuple[int, ...]
-    gating: bool = True
+    strides: tuple[tuple[int, int], ...]
+    bottleneck: bool = True
+    gating: str = "none"
     gating_bias: bool = True
 
+    def __post_init__(self):
+        if self.gating not in GATINGS:
+            raise ValueError(
+                f"unknown gating {self.gating!r}; known are {', '.join(GATINGS)}"
+            )
+
     @property
-    def total_stride(self) -> int:
-        """Input pixels per position of the last stage."""
-        stride = self.stem_stride * (_STRIDE if self.stem_pool else 1)
-        for stage in self.strides:
-            stride *= stage
-        return stride
+    def total_strides(self) -> tuple[int, int]:
+        """Input frames, and pixels, per position of the last stage."""
+        time, space = 1, self.stem_stride * (_POOL_STRIDE if self.stem_pool else 1)
+        for stage_time, stage_space in self.strides:
+            time, space = time * stage_time, space * stage_space
+        return time, space
+
+    def scaled(self, width: float, depth: float) -> ResNetSpec:
+        """A network of `width` times the channels, `depth` times the cells per stage.
+
+        Both are rounded, to 1 at least.
+
+        Raises:
+            ValueError: A factor is not above 0.
+        """
+        for name, factor in (("width", width), ("depth", depth)):
+            if not factor > 0:
+                raise ValueError(f"{name} is {factor}, expected a factor above 0")
+        return dataclasses.replace(
+            self,
+            stem_filters=max(1, round(self.stem_filters * width)),
+            widths=tuple(max(1, round(size * width)) for size in self.widths),
+            cells=tuple(max(1, round(count * depth)) for count in self.cells),
+        )
 
 
 def build_resnet(
@@ -57,6 +90,7 @@ def build_resnet(
     num_classes: int,
     input_shape: tuple[int | None, int | None, int | None, int],
     dropout: float = 0.5,
+    projection_dim: int = 0,
     weight_decay: float = 0.0,
     synchronized_batch_norm: bool = False,
     name: str = "resnet",
@@ -67,104 +101,127 @@ def build_resnet(
         spec: Its shape.
         num_classes: Classes of the head, 1 or more.
         input_shape: (T, H, W, C); None where it may vary.
-        dropout: Rate before the classifier.
-        weight_decay: The decay d of `d/2 * sum(w^2)` on convolution kernels and the
-            classifier's; not on batch normalisation, biases or gates.
-        synchronized_batch_norm: Statistics over all replicas.
+        dropout: Rate on the pooled features.
+        projection_dim: Width of a linear layer before the classifier; 0 for none.
+        weight_decay: The decay d of `d/2 * sum(w^2)` on the kernels of convolutions
+            and of the head; not on batch normalisation, biases or gates.
+        synchronized_batch_norm: Statistics over all replicas (on TensorFlow).
         name: Of the model.
 
     Returns:
-        A model from float32 `[B, T, H, W, C]` in [-1, 1] to float32 logits
-        `[B, num_classes]`. Its layer `features` gives the pooled features, its layer
-        `classifier` the logits.
+        A model from `[B, T, H, W, C]` in [-1, 1] to float32 logits `[B, num_classes]`.
+        Its layer `features` gives the pooled features, `classifier` the logits.
 
     Raises:
-        ValueError: No class, or an input smaller than the network's stride.
+        ValueError: A setting is impossible, or the input is smaller than the network's
+            stride.
     """
-    _check(spec, num_classes, input_shape, name)
-    builder = _Builder(spec, weight_decay, synchronized_batch_norm)
+    _check(spec, num_classes, input_shape, projection_dim, name)
+    regularizer = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
+    builder = _Builder(spec, regularizer, synchronized_batch_norm)
     inputs = keras.Input(input_shape, name="clip")
     x = builder.stem(inputs)
     for stage in range(len(spec.widths)):
         x = builder.stage(x, stage)
-    x = keras.layers.GlobalAveragePooling3D(name="features")(x)
-    x = keras.layers.Dropout(dropout, name="dropout")(x)
-    logits = keras.layers.Dense(
-        num_classes,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-        kernel_regularizer=builder.regularizer(),
-        dtype="float32",
-        name="classifier",
-    )(x)
+    logits = add_head(x, num_classes, dropout, projection_dim, regularizer)
     return keras.Model(inputs, logits, name=name)
 
 
-def _check(spec, num_classes, input_shape, name) -> None:
+def _check(spec, num_classes, input_shape, projection_dim, name) -> None:
     if num_classes < 1:
         raise ValueError(f"num_classes is {num_classes}, expected 1 or more")
-    _, height, width, _ = input_shape
-    for side in (height, width):
-        if side is not None and side < spec.total_stride:
-            raise ValueError(
-                f"an input of {height} x {width} is too small for {name}, whose total "
-                f"stride is {spec.total_stride}"
-            )
+    if projection_dim < 0:
+        raise ValueError(f"projection_dim is {projection_dim}, expected 0 or more")
+    if len(input_shape) != 4 or not input_shape[3] or input_shape[3] < 1:
+        raise ValueError(
+            f"input_shape is {tuple(input_shape)}, expected (T, H, W, C) with C known; "
+            "an image is a clip of one frame"
+        )
+    frames, height, width, _ = input_shape
+    time, space = spec.total_strides
+    sizes = ((frames, time), (height, space), (width, space))
+    if any(size is not None and size < stride for size, stride in sizes):
+        raise ValueError(
+            f"an input of {frames} x {height} x {width} is too small for {name}, whose "
+            f"total stride is {time} x {space} x {space}"
+        )
 
 
 class _Builder:
     """Adds the parts of a network, with the settings that they share."""
 
-    def __init__(self, spec: ResNetSpec, weight_decay: float, synchronized: bool):
+    def __init__(self, spec: ResNetSpec, regularizer, synchronized: bool):
         self._spec = spec
-        self._weight_decay = weight_decay
+        self._regularizer = regularizer
         self._synchronized = synchronized
-
-    def regularizer(self):
-        if not self._weight_decay:
-            return None
-        return keras.regularizers.L2(self._weight_decay / 2)
 
     def stem(self, x):
         spec = self._spec
-        x = self._conv(x, spec.stem_filters, spec.stem_kernel, spec.stem_stride, "stem")
-        x = keras.layers.ReLU(name="stem_relu")(self._norm(x, "stem_bn"))
+        stride = (1, spec.stem_stride)
+        x = self._conv_relu(x, spec.stem_filters, spec.stem_kernel, stride, "stem")
         return SpatialMaxPool(name="stem_pool")(x) if spec.stem_pool else x
 
     def stage(self, x, stage: int):
         spec = self._spec
         name = f"res{stage + 2}"  # the paper counts the stem as conv1
-        for cell, length in enumerate(spec.temporal_kernels[stage]):
-            stride = spec.strides[stage] if cell == 0 else 1
-            x = self._cell(x, spec.widths[stage], length, stride, f"{name}_{cell}")
-        if spec.gating:
-            x = FeatureGating(spec.gating_bias, name=f"{name}_gating")(x)
-        return x
+        lengths = spec.temporal_kernels[stage]
+        count = spec.cells[stage]
+        for cell in range(count):
+            x = self._cell(
+                x,
+                spec.widths[stage],
+                lengths[cell % len(lengths)],
+                spec.strides[stage] if cell == 0 else (1, 1),
+                f"{name}_{cell}",
+                is_last=cell == count - 1,
+            )
+        return self._gate(x, name) if spec.gating == "stage" else x
 
-    def _cell(self, x, width: int, length: int, stride: int, name: str):
-        """Bottleneck: [t x 1 x 1, 1 x 3 x 3, 1 x 1 x 1] plus the shortcut."""
-        channels = _EXPANSION * width
+    def _cell(self, x, width, length, stride, name, is_last: bool):
+        """The residual branch plus the shortcut, rectified."""
+        channels = width * (_EXPANSION if self._spec.bottleneck else 1)
         shortcut = x
-        if stride > 1 or x.shape[-1] != channels:
+        if stride != (1, 1) or x.shape[-1] != channels:
             shortcut = self._conv(x, channels, (1, 1, 1), stride, f"{name}_shortcut")
-            shortcut = self._norm(shortcut, f"{name}_shortcut_bn")
-        x = self._conv(x, width, (length, 1, 1), 1, f"{name}_a")
-        x = keras.layers.ReLU(name=f"{name}_a_relu")(self._norm(x, f"{name}_a_bn"))
-        x = self._conv(x, width, (1, 3, 3), stride, f"{name}_b")
-        x = keras.layers.ReLU(name=f"{name}_b_relu")(self._norm(x, f"{name}_b_bn"))
-        x = self._conv(x, channels, (1, 1, 1), 1, f"{name}_c")
-        # The branch starts at zero, so that a fresh cell hands on its input (NL).
-        x = self._norm(x, f"{name}_c_bn", gamma_initializer="zeros")
+        x = self._branch(x, width, length, stride, name)
+        if self._spec.gating == "branch" and is_last:
+            x = self._gate(x, f"{name}_branch")
         x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
+        x = keras.layers.ReLU(name=f"{name}_relu")(x)
+        return self._gate(x, name) if self._spec.gating == "cell" else x
+
+    def _branch(self, x, width, length, stride, name):
+        """Starts at zero, so that a fresh cell hands on its input (NL)."""
+        time, space = stride
+        if self._spec.bottleneck:
+            x = self._conv_relu(x, width, (length, 1, 1), (time, 1), f"{name}_a")
+            x = self._conv_relu(x, width, (1, 3, 3), (1, space), f"{name}_b")
+            channels, kernel, last = _EXPANSION * width, (1, 1, 1), f"{name}_c"
+        else:
+            x = self._conv_relu(x, width, (length, 3, 3), stride, f"{name}_a")
+            channels, kernel, last = width, (length, 3, 3), f"{name}_b"
+        return self._conv(x, channels, kernel, (1, 1), last, gamma="zeros")
+
+    def _conv_relu(self, x, filters, kernel_size, stride, name):
+        x = self._conv(x, filters, kernel_size, stride, name)
         return keras.layers.ReLU(name=f"{name}_relu")(x)
 
-    def _conv(self, x, filters, kernel_size, stride, name):
-        return ClipConv(
+    def _conv(self, x, filters, kernel_size, stride, name, gamma="ones"):
+        """Convolution and batch normalisation."""
+        time, space = stride
+        x = ClipConv(
             filters,
             kernel_size,
-            stride,
-            kernel_regularizer=self.regularizer(),
+            spatial_stride=space,
+            temporal_stride=time,
+            kernel_regularizer=self._regularizer,
             name=name,
         )(x)
+        return BatchNorm(
+            synchronized=self._synchronized,
+            gamma_initializer=gamma,
+            name=f"{name}_bn",
+        )(x)
 
-    def _norm(self, x, name, **kwargs):
-        return BatchNorm(synchronized=self._synchronized, name=name, **kwargs)(x)
+    def _gate(self, x, name):
+        return FeatureGating(self._spec.gating_bias, name=f"{name}_gating")(x)

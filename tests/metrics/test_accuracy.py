@@ -4,11 +4,15 @@ import pytest
 from spl_tf.metrics import TopKAccuracy
 
 
-def test_top_k_counts_what_a_sort_counts():
+@pytest.fixture
+def batch():
     rng = np.random.default_rng(0)
     scores = rng.integers(0, 4, (50, 7)).astype(float)  # many ties
-    labels = rng.integers(0, 7, 50)
-    mask = rng.random(50) < 0.7
+    return rng.integers(0, 7, 50), scores, rng.random(50) < 0.7
+
+
+def test_top_k_counts_what_a_sort_counts(batch):
+    labels, scores, mask = batch
     metric = TopKAccuracy((1, 3))
     for part in np.array_split(np.arange(50), 4):
         metric.update(labels[part], scores[part], mask[part])
@@ -17,6 +21,21 @@ def test_top_k_counts_what_a_sort_counts():
         hits = (order[:, :k] == labels[:, None]).any(axis=1)
         assert metric.result()[f"top_{k}"] == hits[mask].mean()
     assert metric.count == mask.sum()
+
+
+def test_merged_parts_count_as_one(batch):
+    labels, scores, mask = batch
+    whole = TopKAccuracy()
+    whole.update(labels, scores, mask)
+    merged = TopKAccuracy()
+    for part in np.array_split(np.arange(50), 4)[::-1]:
+        one = TopKAccuracy()
+        one.update(labels[part], scores[part], mask[part])
+        merged.merge(one)
+    assert merged.result() == whole.result()
+    assert merged.count == whole.count
+    with pytest.raises(ValueError, match=r"k = \[1, 3\] into one of k = \[1, 5\]"):
+        merged.merge(TopKAccuracy((1, 3)))
 
 
 def test_nan_and_nothing_are_errors():

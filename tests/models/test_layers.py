@@ -37,6 +37,26 @@ def test_every_path_of_the_convolution_is_a_padded_3d_convolution(clip, kernel, 
     assert layer.compute_output_shape(clip.shape) == tuple(result.shape)
 
 
+@pytest.mark.parametrize("kernel", [(1, 1, 1), (3, 1, 1), (3, 3, 3)])
+@pytest.mark.parametrize("frames", [4, 5])
+def test_a_stride_in_time_keeps_every_second_frame_of_the_result(kernel, frames):
+    clip = np.random.default_rng(0).normal(size=(2, frames, 6, 7, 3))
+    strided = ClipConv(6, kernel, spatial_stride=2, temporal_stride=2)
+    plain = ClipConv(6, kernel)
+    strided.build(clip.shape)
+    plain.build(clip.shape)
+    plain.set_weights(strided.get_weights())
+    result = strided(clip)
+    np.testing.assert_allclose(result, plain(clip)[:, ::2, ::2, ::2], atol=1e-5)
+    assert strided.compute_output_shape(clip.shape) == tuple(result.shape)
+
+
+def test_the_convolution_is_restored_from_its_config():
+    layer = ClipConv(6, (3, 1, 1), 2, 2, keras.regularizers.L2(0.1))
+    again = ClipConv.from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+
+
 def test_the_convolution_takes_sizes_that_are_known_only_at_run_time(clip):
     layer = ClipConv(6, (5, 3, 3), 2)
     inputs = keras.Input((None, None, None, 3))
@@ -80,6 +100,18 @@ def test_fused_batch_norm_equals_numpy_and_keras(clip):
 def test_batch_norm_has_the_paper_s_constants():
     layer = BatchNorm()
     assert (layer.momentum, layer.epsilon) == (0.9, 1e-5)
+
+
+def test_fused_batch_norm_in_bfloat16_keeps_its_statistics_in_float32(clip):
+    layer = BatchNorm(dtype="mixed_bfloat16")
+    result = layer(clip, training=True)
+    assert result.dtype == tf.bfloat16
+    mean, variance = clip.mean(axis=(0, 1, 2, 3)), clip.var(axis=(0, 1, 2, 3))
+    expected = (clip - mean) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(tf.cast(result, tf.float32), expected, atol=0.03)
+    assert layer.moving_mean.dtype == "float32"
+    expected = 0.9 + 0.1 * variance
+    np.testing.assert_allclose(layer.moving_variance.numpy(), expected, rtol=1e-3)
 
 
 def test_gating_scales_channels_by_a_sigmoid_of_their_mean(clip):

@@ -1,0 +1,59 @@
+"""From the last stage to logits, and to the features before them."""
+
+from __future__ import annotations
+
+import keras
+
+FEATURES = "features"
+# What belongs to the labels trained on: left behind when other labels follow.
+HEAD_LAYERS = ("projection", "classifier")
+
+
+def add_head(
+    x, num_classes: int, dropout: float, projection_dim: int, kernel_regularizer
+):
+    """Adds pooling, dropout, the projection if there is one, and the classifier.
+
+    All of it computes in float32 whatever the precision of the network.
+
+    Args:
+        x: Output of the last stage, `[B, T, H, W, C]`.
+        num_classes: Classes.
+        dropout: Rate on the pooled features.
+        projection_dim: Width of a linear layer before the classifier (paper, section
+            4.2, after SimCLR and NPID); 0 for none.
+        kernel_regularizer: Of the kernels of both.
+
+    Returns:
+        Logits, float32 `[B, num_classes]`.
+    """
+    x = keras.layers.GlobalAveragePooling3D(dtype="float32", name=FEATURES)(x)
+    x = keras.layers.Dropout(dropout, dtype="float32", name="dropout")(x)
+    projection, classifier = HEAD_LAYERS
+    if projection_dim:
+        x = keras.layers.Dense(
+            projection_dim,
+            kernel_regularizer=kernel_regularizer,
+            dtype="float32",
+            name=projection,
+        )(x)
+    return keras.layers.Dense(
+        num_classes,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        kernel_regularizer=kernel_regularizer,
+        dtype="float32",
+        name=classifier,
+    )(x)
+
+
+def feature_model(model: keras.Model) -> keras.Model:
+    """The part of a model that gives the pooled features, sharing its weights.
+
+    Args:
+        model: Of `build_model`.
+
+    Returns:
+        A model from clips to float32 `[B, C]`, the input of dropout and head.
+    """
+    features = model.get_layer(FEATURES).output
+    return keras.Model(model.input, features, name=f"{model.name}_features")

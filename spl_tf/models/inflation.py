@@ -1,0 +1,180 @@
+"""Weights of 2D networks in 3D networks: t copies along time, each divided by t.
+
+On a clip of identical frames the inflated network then gives the 2D network's features,
+away from the temporal border (NL's `checkpoints.py`, after I3D).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+from absl import logging
+
+from spl_tf.models.heads import HEAD_LAYERS
+from spl_tf.models.layers import FeatureGating
+
+IMAGENET = "imagenet"
+# What `keras.applications.resnet.preprocess_input` takes off 0..255, as R, G, B.
+_KERAS_MEAN = (123.68, 116.779, 103.939)
+_KERAS_PARTS = {"0": "shortcut", "1": "a", "2": "b", "3": "c"}
+
+
+def load_inflated(source: str, model: keras.Model, keep_head: bool = False) -> None:
+    """Loads a 2D network's weights into a model of the same widths and cells.
+
+    `keras.applications.ResNet50` differs from `resnet_50`: its stride is on the first
+    1x1 convolution of a stage, ours on the 3x3. Its weights fit, and are a start for
+    training, but give other features.
+
+    Args:
+        source: `imagenet` for those of `keras.applications.ResNet50` (downloaded), a
+            `.weights.h5` file of that network, or the `weights.npz` of a run.
+        model: Gets the weights. Gates that the source has not stay as they are.
+        keep_head: Whether the head of a `weights.npz` is loaded too.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The source is of another kind, or its weights do not fit: every
+            mismatch is named, and nothing is loaded.
+    """
+    if source != IMAGENET and not os.path.exists(source):
+        raise FileNotFoundError(f"{source} does not exist: no weights to inflate")
+    if source.endswith(".npz"):
+        with np.load(source, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    elif source == IMAGENET or source.endswith(".weights.h5"):
+        arrays = fold_pixel_range(convert_keras_resnet(_open_keras_resnet(source)))
+    else:
+        raise ValueError(
+            f"cannot inflate {source}, expected {IMAGENET!r}, a .weights.h5 of "
+            "keras.applications.ResNet50, or the weights.npz of a run"
+        )
+    inflate(arrays, model, source, keep_head)
+
+
+def inflate(
+    arrays: Mapping[str, np.ndarray],
+    model: keras.Model,
+    source: str,
+    keep_head: bool = False,
+) -> None:
+    """Sets a model's weights from those of a 2D network.
+
+    Args:
+        arrays: By `<layer>/<position>`, as in `weights.npz`; convolution kernels are
+            `[1, h, w, C, filters]`.
+        model: Gets the weights.
+        source: Where they are from, for messages.
+        keep_head: Whether the head is loaded too.
+
+    Raises:
+        ValueError: See `load_inflated`.
+    """
+    head = () if keep_head else HEAD_LAYERS
+    names = {name.split("/")[0] for name in arrays}
+    values, faults = {}, []
+    for layer in model.layers:
+        if not layer.weights or layer.name in head:
+            continue
+        if isinstance(layer, FeatureGating) and layer.name not in names:
+            continue
+        values[layer.name] = []
+        for position, weight in enumerate(layer.weights):
+            name, expected = f"{layer.name}/{position}", tuple(weight.shape)
+            array = _along_time(arrays.get(name), expected)
+            values[layer.name].append(array)
+            found = "absent" if array is None else array.shape
+            if found != expected:
+                faults.append(f"{name} is {found}, expected {expected}")
+    for name in sorted(names - set(values) - set(HEAD_LAYERS)):
+        faults.append(f"{name} has no counterpart")
+    if faults:
+        raise ValueError(f"{source} does not fit {model.name}: {'; '.join(faults)}")
+    for layer, arrays_of_layer in values.items():
+        model.get_layer(layer).set_weights(arrays_of_layer)
+    logging.info("inflated %d layers from %s", len(values), source)
+
+
+def _along_time(array: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Copies a kernel of length 1 in time to the length of `shape`, as an average."""
+    if array is None or array.shape == shape or array.shape != (1, *shape[1:]):
+        return array
+    return np.repeat(array, shape[0], axis=0) / shape[0]
+
+
+def convert_keras_resnet(source: keras.Model) -> dict[str, np.ndarray]:
+    """The weights of a `keras.applications.ResNet50` under the names of `resnet_50`.
+
+    Its convolutions have biases: what they add, batch normalisation subtracts with a
+    mean that is lower by the bias. The classifier is left out.
+    """
+    arrays, biases = {}, {}
+    for layer in source.layers:
+        name = _own_name(layer.name)
+        if name is None or not layer.weights:
+            continue
+        weights = layer.get_weights()
+        if isinstance(layer, keras.layers.Conv2D):
+            kernel, biases[f"{name}_bn"] = weights
+            weights = [kernel[None]]
+        arrays |= {
+            f"{name}/{position}": array for position, array in enumerate(weights)
+        }
+    for name, bias in biases.items():
+        arrays[f"{name}/2"] = arrays[f"{name}/2"] - bias
+    return arrays
+
+
+def _own_name(name: str) -> str | None:
+    if name in ("conv1_conv", "conv1_bn"):
+        return name.replace("conv1_conv", "stem").replace("conv1_bn", "stem_bn")
+    match = re.fullmatch(r"conv(\d)_block(\d+)_(\d)_(conv|bn)", name)
+    if match is None:
+        return None
+    stage, cell, part, kind = match.groups()
+    suffix = "_bn" if kind == "bn" else ""
+    return f"res{stage}_{int(cell) - 1}_{_KERAS_PARTS[part]}{suffix}"
+
+
+def fold_pixel_range(
+    arrays: Mapping[str, np.ndarray], mean: tuple[float, ...] = _KERAS_MEAN
+) -> dict[str, np.ndarray]:
+    """Makes a stem for blue-green-red pixels less their mean take RGB in [-1, 1].
+
+    Exact but for the stem's zero padding, which then stands for mid-grey, not for the
+    mean colour.
+
+    Args:
+        arrays: As `convert_keras_resnet` gives them.
+        mean: Of R, G and B, on 0..255.
+    """
+    half = 127.5
+    kernel = arrays["stem/0"][..., ::-1, :]
+    offset = np.einsum("thwcf,c->f", kernel, half - np.asarray(mean, np.float32))
+    return {
+        **arrays,
+        "stem/0": kernel * np.float32(half),
+        "stem_bn/2": arrays["stem_bn/2"] - offset.astype(np.float32),
+    }
+
+
+def _open_keras_resnet(source: str) -> keras.Model:
+    weights = IMAGENET if source == IMAGENET else None
+    network = keras.applications.ResNet50(include_top=False, weights=weights)
+    if weights is None:
+        try:
+            # Keras also warns of each container whose layers its error then names.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                network.load_weights(source)
+        except (ValueError, KeyError, OSError) as error:
+            raise ValueError(
+                f"{source} does not hold the weights of keras.applications.ResNet50: "
+                f"{error}"
+            ) from error
+    return network

@@ -1,0 +1,100 @@
+"""The networks under another Keras backend."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from spl_tf.models import build_model
+
+_ENVIRONMENT = {
+    "KERAS_BACKEND": "jax",
+    "JAX_PLATFORMS": "cpu",
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiling is most of the work
+}
+# Weights and clip of each model come in one file, its results go into another.
+_ON_JAX = """
+import sys
+import jax
+import keras
+import numpy as np
+from spl_tf.models import build_model
+
+assert keras.backend.backend() == "jax"
+for name in sys.argv[1:-1]:
+    data = np.load(f"{sys.argv[-1]}/{name}.npz")
+    clip = data["clip"]
+    model = build_model(
+        name, 5, clip.shape[1:], dropout=0.0, width=0.25, depth=0.5, projection_dim=6
+    )
+    model.set_weights([data[f"weight{i}"] for i in range(len(model.weights))])
+    trained = [variable.value for variable in model.trainable_variables]
+    fixed = [variable.value for variable in model.non_trainable_variables]
+
+    def loss(trained):
+        logits, fixed_after = model.stateless_call(trained, fixed, clip, training=True)
+        return (logits[:, 0] ** 2).sum(), (logits, fixed_after)
+
+    gradients, (logits, statistics) = jax.jit(jax.grad(loss, has_aux=True))(trained)
+    arrays = {f"gradient{i}": value for i, value in enumerate(gradients)}
+    arrays |= {f"statistic{i}": value for i, value in enumerate(statistics)}
+    inference, _ = jax.jit(model.stateless_call)(trained, fixed, clip)
+    target = f"{sys.argv[-1]}/{name}_on_jax.npz"
+    np.savez(target, logits=logits, inference=inference, **arrays)
+"""
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="needs jax")
+def test_forward_and_gradient_on_jax_are_those_on_tensorflow(tmp_path, randomize):
+    clip = np.random.default_rng(1).normal(size=(3, 4, 32, 32, 3)).astype(np.float32)
+    models = {
+        name: randomize(
+            build_model(
+                name,
+                5,
+                clip.shape[1:],
+                dropout=0.0,
+                width=0.25,
+                depth=0.5,
+                projection_dim=6,
+            )
+        )
+        for name in ("r3d_tiny_g", "resnet_18")
+    }
+    for name, model in models.items():
+        weights = {f"weight{i}": array for i, array in enumerate(model.get_weights())}
+        np.savez(tmp_path / f"{name}.npz", clip=clip, **weights)
+    done = subprocess.run(
+        [sys.executable, "-c", _ON_JAX, *models, tmp_path],
+        env=os.environ | _ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    for name, model in models.items():
+        expected = results_on_tensorflow(model, clip)
+        with np.load(tmp_path / f"{name}_on_jax.npz") as found:
+            assert set(found.files) == set(expected)
+            for key, value in expected.items():
+                scale = max(1e-6, np.abs(value).max())
+                np.testing.assert_allclose(
+                    found[key], value, atol=1e-3 * scale, err_msg=f"{name} {key}"
+                )
+
+
+def results_on_tensorflow(model, clip):
+    results = {"inference": model(clip, training=False)}
+    with tf.GradientTape() as tape:
+        logits = model(clip, training=True)
+        loss = tf.reduce_sum(logits[:, 0] ** 2)
+    gradients = tape.gradient(loss, model.trainable_variables)
+    statistics = [variable.numpy() for variable in model.non_trainable_variables]
+    results["logits"] = logits
+    results |= {f"gradient{i}": value for i, value in enumerate(gradients)}
+    results |= {f"statistic{i}": value for i, value in enumerate(statistics)}
+    return results

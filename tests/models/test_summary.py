@@ -1,0 +1,129 @@
+import math
+
+import keras
+import pytest
+
+from spl_tf.models import build_model, format_summary, summarize
+from spl_tf.models.layers import BatchNorm, ClipConv
+from spl_tf.models.summary import count_multiply_adds
+
+
+def total(stages, field):
+    return sum(getattr(stage, field) for stage in stages)
+
+
+def statistics(model):
+    """Entries of the moving means and variances."""
+    norms = [layer for layer in model.layers if isinstance(layer, BatchNorm)]
+    return sum(2 * layer.gamma.shape[0] for layer in norms)
+
+
+@pytest.mark.parametrize(
+    ("name", "num_classes", "input_shape", "parameters", "multiply_adds"),
+    [
+        # torchvision's metadata: `num_params` (without statistics), `_ops`.
+        ("resnet_18", 1000, (1, 224, 224, 3), 11_689_512, 1.814),
+        ("resnet_50", 1000, (1, 224, 224, 3), 25_557_032, 4.089),
+        ("r3d_18", 400, (16, 112, 112, 3), 33_371_472, 40.697),
+    ],
+)
+def test_totals_are_the_published_ones(
+    name, num_classes, input_shape, parameters, multiply_adds
+):
+    model = build_model(name, num_classes, input_shape)
+    stages = summarize(model)
+    assert total(stages, "parameters") == parameters + statistics(model)
+    found = total(stages, "multiply_adds") / 1e9
+    assert found == pytest.approx(multiply_adds, abs=5e-4)
+
+
+def test_r3d_50_g_counted_by_hand():
+    stages = summarize(build_model("r3d_50_g", 400, (16, 224, 224, 3)))
+    assert [stage.name for stage in stages] == [
+        *("stem", "res2", "res3", "res4", "res5", "head")
+    ]
+    assert [stage.output_shape for stage in stages] == [
+        (16, 56, 56, 64),
+        (16, 56, 56, 256),
+        (16, 28, 28, 512),
+        (16, 14, 14, 1024),
+        (16, 7, 7, 2048),
+        (400,),
+    ]
+    assert total(stages, "parameters") == 34_719_568
+    stem, res2, *_, res5, head = stages
+    assert stem.multiply_adds == 16 * 112 * 112 * 5 * 7 * 7 * 3 * 64
+    assert stem.parameters == 5 * 7 * 7 * 3 * 64 + 4 * 64
+    # Per position: the shortcut, 3 x 1 x 1 on 64 then twice on 256 channels, three
+    # times 1 x 3 x 3 and 1 x 1 x 1; then the gate.
+    cells = 64 * 256 + 3 * 64 * 64 + 2 * 3 * 256 * 64 + 3 * (9 * 64 * 64 + 64 * 256)
+    assert res2.multiply_adds == 16 * 56 * 56 * cells + 256 * 256
+    # Kernels 3, 1, 3; the first runs before the stride.
+    early = 3 * 1024 * 512 * 14 * 14
+    late = 1024 * 2048 + (1 + 3) * 2048 * 512 + 3 * (9 * 512 * 512 + 512 * 2048)
+    assert res5.multiply_adds == 16 * (early + 7 * 7 * late) + 2048 * 2048
+    assert (head.multiply_adds, head.parameters) == (2048 * 400, 2048 * 400 + 400)
+
+
+def r2plus1d(cells):
+    """R(2+1)D of two-convolution cells, by METHODS.md 4.1, up to the classifier."""
+
+    def conv(x, filters, kernel, space=1, time=1):
+        return BatchNorm()(ClipConv(filters, kernel, space, time)(x))
+
+    def factorised(x, filters, stride=1):
+        channels = x.shape[-1]
+        middle = math.floor(27 * channels * filters / (9 * channels + 3 * filters))
+        x = conv(x, middle, (1, 3, 3), space=stride)
+        return conv(x, filters, (3, 1, 1), time=stride)
+
+    inputs = keras.Input((32, 112, 112, 3))
+    x = conv(conv(inputs, 45, (1, 7, 7), space=2), 64, (3, 1, 1))
+    for stage, count in enumerate(cells):
+        for cell in range(count):
+            stride, filters = 2 if stage and not cell else 1, 64 * 2**stage
+            branch = factorised(factorised(x, filters, stride), filters)
+            if stride == 2:
+                x = conv(x, filters, (1, 1, 1), stride, stride)
+            x = keras.layers.Add()([branch, x])
+    x = keras.layers.GlobalAveragePooling3D()(x)
+    return keras.Model(inputs, keras.layers.Dense(400)(x))
+
+
+@pytest.mark.parametrize(
+    ("cells", "parameters", "multiply_adds"),
+    [((2, 2, 2, 2), 33.4, 83.0), ((3, 4, 6, 3), 63.7, 152.4)],
+)
+def test_counting_gives_the_numbers_of_ig65m_s_table_2(
+    cells, parameters, multiply_adds
+):
+    model = r2plus1d(cells)
+    found = (model.count_params() - statistics(model)) / 1e6
+    assert found == pytest.approx(parameters, abs=0.05)
+    found = sum(count_multiply_adds(layer) for layer in model.layers) / 1e9
+    assert found == pytest.approx(multiply_adds, abs=0.05)
+
+
+def test_a_projection_belongs_to_the_head():
+    model = build_model("r3d_tiny_g", 5, (4, 16, 16, 3), projection_dim=7)
+    head = summarize(model)[-1]
+    assert (head.name, head.output_shape) == ("head", (5,))
+    assert head.multiply_adds == 64 * 7 + 7 * 5
+    assert head.parameters == 64 * 7 + 7 + 7 * 5 + 5
+
+
+def test_an_input_of_unknown_size_cannot_be_counted():
+    model = build_model("r3d_tiny_g", 5, (None, 16, 16, 3))
+    with pytest.raises(ValueError, match="build it with known sizes"):
+        summarize(model)
+
+
+def test_the_table_holds_every_stage_and_the_total():
+    stages = summarize(build_model("r3d_50_g", 400, (16, 224, 224, 3)))
+    lines = format_summary(stages).splitlines()
+    assert lines[0].split() == ["stage", "output", "parameters", "multiply-adds"]
+    assert lines[1].startswith("stem   16 x 56 x 56 x 64 ")
+    assert lines[1].split()[-3:] == ["47,296", "9.441", "G"]
+    assert lines[-1].split() == ["total", "34,719,568", "93.095", "G"]
+    assert len(lines) == len(stages) + 2
+    assert len({len(line) for line in lines}) == 1
