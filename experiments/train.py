@@ -15,15 +15,20 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from spl_tf import binary
-from spl_tf.training import train
+from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped, train
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str]) -> int:
     """Reads the flags, trains, prints the results."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    results = train(flags.FLAGS.config, flags.FLAGS.workdir)
+    try:
+        results = train(flags.FLAGS.config, flags.FLAGS.workdir)
+    except TrainingStopped as stopped:
+        print(stopped)
+        return STOPPED_EXIT_CODE
     print(json.dumps(results, indent=1))
+    return 0
 
 
 if __name__ == "__main__":

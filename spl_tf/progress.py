@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 
 import tqdm
 from absl import logging
@@ -33,6 +34,7 @@ class Progress:
         self._initial = initial
         self._count = initial
         self._started = self._logged = time.monotonic()
+        self._shown = ""
         self._bar = None
         if sys.stderr.isatty():
             self._bar = tqdm.tqdm(
@@ -51,6 +53,12 @@ class Progress:
         if self._bar is None and time.monotonic() - self._logged >= _LOG_SECONDS:
             self._log()
 
+    def show(self, values: Mapping[str, str]) -> None:
+        """Shows further figures behind the bar; elsewhere in the next log line."""
+        if self._bar is not None:
+            self._bar.set_postfix(values, refresh=False)
+        self._shown = ", ".join(f"{name} {value}" for name, value in values.items())
+
     def _log(self) -> None:
         self._logged = time.monotonic()
         meter = tqdm.tqdm.format_meter(
@@ -60,6 +68,7 @@ class Progress:
             ncols=0,  # figures only
             unit=self._unit,
             initial=self._initial,
+            postfix=self._shown,
         )
         logging.info("%s: %s", self._description, meter)
 

@@ -47,7 +47,7 @@ def _recipe(learning_rate: float, steps: int):
     )
     config.schedule.update(
         warmup={"steps": steps // 10, "epochs": 0.0},
-        cosine={"steps": steps - steps // 10, "epochs": 0.0},
+        length={"steps": steps - steps // 10, "epochs": 0.0},
         warmup_start=0.0,
     )
     return config

@@ -2,13 +2,16 @@
 
 from spl_tf.training.config import check_config, default_config
 from spl_tf.training.evaluation import evaluate
+from spl_tf.training.interruption import STOPPED_EXIT_CODE, TrainingStopped
 from spl_tf.training.loop import train
 from spl_tf.training.prediction import predict
-from spl_tf.training.schedules import WarmupCosine, resolve_steps
+from spl_tf.training.schedules import WarmupSchedule, resolve_steps
 from spl_tf.training.strategies import make_strategy
 
 __all__ = [
-    "WarmupCosine",
+    "STOPPED_EXIT_CODE",
+    "TrainingStopped",
+    "WarmupSchedule",
     "check_config",
     "default_config",
     "evaluate",

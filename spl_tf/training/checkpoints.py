@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 
 import keras
 import numpy as np
@@ -16,39 +17,87 @@ import tensorflow as tf
 from absl import logging
 
 from spl_tf.clips import write_atomically
+from spl_tf.models import HEAD_LAYERS
 
-HEAD = "classifier"
 _CHECKPOINTS = "checkpoints"
+_PREFIX = "state"
 _WEIGHTS = "weights.npz"
 
 
 class RunCheckpoints:
-    """The checkpoints of one workdir: model, optimizer, and with it the step."""
+    """The checkpoints of one workdir, a folder per step; the newest are kept.
 
-    def __init__(
-        self, workdir: str, model: keras.Model, optimizer: keras.optimizers.Optimizer
-    ):
-        """Looks into the workdir, restores nothing yet."""
-        checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer)
-        self._optimizer = optimizer
-        self._manager = tf.train.CheckpointManager(
-            checkpoint, os.path.join(workdir, _CHECKPOINTS), max_to_keep=2
-        )
+    A checkpoint is written under another name and renamed when it is whole. One that
+    does not read, cut short or damaged, is set aside, and the one before it is used.
+    """
+
+    def __init__(self, workdir: str, step: tf.Variable, keep: int = 2, **objects):
+        """Looks at nothing yet.
+
+        Args:
+            workdir: Of the run.
+            step: The run's step; one of the objects holds it too.
+            keep: How many checkpoints stay.
+            **objects: What is saved.
+        """
+        self._directory = os.path.join(workdir, _CHECKPOINTS)
+        self._checkpoint = tf.train.Checkpoint(**objects)
+        self._step = step
+        self._keep = keep
 
     def restore(self) -> bool:
-        """Restores the newest checkpoint, if there is one."""
-        newest = self._manager.latest_checkpoint
-        if newest is None:
-            return False
-        status = self._manager.checkpoint.restore(newest)
-        status.assert_existing_objects_matched()
-        logging.info("continuing from %s", newest)
-        return True
+        """Restores the newest checkpoint that reads, if there is one.
+
+        Raises:
+            AssertionError: It reads, but is of another model.
+        """
+        for path in reversed(self._found()):
+            try:
+                status = self._checkpoint.read(os.path.join(path, _PREFIX))
+                status.assert_existing_objects_matched()
+            # A file that ends too early is an IndexError.
+            except (tf.errors.OpError, ValueError, IndexError) as error:
+                aside = f"{path}.damaged"
+                os.replace(path, aside)
+                logging.warning(
+                    "%s cannot be read and is set aside as %s: %s", path, aside, error
+                )
+                continue
+            logging.info("continuing from %s", path)
+            return True
+        return False
 
     def save(self) -> None:
-        """Writes a checkpoint of the current step; the two newest are kept."""
-        step = int(self._optimizer.iterations.numpy())
-        self._manager.save(checkpoint_number=step)
+        """Writes a checkpoint of the current step.
+
+        Raises:
+            OSError: The disk is full; earlier checkpoints stay.
+        """
+        path = os.path.join(self._directory, f"{int(self._step.numpy()):09d}")
+        incomplete = f"{path}.incomplete"
+        try:
+            shutil.rmtree(incomplete, ignore_errors=True)
+            os.makedirs(incomplete)
+            self._checkpoint.write(os.path.join(incomplete, _PREFIX))
+            shutil.rmtree(path, ignore_errors=True)
+            os.replace(incomplete, path)
+        except (OSError, tf.errors.OpError) as error:
+            shutil.rmtree(incomplete, ignore_errors=True)
+            kept = self._found()
+            raise OSError(
+                f"checkpoint {path} cannot be written: {error}. "
+                + (f"{kept[-1]} is kept; " if kept else "")
+                + "free some space and give the same command again"
+            ) from error
+        for old in self._found()[: -self._keep]:
+            shutil.rmtree(old)
+
+    def _found(self) -> list[str]:
+        """Folders of whole checkpoints, oldest first."""
+        if not os.path.isdir(self._directory):
+            return []
+        names = sorted(name for name in os.listdir(self._directory) if name.isdigit())
+        return [os.path.join(self._directory, name) for name in names]
 
 
 def save_weights(workdir: str, model: keras.Model) -> None:
@@ -69,7 +118,8 @@ def load_weights(workdir: str, model: keras.Model, keep_head: bool) -> None:
     Args:
         workdir: Of the finished run.
         model: Gets the weights.
-        keep_head: Whether the classifier is copied too, or stays as it is.
+        keep_head: Whether classifier and projection are copied too, or stay as they
+            are.
 
     Raises:
         FileNotFoundError: The run has not finished.
@@ -86,7 +136,7 @@ def load_weights(workdir: str, model: keras.Model, keep_head: bool) -> None:
     layers = [
         layer
         for layer in model.layers
-        if layer.weights and (keep_head or layer.name != HEAD)
+        if layer.weights and (keep_head or layer.name not in HEAD_LAYERS)
     ]
     values, faults = {}, []
     for layer in layers:

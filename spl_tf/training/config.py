@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 
 from ml_collections import config_dict
 
-from spl_tf.models import MODEL_NAMES
+from spl_tf.models import GATINGS, MODEL_NAMES
+from spl_tf.training.objectives import LOSSES
+from spl_tf.training.schedules import SHAPES, given_unit
+from spl_tf.training.strategies import STRATEGIES
 
-STRATEGIES = ("auto", "one", "mirrored")
+PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 def default_config() -> config_dict.ConfigDict:
@@ -23,7 +27,14 @@ def default_config() -> config_dict.ConfigDict:
     config.model = config_dict.create(
         name="r3d_50_g",
         dropout=0.5,
+        projection_dim=0,  # of a linear layer before the classifier; 0 for none
+        width=1.0,  # factor on the channels
+        depth=1.0,  # factor on the cells of each stage
+        gating="",  # where gates stand; empty for where the name puts them
+        gating_bias=True,
+        last_stage_kernels=(),  # temporal, of its cells in turn; (1, 3, 1) is NL's
         synchronized_batch_norm=False,
+        precision="float32",
     )
     config.data = config_dict.create(
         train="",  # dataset folder
@@ -34,9 +45,21 @@ def default_config() -> config_dict.ConfigDict:
         crop_size=224,
         batch_size=6,  # per replica
         flip=True,
+        short_side=(),  # range that frames are scaled to before the crop; () for none
+        # Classes of N clips are drawn in proportion to N^power, or to min(N, limit).
+        resampling=config_dict.create(power=1.0, limit=0),
+        on_bad_record="error",  # or "skip": the next clip of the plan, and a warning
     )
     config.augmentation = config_dict.create(
         brightness=32 / 255, contrast=0.5, saturation=0.5, hue=0.2
+    )
+    config.loss = config_dict.create(
+        name="cross_entropy",
+        label_smoothing=0.0,  # of cross_entropy
+        data_parameters_mode="instance",
+    )
+    config.loss.anchor = config_dict.create(
+        gamma=0.5, slack=0.05, anchor="negative", form="sigmoid", warm_up_epochs=5
     )
     config.optimizer = config_dict.create(
         learning_rate=0.4,
@@ -44,21 +67,30 @@ def default_config() -> config_dict.ConfigDict:
         momentum=0.9,
         nesterov=False,
         weight_decay=1e-7,
-        label_smoothing=0.0,
+        clip_norm=0.0,  # of the whole batch's gradient; 0 for no limit
+        accumulation_steps=1,  # batches per step
+        moving_average=0.0,  # decay of an average of the weights; 0 for none
     )
     # Lengths are given in one unit; the other two are 0.
     config.schedule = config_dict.create(
         warmup=config_dict.create(epochs=10.0, steps=0, examples=0),
-        cosine=config_dict.create(epochs=150.0, steps=0, examples=0),
         warmup_start=0.1,  # of the learning rate
+        length=config_dict.create(epochs=150.0, steps=0, examples=0),
+        shape="cosine",
+        boundaries=(0.5, 0.75),  # of shape "step": shares of the length
+        factor=0.1,  # of shape "step"
+        halvings=13,  # of shape "halving"
     )
-    # The workdir of another run, whose weights this one starts from.
-    config.init = config_dict.create(checkpoint="", keep_head=False)
+    # What this run's weights start from: the workdir of another run, or a 2D network
+    # to inflate: "imagenet", a `.weights.h5` or a `weights.npz`.
+    config.init = config_dict.create(checkpoint="", keep_head=False, inflate="")
     config.runtime = config_dict.create(
         strategy="auto",
+        xla=False,
         steps_per_call=50,
         log_every_steps=100,
         checkpoint_every_steps=1000,
+        keep_checkpoints=2,
     )
     return config.lock()
 
@@ -71,25 +103,63 @@ def check_config(config: config_dict.ConfigDict) -> None:
         FileNotFoundError: A path does not exist; the message names the key.
     """
     _check_keys(config, default_config(), "config")
-    _one_of("model.name", config.model.name, MODEL_NAMES)
-    _one_of("runtime.strategy", config.runtime.strategy, STRATEGIES)
+    for key, known in (
+        ("model.name", MODEL_NAMES),
+        ("model.precision", PRECISIONS),
+        ("model.gating", ("", *GATINGS)),
+        ("loss.name", LOSSES),
+        ("loss.data_parameters_mode", ("class", "instance", "joint")),
+        ("loss.anchor.anchor", ("negative", "positive")),
+        ("loss.anchor.form", ("sigmoid", "softmax")),
+        ("data.on_bad_record", ("error", "skip")),
+        ("schedule.shape", SHAPES),
+        ("runtime.strategy", STRATEGIES),
+    ):
+        _one_of(config, key, known)
     for key in ("data.num_frames", "data.stride", "data.crop_size", "data.batch_size"):
         _at_least(config, key, 1)
-    for key in ("steps_per_call", "log_every_steps", "checkpoint_every_steps"):
+    for key in ("reference_batch_size", "accumulation_steps"):
+        _at_least(config, f"optimizer.{key}", 1)
+    for key in (
+        "steps_per_call",
+        "log_every_steps",
+        "checkpoint_every_steps",
+        "keep_checkpoints",
+    ):
         _at_least(config, f"runtime.{key}", 1)
-    _at_least(config, "optimizer.reference_batch_size", 1)
-    for key in ("optimizer.learning_rate", "optimizer.weight_decay"):
+    for key in ("learning_rate", "weight_decay", "clip_norm"):
+        _at_least(config, f"optimizer.{key}", 0)
+    for key in ("model.projection_dim", "schedule.halvings", "loss.anchor.gamma"):
         _at_least(config, key, 0)
-    for key in ("optimizer.momentum", "optimizer.label_smoothing", "model.dropout"):
+    for key in (
+        "optimizer.momentum",
+        "optimizer.moving_average",
+        "loss.label_smoothing",
+        "model.dropout",
+    ):
         value = _value(config, key)
         if not 0 <= value < 1:
             raise ValueError(f"config.{key} is {value}, expected 0 to below 1")
+    _check_paths(config)
+    _check_combinations(config)
+
+
+def _check_paths(config) -> None:
     if not config.data.train:
         raise ValueError("config.data.train is empty, expected a dataset folder")
     for key in ("data.train", "data.validation", "data.label_map", "init.checkpoint"):
         path = _value(config, key)
-        if path and not os.path.isdir(path):
+        if path and "://" not in path and not os.path.isdir(path):
             raise FileNotFoundError(f"config.{key}: there is no folder {path}")
+
+
+def _check_combinations(config) -> None:
+    for key in ("warmup", "length"):
+        given_unit(f"config.schedule.{key}", config.schedule[key].to_dict())
+    if given_unit("config.schedule.length", config.schedule.length.to_dict()) is None:
+        raise ValueError(
+            "config.schedule.length is 0, expected steps, epochs, examples"
+        )
     calls = config.runtime.steps_per_call
     for key in ("log_every_steps", "checkpoint_every_steps"):
         if config.runtime[key] % calls:
@@ -97,19 +167,51 @@ def check_config(config: config_dict.ConfigDict) -> None:
                 f"config.runtime.{key} is {config.runtime[key]}, expected a multiple "
                 f"of config.runtime.steps_per_call, which is {calls}"
             )
+    sampling = config.data.resampling
+    if sampling.power != 1 and sampling.limit:
+        raise ValueError(
+            f"config.data.resampling has power {sampling.power} and limit "
+            f"{sampling.limit}; keep one"
+        )
+    if len(config.data.short_side) not in (0, 2):
+        raise ValueError(
+            f"config.data.short_side is {config.data.short_side}, expected the "
+            "smallest and the largest, or nothing"
+        )
+    if config.init.checkpoint and config.init.inflate:
+        raise ValueError(
+            f"config.init.checkpoint is {config.init.checkpoint!r} and "
+            f"config.init.inflate {config.init.inflate!r}; keep one"
+        )
+    if config.loss.label_smoothing and config.loss.name != "cross_entropy":
+        raise ValueError(
+            f"config.loss.label_smoothing is {config.loss.label_smoothing}, and "
+            f"config.loss.name {config.loss.name!r} has no label smoothing"
+        )
+    accumulation = config.optimizer.accumulation_steps
+    if config.loss.name == "data_parameters" and accumulation > 1:
+        raise ValueError(
+            f"config.optimizer.accumulation_steps is {accumulation}; with "
+            "config.loss.name 'data_parameters' expected 1"
+        )
 
 
 def _check_keys(config, reference, path: str) -> None:
     unknown = sorted(set(config) - set(reference))
     if unknown:
+        near = difflib.get_close_matches(unknown[0], reference, n=1)
         raise ValueError(
-            f"{path}.{unknown[0]} is unknown; known are {sorted(reference)}"
+            f"{path}.{unknown[0]} is unknown; "
+            + (f"is {near[0]} meant? " if near else "")
+            + f"Known are {sorted(reference)}"
         )
     missing = sorted(set(reference) - set(config))
     if missing:
         raise ValueError(f"{path}.{missing[0]} is missing")
     for key, value in reference.items():
         if isinstance(value, config_dict.ConfigDict):
+            if not isinstance(config[key], config_dict.ConfigDict):
+                raise ValueError(f"{path}.{key} is {config[key]!r}, expected keys")
             _check_keys(config[key], value, f"{path}.{key}")
 
 
@@ -119,7 +221,8 @@ def _value(config, key: str):
     return config
 
 
-def _one_of(key: str, value, known) -> None:
+def _one_of(config, key: str, known) -> None:
+    value = _value(config, key)
     if value not in known:
         raise ValueError(f"config.{key} is {value!r}, expected one of {list(known)}")
 

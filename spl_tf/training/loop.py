@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
-import tqdm
 from absl import logging
 from ml_collections import config_dict
 
-from spl_tf import data
-from spl_tf.clips import ClipDataset, write_atomically
+from spl_tf import data, models
+from spl_tf.clips import ClipDataset
 from spl_tf.labels import LabelMap
+from spl_tf.progress import Progress
 from spl_tf.training import runs
 from spl_tf.training.checkpoints import RunCheckpoints, load_weights, save_weights
 from spl_tf.training.config import check_config
 from spl_tf.training.evaluation import evaluate
-from spl_tf.training.schedules import WarmupCosine, resolve_steps
-from spl_tf.training.step import make_train_call
+from spl_tf.training.interruption import TrainingStopped, locked, on_sigterm
+from spl_tf.training.metrics_log import STEP_METRICS, MetricsLog
+from spl_tf.training.objectives import Objective
+from spl_tf.training.schedules import WarmupSchedule, resolve_steps
+from spl_tf.training.step import (
+    MovingAverage,
+    ReducedSGD,
+    StepSettings,
+    TrainState,
+    make_train_call,
+)
 from spl_tf.training.strategies import distribute_batches, make_strategy
+
+_IDS_SHOWN = 8
 
 
 def train(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
@@ -30,8 +42,8 @@ def train(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
 
     Args:
         config: See `default_config`.
-        workdir: Gets `config.json`, `checkpoints/`, `metrics.jsonl`, `weights.npz`
-            and, last, `results.json`.
+        workdir: Gets `config.json`, `checkpoints/`, `metrics.jsonl`, `tensorboard/`,
+            `weights.npz` and, last, `results.json`.
 
     Returns:
         The content of `results.json`: `steps`, `clips` (in an epoch), `labels`,
@@ -40,50 +52,42 @@ def train(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
 
     Raises:
         ValueError: The config or the data is wrong (before any work).
+        RuntimeError: Another process works in the workdir.
         FloatingPointError: The loss became NaN or infinite.
+        TrainingStopped: SIGTERM came; the run is saved.
+        OSError: The disk is full; earlier checkpoints stay.
     """
     check_config(config)
     source, label_names = _open_source(config)
     rows = data.labels_kept(source.dataset, source.label_map)
     validation = _open_validation(config, label_names)
-    runs.claim_workdir(workdir, config, label_names=label_names)
-    finished = runs.read_results(workdir)
-    if finished is not None:
-        logging.info("%s is finished", workdir)
-        return finished
-
-    started = time.time()
-    strategy = make_strategy(config.runtime.strategy)
-    replicas = strategy.num_replicas_in_sync
-    schedule = _make_schedule(config, len(rows), config.data.batch_size * replicas)
-    keras.utils.set_random_seed(config.seed)
-    with strategy.scope():
-        model = runs.build_from_config(config, len(label_names))
-        optimizer = keras.optimizers.SGD(
-            schedule, config.optimizer.momentum, config.optimizer.nesterov
+    os.makedirs(workdir, exist_ok=True)
+    with locked(workdir):
+        runs.claim_workdir(
+            workdir,
+            config,
+            label_names=label_names,
+            datasets={
+                key: runs.dataset_fingerprint(opened)
+                for key, opened in (
+                    ("train", source.dataset),
+                    ("validation", validation),
+                )
+                if opened is not None
+            },
         )
-        optimizer.build(model.trainable_variables)
-        checkpoints = RunCheckpoints(workdir, model, optimizer)
-        if not checkpoints.restore() and config.init.checkpoint:
-            load_weights(config.init.checkpoint, model, config.init.keep_head)
-
-    last = _run_steps(
-        config, workdir, strategy, model, optimizer, schedule, checkpoints, source
-    )
-    results = {
-        "steps": schedule.total_steps,
-        "clips": len(rows),
-        "labels": len(label_names),
-        **last,
-    }
-    if validation is not None:
-        sampling, size = source.sampling, config.data.crop_size
-        results |= evaluate(
-            model, strategy, validation, sampling, size, config.data.batch_size
-        )
-    results["seconds"] = round(time.time() - started, 1)
-    save_weights(workdir, model)
-    runs.write_results(workdir, results)
+        finished = runs.read_results(workdir)
+        if finished is not None:
+            logging.info("%s is finished", workdir)
+            return finished
+        started = time.time()
+        run = _Run(config, workdir, source, len(rows), len(label_names))
+        results = run.train()
+        if validation is not None:
+            results |= run.evaluate(validation)
+        results["seconds"] = round(time.time() - started, 1)
+        save_weights(workdir, run.state.model)
+        runs.write_results(workdir, results)
     return results
 
 
@@ -97,9 +101,18 @@ def _open_source(config) -> tuple[data.TrainInput, list[str]]:
         crop_size=config.data.crop_size,
         flip=config.data.flip,
         seed=config.seed,
+        short_side=tuple(config.data.short_side) or None,
+        resampling=_resampling(config.data.resampling),
+        on_bad_record=config.data.on_bad_record,
     )
     names = dataset.info.class_names if label_map is None else label_map.label_names
     return source, list(names)
+
+
+def _resampling(settings) -> data.Resampling | None:
+    if settings.power != 1:
+        return data.Resampling(power=settings.power)
+    return data.Resampling(limit=settings.limit) if settings.limit else None
 
 
 def _open_validation(config, label_names: list[str]) -> ClipDataset | None:
@@ -115,115 +128,212 @@ def _open_validation(config, label_names: list[str]) -> ClipDataset | None:
     return validation
 
 
-def _make_schedule(config, num_clips: int, batch_size: int) -> WarmupCosine:
+class _Run:
+    """A training run in its workdir."""
+
+    def __init__(
+        self,
+        config: config_dict.ConfigDict,
+        workdir: str,
+        source: data.TrainInput,
+        clips_per_epoch: int,
+        num_labels: int,
+    ):
+        """Builds everything and restores the newest checkpoint, if there is one."""
+        self._config, self._source = config, source
+        self._num_clips, self._num_labels = clips_per_epoch, num_labels
+        self._strategy = make_strategy(config.runtime.strategy)
+        # Parts of a step: replicas, and the batches that each accumulates.
+        self._parts = (
+            self._strategy.num_replicas_in_sync * config.optimizer.accumulation_steps
+        )
+        self._batch_size = config.data.batch_size * self._parts
+        if config.runtime.xla and self._strategy.num_replicas_in_sync > 1:
+            raise ValueError(
+                "config.runtime.xla is for one replica, and there are "
+                f"{self._strategy.num_replicas_in_sync}"
+            )
+        self._schedule = _make_schedule(config, clips_per_epoch, self._batch_size)
+        keras.utils.set_random_seed(config.seed)
+        with self._strategy.scope():
+            self.state = _make_state(
+                config, self._schedule, num_labels, len(source.dataset)
+            )
+            self._log = MetricsLog(workdir, self._batch_size)
+            self._checkpoints = RunCheckpoints(
+                workdir,
+                self.state.optimizer.iterations,
+                config.runtime.keep_checkpoints,
+                model=self.state.model,
+                optimizer=self.state.optimizer,
+                objective=self.state.objective,
+                average=self.state.average,
+                log=self._log,
+            )
+            if not self._checkpoints.restore():
+                _initialize(config, self.state)
+
+    @property
+    def _step(self) -> int:
+        return int(self.state.optimizer.iterations.numpy())
+
+    def train(self) -> dict[str, Any]:
+        """Trains to the last step; the model then has the weights to hand on."""
+        total, runtime = self._schedule.total_steps, self._config.runtime
+        self._log.open(self._step)
+        call = self._make_call()
+        iterator = iter(self._batches(self._step, total))
+        progress = Progress(total, "step", "training", initial=self._step)
+        stop = self.state.stop
+        with progress, on_sigterm(lambda: stop.assign(1)):
+            while self._step < total:
+                before = self._step
+                # Calls end at multiples of `steps_per_call`, also after a restart.
+                steps = runtime.steps_per_call - before % runtime.steps_per_call
+                report = call(iterator, tf.constant(min(steps, total - before)))
+                self._take(report, before)
+                step = self._step
+                progress.update_to(step)
+                if step % runtime.log_every_steps == 0 or step == total:
+                    line = self._log.write(step, float(self._schedule(step)))
+                    progress.show(_shown(line))
+                if stop.numpy() and step < total:
+                    self._checkpoints.save()
+                    raise TrainingStopped(
+                        f"stopped at step {step} of {total} and saved; the same "
+                        "command continues"
+                    )
+                if step % runtime.checkpoint_every_steps == 0 or step == total:
+                    self._checkpoints.save()
+        self.state.average.put_into_model()
+        return {
+            "steps": total,
+            "clips": self._num_clips,
+            "labels": self._num_labels,
+            "train_loss": self._log.last["loss"],
+            "train_accuracy": self._log.last["accuracy"],
+        }
+
+    def _make_call(self):
+        config = self._config
+        return make_train_call(
+            self._strategy,
+            self.state,
+            StepSettings(
+                augmentation=data.Augmentation(**config.augmentation),
+                clips_per_epoch=self._num_clips,
+                batch_size=self._batch_size,
+                accumulation_steps=config.optimizer.accumulation_steps,
+                clip_norm=config.optimizer.clip_norm,
+                xla=config.runtime.xla,
+            ),
+        )
+
+    def _batches(self, start_step: int, stop_step: int):
+        return distribute_batches(
+            self._strategy,
+            lambda: data.train_batches(
+                self._source,
+                self._config.data.batch_size,
+                start_step=start_step,
+                stop_step=stop_step,
+                replicas=self._parts,
+            ),
+        )
+
+    def _take(self, report: Mapping[str, tf.Tensor], before: int) -> None:
+        """Puts what a call reports into the log; stops where the loss is not finite."""
+        values = {name: report[name].numpy() for name in STEP_METRICS}
+        finite = np.isfinite(values["loss"])
+        if not finite.all():
+            step = before + int(np.argmin(finite))
+            raise FloatingPointError(
+                f"the loss of step {step} is {values['loss'][step - before]}; its "
+                f"clips are {self._clip_ids(step)}. The last checkpoint is from "
+                "before. Lower config.optimizer.learning_rate, lengthen "
+                "config.schedule.warmup, or set config.optimizer.clip_norm"
+            )
+        self._log.add(values, float(report["waited"]))
+
+    def _clip_ids(self, step: int) -> str:
+        ids = []
+        for batch in data.train_batches(
+            self._source,
+            self._config.data.batch_size,
+            start_step=step,
+            stop_step=step + 1,
+            replicas=self._parts,
+        ):
+            ids += [clip_id.decode() for clip_id in batch["id"].numpy()]
+        more = f" and {len(ids) - _IDS_SHOWN} more" if len(ids) > _IDS_SHOWN else ""
+        return ", ".join(map(repr, ids[:_IDS_SHOWN])) + more
+
+    def evaluate(self, validation: ClipDataset) -> dict[str, float]:
+        """Metrics on a dataset."""
+        results = evaluate(
+            self.state.model,
+            self._strategy,
+            validation,
+            self._source.sampling,
+            self._config.data.crop_size,
+            self._config.data.batch_size,
+        )
+        self._log.write_evaluation(self._step, results)
+        self._log.close()
+        return results
+
+
+def _shown(line: Mapping[str, float]) -> dict[str, str]:
+    return {
+        "loss": f"{line['loss']:.3f}",
+        "accuracy": f"{line['accuracy']:.1%}",
+        "clips/s": f"{line['clips_per_second']:.1f}",
+        "waiting": f"{line['input_wait']:.0%}",
+    }
+
+
+def _make_schedule(config, num_clips: int, batch_size: int) -> WarmupSchedule:
     settings = config.schedule
-    warmup, cosine = (
+    warmup, length = (
         resolve_steps(
             f"config.schedule.{part}", settings[part].to_dict(), num_clips, batch_size
         )
-        for part in ("warmup", "cosine")
+        for part in ("warmup", "length")
     )
     scale = batch_size / config.optimizer.reference_batch_size
     peak = config.optimizer.learning_rate * scale
-    return WarmupCosine(peak, settings.warmup_start * peak, warmup, cosine)
-
-
-def _run_steps(
-    config, workdir, strategy, model, optimizer, schedule, checkpoints, source
-) -> dict[str, float]:
-    """Trains from the optimizer's step to the last one; returns the last metrics."""
-    total = schedule.total_steps
-    step = int(optimizer.iterations.numpy())
-    call = make_train_call(
-        strategy,
-        model,
-        optimizer,
-        data.Augmentation(**config.augmentation),
-        config.optimizer.label_smoothing,
+    return WarmupSchedule(
+        peak,
+        settings.warmup_start * peak,
+        warmup,
+        length,
+        settings.shape,
+        settings.boundaries,
+        settings.factor,
+        settings.halvings,
     )
-    replicas = strategy.num_replicas_in_sync
-    batches = distribute_batches(
-        strategy,
-        lambda: data.train_batches(
-            source,
-            config.data.batch_size,
-            start_step=step,
-            stop_step=total,
-            replicas=replicas,
-        ),
+
+
+def _make_state(config, schedule, num_labels: int, num_rows: int) -> TrainState:
+    model = runs.build_from_config(config, num_labels)
+    logging.info("%s", models.format_summary(models.summarize(model)))
+    optimizer = ReducedSGD(
+        schedule, config.optimizer.momentum, config.optimizer.nesterov
     )
-    iterator = iter(batches)
-    metrics = _MetricsLog(workdir, step)
-    progress = tqdm.tqdm(
-        total=total, initial=step, unit="step", desc=os.path.basename(workdir)
+    optimizer.build(model.trainable_variables)
+    return TrainState(
+        model=model,
+        optimizer=optimizer,
+        objective=Objective(config.loss, num_labels, num_rows),
+        average=MovingAverage(model, config.optimizer.moving_average),
+        stop=tf.Variable(0, trainable=False),
     )
-    runtime = config.runtime
-    with progress:
-        while step < total:
-            # Calls end at multiples of `steps_per_call`, also after a restart.
-            steps = min(
-                runtime.steps_per_call - step % runtime.steps_per_call, total - step
-            )
-            sums = call(iterator, tf.constant(steps))
-            values = {name: float(value) for name, value in sums.items()}
-            _check_finite(values["finite"], step, steps)
-            step += steps
-            metrics.add(values, steps)
-            progress.update(steps)
-            if step % runtime.log_every_steps == 0 or step == total:
-                rate = float(schedule(step))
-                progress.set_postfix(metrics.write(step, rate))
-            if step % runtime.checkpoint_every_steps == 0 or step == total:
-                checkpoints.save()
-    return metrics.last
 
 
-def _check_finite(finite: float, step: int, steps: int) -> None:
-    if finite < steps:
-        raise FloatingPointError(
-            f"the loss became NaN or infinite between steps {step} and {step + steps}; "
-            "the last checkpoint is from before. Lower config.optimizer.learning_rate, "
-            "or lengthen config.schedule.warmup"
-        )
-
-
-class _MetricsLog:
-    """`metrics.jsonl`: one object per log interval."""
-
-    def __init__(self, workdir: str, step: int):
-        """Opens the log, and drops lines from after the step a run continues at."""
-        self._path = os.path.join(workdir, "metrics.jsonl")
-        self._sums = {"loss": 0.0, "accuracy": 0.0}
-        self._steps = 0
-        self.last: dict[str, float] = {}
-        kept = []
-        if os.path.exists(self._path):
-            with open(self._path, encoding="utf-8") as file:
-                # A last line without its end was cut off by a kill.
-                lines = [line for line in file if line.endswith("\n")]
-            kept = [line for line in lines if json.loads(line)["step"] <= step]
-        write_atomically(self._path, "".join(kept).encode())
-        if kept:
-            self._remember(json.loads(kept[-1]))
-
-    def add(self, sums: dict[str, float], steps: int) -> None:
-        for name in self._sums:
-            self._sums[name] += sums[name]
-        self._steps += steps
-
-    def write(self, step: int, learning_rate: float) -> dict[str, float]:
-        """Writes the mean since the last line; returns what to show."""
-        means = {name: total / self._steps for name, total in self._sums.items()}
-        line = {"step": step, **means, "learning_rate": learning_rate}
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        self._sums = dict.fromkeys(self._sums, 0.0)
-        self._steps = 0
-        self._remember(line)
-        return {name: f"{value:.3f}" for name, value in means.items()}
-
-    def _remember(self, line: dict[str, float]) -> None:
-        self.last = {
-            "train_loss": line["loss"],
-            "train_accuracy": line["accuracy"],
-        }
+def _initialize(config, state: TrainState) -> None:
+    """Loads the weights that the config starts from."""
+    if config.init.checkpoint:
+        load_weights(config.init.checkpoint, state.model, config.init.keep_head)
+    elif config.init.inflate:
+        models.load_inflated(config.init.inflate, state.model, config.init.keep_head)
+    state.average.restart()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import importlib.metadata
 import json
 import os
+import subprocess
 from typing import Any
 
 import keras
+import numpy as np
 from ml_collections import config_dict
 
-from spl_tf.clips import write_atomically
+from spl_tf.clips import ClipDataset, write_atomically
 from spl_tf.models import build_model
 from spl_tf.training.checkpoints import load_weights
 
@@ -36,8 +40,11 @@ def claim_workdir(workdir: str, config: config_dict.ConfigDict, **facts: Any) ->
     # Through JSON, so that tuples and lists compare equal.
     settings = json.loads(json.dumps(config.to_dict()))
     if os.path.exists(path):
-        former = read_json(path)["config"]
-        differing = _differences(former, settings)
+        former = read_json(path)
+        differing = _differences(former["config"], settings)
+        for key, fact in facts.items():
+            if former.get(key) != fact:
+                differing.append(f"{key} changed")
         if differing:
             raise ValueError(
                 f"{workdir} belongs to a run with another config: "
@@ -48,6 +55,7 @@ def claim_workdir(workdir: str, config: config_dict.ConfigDict, **facts: Any) ->
         {
             "config": settings,
             **facts,
+            "git_revision": _git_revision(),
             "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         },
     )
@@ -86,14 +94,56 @@ def load_run(
     return config, content["label_names"], model
 
 
+def dataset_fingerprint(dataset: ClipDataset) -> str:
+    """SHA-256 over a dataset's description and index."""
+    digest = hashlib.sha256(
+        json.dumps(dataclasses.asdict(dataset.info), sort_keys=True).encode()
+    )
+    index = dataset.index
+    for column in (index.shard, index.offset, index.length, index.label, index.teacher):
+        digest.update(np.ascontiguousarray(column).tobytes())
+    return digest.hexdigest()
+
+
+def _git_revision() -> str | None:
+    """The source tree's commit, with "-dirty" if it was changed; None without git."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    try:
+        done = subprocess.run(
+            ["git", "-C", root, "describe", "--always", "--dirty", "--abbrev=40"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
 def build_from_config(config: config_dict.ConfigDict, num_classes: int) -> keras.Model:
     """Builds the model that a config describes."""
     data = config.data
+    former = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.model.precision)
+    try:
+        return _build(config, data, num_classes)
+    finally:
+        keras.config.set_dtype_policy(former)
+
+
+def _build(config, data, num_classes: int) -> keras.Model:
     return build_model(
         config.model.name,
         num_classes,
         (data.num_frames, data.crop_size, data.crop_size, 3),
         dropout=config.model.dropout,
+        projection_dim=config.model.projection_dim,
+        width=config.model.width,
+        depth=config.model.depth,
+        gating=config.model.gating or None,
+        gating_bias=config.model.gating_bias,
+        last_stage_kernels=tuple(config.model.last_stage_kernels),
         weight_decay=config.optimizer.weight_decay,
         synchronized_batch_norm=config.model.synchronized_batch_norm,
     )

@@ -2,68 +2,246 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
 
 from spl_tf.data import Augmentation, augment_and_normalize
-from spl_tf.losses import softmax_cross_entropy
+from spl_tf.training.objectives import Objective
+
+
+class ReducedSGD(keras.optimizers.SGD):
+    """SGD that takes gradients already summed over the replicas.
+
+    The step sums them itself, because their norm, and clipping by it, are those of the
+    whole batch.
+    """
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        return grads_and_vars
+
+
+class MovingAverage(tf.Module):
+    """An exponential moving average of a model's trainable variables."""
+
+    def __init__(self, model: keras.Model, decay: float):
+        """Starts at the model's values; under the strategy's scope.
+
+        Args:
+            model: Whose variables are averaged.
+            decay: Weight of the former average; 0 for no average at all.
+        """
+        super().__init__(name="moving_average")
+        self.decay = decay
+        self._sources = [v.value for v in model.trainable_variables] if decay else []
+        self.averages = [
+            tf.Variable(source.read_value(), trainable=False)
+            for source in self._sources
+        ]
+
+    def update(self, strategy: tf.distribute.Strategy) -> None:
+        """Takes the variables' values in; outside of replicas."""
+        for average, source in zip(self.averages, self._sources, strict=True):
+            strategy.extended.update(average, self._blend, args=(source,), group=True)
+
+    def _blend(self, average, value):
+        average.assign_sub((1.0 - self.decay) * (average - value))
+
+    def restart(self) -> None:
+        """Sets the averages to the variables, after these were loaded."""
+        for average, source in zip(self.averages, self._sources, strict=True):
+            average.assign(source.read_value())
+
+    def put_into_model(self) -> None:
+        """Replaces the model's variables by their averages."""
+        for average, source in zip(self.averages, self._sources, strict=True):
+            source.assign(average.read_value())
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """What training moves; made under the strategy's scope.
+
+    Attributes:
+        model: Gives logits.
+        optimizer: Its step counter is the step of the run.
+        objective: The loss.
+        average: Of the model's variables.
+        stop: int32, not 0 to end a call after the step at hand.
+    """
+
+    model: keras.Model
+    optimizer: ReducedSGD
+    objective: Objective
+    average: MovingAverage
+    stop: tf.Variable
+
+
+@dataclasses.dataclass(frozen=True)
+class StepSettings:
+    """How a step is made.
+
+    Attributes:
+        augmentation: Applied to every batch.
+        clips_per_epoch: For losses that depend on the epoch.
+        batch_size: Clips of a step, of all replicas and accumulated batches.
+        accumulation_steps: Batches whose gradients make one step.
+        clip_norm: Greatest norm of the whole batch's gradient; 0 for no limit.
+        xla: Compile the step; for one replica, and for TPUs, which always do.
+    """
+
+    augmentation: Augmentation
+    clips_per_epoch: int
+    batch_size: int
+    accumulation_steps: int = 1
+    clip_norm: float = 0.0
+    xla: bool = False
 
 
 def make_train_call(
-    strategy: tf.distribute.Strategy,
-    model: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    augmentation: Augmentation,
-    label_smoothing: float = 0.0,
+    strategy: tf.distribute.Strategy, state: TrainState, settings: StepSettings
 ) -> Callable[[Iterator, tf.Tensor], dict[str, tf.Tensor]]:
     """Makes the function that trains for some steps without returning to Python.
 
     Args:
-        strategy: Under which model and optimizer were made.
-        model: Gives logits.
-        optimizer: Its step counter is the step of the run.
-        augmentation: Applied to every batch.
-        label_smoothing: Of the loss.
+        strategy: Under which the state was made.
+        state: What is trained.
+        settings: How.
 
     Returns:
-        `call(iterator, steps)`, whose result holds sums over those steps, float32:
-        `loss` (cross entropy, mean over the batch), `accuracy` (share of the batch),
-        `finite` (steps of finite loss).
+        `call(iterator, steps)`. It ends early after a step of non-finite loss and when
+        `state.stop` is set. Its result, for the steps that were done, float32 [done]:
+        `loss` (mean over the step's clips), `accuracy` (share of its clips),
+        `gradient_norm` (of the step's gradient, before clipping); and `waited`, float64
+        scalar, the seconds in which the call waited for batches.
     """
-    replicas = strategy.num_replicas_in_sync
-
-    def replica_step(batch):
-        clip = augment_and_normalize(batch["clip"], batch["draws"], augmentation)
-        with tf.GradientTape() as tape:
-            logits = model(clip, training=True)
-            losses = softmax_cross_entropy(batch["label"], logits, label_smoothing)
-            loss = tf.reduce_mean(losses)
-            # The optimizer adds the replicas' gradients up.
-            total = (loss + tf.add_n(model.losses or [0.0])) / replicas
-        gradients = tape.gradient(total, model.trainable_variables)
-        optimizer.apply(gradients, model.trainable_variables)
-        hits = tf.equal(
-            tf.argmax(logits, axis=-1, output_type=tf.int32), batch["label"]
-        )
-        return {
-            "loss": loss / replicas,
-            "accuracy": tf.reduce_mean(tf.cast(hits, tf.float32)) / replicas,
-        }
+    replica_steps = _ReplicaSteps(strategy, state, settings)
+    accumulations = settings.accumulation_steps
 
     @tf.function
     def call(iterator, steps):
-        loss, accuracy, finite = tf.zeros([]), tf.zeros([]), tf.zeros([])
-        for _ in tf.range(steps):
-            parts = strategy.run(replica_step, args=(next(iterator),))
-            sums = {
-                name: strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None)
-                for name, part in parts.items()
-            }
-            loss += sums["loss"]
-            accuracy += sums["accuracy"]
-            finite += tf.cast(tf.math.is_finite(sums["loss"]), tf.float32)
-        return {"loss": loss, "accuracy": accuracy, "finite": finite}
+        reports = tf.TensorArray(
+            tf.float32, 0, dynamic_size=True, element_shape=[3], clear_after_read=False
+        )
+        report = tf.zeros([3])
+        waited = tf.zeros([], tf.float64)
+        done = tf.constant(0)
+        while done < steps:
+            step_report = tf.zeros([3])
+            for part in range(accumulations):
+                with tf.control_dependencies([report, step_report]):
+                    asked = tf.timestamp()
+                with tf.control_dependencies([asked]):
+                    batch = next(iterator)
+                with tf.control_dependencies(tf.nest.flatten(batch)[:1]):
+                    waited += tf.timestamp() - asked
+                last = part == accumulations - 1
+                run = replica_steps.last if last else replica_steps.accumulate
+                step_report += strategy.reduce(
+                    tf.distribute.ReduceOp.SUM, strategy.run(run, (batch,)), axis=None
+                )
+            if state.average.decay:
+                state.average.update(strategy)
+            report = step_report
+            reports = reports.write(done, report)
+            done += 1
+            if not tf.math.is_finite(report[0]) or state.stop.read_value() != 0:
+                break
+        loss, accuracy, norm = tf.unstack(reports.stack(), axis=1)
+        return {
+            "loss": loss,
+            "accuracy": accuracy,
+            "gradient_norm": norm,
+            "waited": waited,
+        }
 
     return call
+
+
+class _ReplicaSteps:
+    """What one replica does with a batch.
+
+    Reports are float32 [3], loss, accuracy and gradient norm, and add up over replicas
+    and accumulated batches to those of the whole step.
+    """
+
+    def __init__(self, strategy, state: TrainState, settings: StepSettings):
+        self._state, self._settings = state, settings
+        self._parts = strategy.num_replicas_in_sync * settings.accumulation_steps
+        self._replicas = strategy.num_replicas_in_sync
+        self._sums = []
+        if settings.accumulation_steps > 1:
+            with strategy.scope():
+                self._sums = [
+                    tf.Variable(
+                        tf.zeros_like(variable.value),
+                        trainable=False,
+                        synchronization=tf.VariableSynchronization.ON_READ,
+                        aggregation=tf.VariableAggregation.SUM,
+                    )
+                    for variable in state.model.trainable_variables
+                ]
+        self._differentiate = self._gradients
+        if settings.xla:
+            self._differentiate = tf.function(self._gradients, jit_compile=True)
+
+    def accumulate(self, batch) -> tf.Tensor:
+        """Adds the batch's gradients up; the model does not move yet."""
+        gradients, report, logits = self._differentiate(self._numbers(batch))
+        for total, gradient in zip(self._sums, gradients, strict=True):
+            total.assign_add(gradient)
+        self._update_objective(batch, logits)
+        return report
+
+    def last(self, batch) -> tf.Tensor:
+        """Makes the step with this batch's gradients and those accumulated before."""
+        state, settings = self._state, self._settings
+        gradients, report, logits = self._differentiate(self._numbers(batch))
+        if self._sums:
+            gradients = [g + s for g, s in zip(gradients, self._sums, strict=True)]
+        gradients = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.SUM, gradients
+        )
+        norm = tf.linalg.global_norm(gradients)
+        if settings.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, settings.clip_norm, norm)
+        state.optimizer.apply(gradients, state.model.trainable_variables)
+        for total in self._sums:
+            total.assign(tf.zeros_like(total))
+        self._update_objective(batch, logits)
+        return report + tf.stack([0.0, 0.0, norm / self._replicas])
+
+    def _numbers(self, batch) -> dict[str, tf.Tensor]:
+        """The batch without its strings, which XLA cannot take."""
+        return {k: v for k, v in batch.items() if v.dtype != tf.string}
+
+    def _gradients(self, batch):
+        state, settings = self._state, self._settings
+        clip = augment_and_normalize(
+            batch["clip"], batch["draws"], settings.augmentation
+        )
+        step = tf.cast(state.optimizer.iterations, tf.float32)
+        epoch = step * settings.batch_size / settings.clips_per_epoch
+        with tf.GradientTape() as tape:
+            logits = state.model(clip, training=True)
+            losses = state.objective(batch, logits, epoch)
+            loss = tf.reduce_mean(losses)
+            penalty = tf.add_n(state.model.losses or [tf.zeros([])])
+            total = (loss + tf.cast(penalty, tf.float32)) / self._parts
+        gradients = tape.gradient(total, state.model.trainable_variables)
+        hits = tf.equal(
+            tf.argmax(logits, axis=-1, output_type=tf.int32), batch["label"]
+        )
+        accuracy = tf.reduce_mean(tf.cast(hits, tf.float32))
+        report = tf.stack([loss, accuracy, 0.0]) / self._parts
+        return gradients, report, logits
+
+    def _update_objective(self, batch, logits) -> None:
+        context = tf.distribute.get_replica_context()
+        self._state.objective.update(
+            batch,
+            logits,
+            lambda value: context.all_reduce(tf.distribute.ReduceOp.SUM, value),
+        )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
+STRATEGIES = ("auto", "one", "mirrored")
+
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
     """Makes a strategy over this process's devices.
@@ -25,7 +27,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     if name == "mirrored":
         devices = gpus or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
-    raise ValueError(f"unknown strategy {name!r}; known are auto, one, mirrored")
+    raise ValueError(f"unknown strategy {name!r}; known are {', '.join(STRATEGIES)}")
 
 
 def distribute_batches(

@@ -24,7 +24,7 @@ def config():
     for phase in ("pretrain", "finetune", "scratch"):
         config[phase].data.batch_size = 8
         config[phase].schedule.warmup.steps = 2
-        config[phase].schedule.cosine.steps = 8
+        config[phase].schedule.length.steps = 8
         config[phase].runtime.update(
             steps_per_call=5, log_every_steps=5, checkpoint_every_steps=5
         )

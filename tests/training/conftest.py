@@ -31,7 +31,7 @@ def config(target):
     config.augmentation.update(brightness=0.05, contrast=0.1, saturation=0.0, hue=0.0)
     config.optimizer.update(learning_rate=0.05, reference_batch_size=4)
     config.schedule.warmup.update(steps=4, epochs=0.0)
-    config.schedule.cosine.update(steps=36, epochs=0.0)
+    config.schedule.length.update(steps=36, epochs=0.0)
     config.runtime.update(
         steps_per_call=5, log_every_steps=10, checkpoint_every_steps=10, strategy="one"
     )

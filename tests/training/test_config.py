@@ -17,6 +17,11 @@ def test_the_defaults_need_only_a_dataset(config):
         ("model.dropout", 1.0, r"config\.model\.dropout is 1\.0"),
         ("data.label_map", "nowhere", r"config\.data\.label_map: there is no folder"),
         ("runtime.log_every_steps", 7, "multiple of config.runtime.steps_per_call"),
+        ("schedule.warmup.epochs", 3.0, r"config\.schedule\.warmup is given twice"),
+        ("schedule.length.steps", 0, r"config\.schedule\.length is 0"),
+        ("schedule.shape", "linear", r"config\.schedule\.shape is 'linear'"),
+        ("loss.name", "mse", r"config\.loss\.name is 'mse', expected one of"),
+        ("optimizer.accumulation_steps", 0, "accumulation_steps is 0, expected 1"),
         ("runtime.strategy", "many", r"config\.runtime\.strategy is 'many'"),
     ],
 )
@@ -31,5 +36,7 @@ def test_impossible_values_name_their_key(config, key, value, message):
 def test_an_unknown_key_is_refused(config):
     with config.unlocked():
         config.optimizer.learning_rte = 0.1
-    with pytest.raises(ValueError, match=r"config\.optimizer\.learning_rte is unknown"):
+    with pytest.raises(
+        ValueError, match=r"optimizer\.learning_rte is unknown; is learning_rate meant"
+    ):
         training.check_config(config)

@@ -1,0 +1,112 @@
+"""`metrics.jsonl`, TensorBoard and the progress bar of a training run."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from spl_tf.clips import write_atomically
+
+# Means over the steps of a log interval.
+STEP_METRICS = ("loss", "accuracy", "gradient_norm")
+
+
+class MetricsLog(tf.Module):
+    """Collects what steps report; writes one line per log interval.
+
+    The sums of the interval at hand are variables, so that a checkpoint holds them and
+    the line after a restart is that of an unbroken run. They are added up step by step
+    in float64, which does not depend on how steps were grouped into calls.
+    """
+
+    def __init__(self, workdir: str, clips_per_step: int):
+        """Opens nothing yet.
+
+        Args:
+            workdir: Of the run.
+            clips_per_step: Of all replicas.
+        """
+        super().__init__(name="metrics_log")
+        self._path = os.path.join(workdir, "metrics.jsonl")
+        self._tensorboard_dir = os.path.join(workdir, "tensorboard")
+        self._clips_per_step = clips_per_step
+        # Sums of STEP_METRICS, then the number of steps.
+        self._sums = tf.Variable(
+            tf.zeros(len(STEP_METRICS) + 1, tf.float64), trainable=False
+        )
+        self._timed_steps = 0
+        self._waited = 0.0
+        self.last: dict[str, float] = {}
+
+    def open(self, step: int) -> None:
+        """Opens the files; drops lines from after the step that a run continues at."""
+        kept = []
+        if os.path.exists(self._path):
+            with open(self._path, encoding="utf-8") as file:
+                # A last line without its end was cut off by a kill.
+                lines = [line for line in file if line.endswith("\n")]
+            kept = [line for line in lines if json.loads(line)["step"] <= step]
+        write_atomically(self._path, "".join(kept).encode())
+        if kept:
+            self.last = json.loads(kept[-1])
+        self._writer = tf.summary.create_file_writer(self._tensorboard_dir)
+        self._since = time.monotonic()
+
+    def add(self, values: Mapping[str, np.ndarray], waited: float) -> None:
+        """Takes what a call reports.
+
+        Args:
+            values: float32 [steps] for each of STEP_METRICS.
+            waited: Seconds that the call waited for batches.
+        """
+        sums = self._sums.numpy()
+        columns = [np.asarray(values[name], np.float64) for name in STEP_METRICS]
+        for row in np.stack(columns, axis=1):
+            sums += np.append(row, 1.0)
+        self._sums.assign(sums)
+        self._timed_steps += len(columns[0])
+        self._waited += waited
+
+    def write(self, step: int, learning_rate: float) -> dict[str, float]:
+        """Writes the means since the last line; returns the line."""
+        *sums, steps = self._sums.numpy()
+        seconds = max(time.monotonic() - self._since, 1e-9)
+        means = {
+            name: float(total / steps)
+            for name, total in zip(STEP_METRICS, sums, strict=True)
+        }
+        line = {
+            "step": step,
+            **means,
+            "learning_rate": learning_rate,
+            "clips_per_second": self._timed_steps * self._clips_per_step / seconds,
+            "input_wait": min(self._waited / seconds, 1.0),
+        }
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        with self._writer.as_default(step=step):
+            for name, value in line.items():
+                if name != "step":
+                    tf.summary.scalar(f"train/{name}", value)
+        self._writer.flush()
+        self._sums.assign(tf.zeros_like(self._sums))
+        self._timed_steps, self._waited = 0, 0.0
+        self._since = time.monotonic()
+        self.last = line
+        return line
+
+    def write_evaluation(self, step: int, results: Mapping[str, float]) -> None:
+        """Writes the scalars of an evaluation to TensorBoard."""
+        with self._writer.as_default(step=step):
+            for name, value in results.items():
+                tf.summary.scalar(f"validation/{name}", value)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._writer.close()
