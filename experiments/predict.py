@@ -2,6 +2,10 @@
 
 python -m experiments.predict --checkpoint=runs/teacher --input_dir=clips/web \
     --output_dir=clips/web_teacher
+
+The same command continues one that was stopped. To share the work, start it on every
+machine with the same folders and `--num_workers=8 --worker=0` to `--worker=7`; the last
+to finish completes the dataset. Stopped by SIGTERM, it ends with exit code 75.
 """
 
 from __future__ import annotations
@@ -9,23 +13,45 @@ from __future__ import annotations
 from absl import app, flags
 
 from spl_tf import binary
-from spl_tf.training import predict
+from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped, predict
+
+_OPTIONS = (
+    "batch_size",
+    "top_k",
+    "strategy",
+    "num_clips",
+    "num_crops",
+    "worker",
+    "num_workers",
+    "overwrite",
+)
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str]) -> int:
     """Reads the flags, predicts, prints what was written."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     values = flags.FLAGS
-    info = predict(
-        values.checkpoint,
-        values.input_dir,
-        values.output_dir,
-        batch_size=values.batch_size,
-        top_k=values.top_k,
-        strategy=values.strategy,
-    )
-    print(f"{values.output_dir}: {info.num_clips} clips in {len(info.shards)} shards")
+    try:
+        info = predict(
+            values.checkpoint,
+            values.input_dir,
+            values.output_dir,
+            **{name: values[name].value for name in _OPTIONS},
+        )
+    except TrainingStopped as stopped:
+        print(stopped)
+        return STOPPED_EXIT_CODE
+    if info is None:
+        print(
+            f"{values.output_dir}: worker {values.worker} of {values.num_workers} is "
+            "done, others have shards to write"
+        )
+    else:
+        print(
+            f"{values.output_dir}: {info.num_clips} clips in {len(info.shards)} shards"
+        )
+    return 0
 
 
 if __name__ == "__main__":
@@ -35,4 +61,9 @@ if __name__ == "__main__":
     flags.DEFINE_integer("batch_size", 32, "Clips per replica.")
     flags.DEFINE_integer("top_k", 5, "Classes to keep per clip.")
     flags.DEFINE_string("strategy", "auto", "auto, one or mirrored.")
-    binary.run(main)
+    flags.DEFINE_integer("num_clips", 1, "Runs of frames per clip; views are averaged.")
+    flags.DEFINE_integer("num_crops", 1, "Crops of each run, 1 or 3.")
+    flags.DEFINE_integer("worker", 0, "This process, from 0.")
+    flags.DEFINE_integer("num_workers", 1, "Processes that share the work.")
+    flags.DEFINE_bool("overwrite", False, "Replace a prediction in --output_dir.")
+    binary.run(main, errors=(FloatingPointError,))

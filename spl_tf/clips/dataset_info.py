@@ -31,8 +31,9 @@ class DatasetInfo:
             was left out; "clip" is empty for a whole file, "kind" is the category of
             the reason.
         teacher: None before prediction; then the checkpoint, the number of classes
-            kept per clip, and under "confusion" the non-empty cells of weak label x
-            teacher's first choice as three lists "weak", "teacher", "count".
+            kept per clip ("top_k"), how it looked, and under "confusion" the non-empty
+            cells of weak label x teacher's first choice as three lists "weak",
+            "teacher", "count".
     """
 
     class_names: list[str]

@@ -105,13 +105,8 @@ def eval_batches(
         Batches of `clip`, `label` (the record's own), `index`, `id`, `mask`.
 
     Raises:
-        ValueError: The dataset is empty.
+        ValueError: The dataset is empty, or a number of views is impossible.
     """
-    if num_clips < 1 or num_crops not in (1, 3):
-        raise ValueError(
-            f"num_clips is {num_clips}, expected 1 or more; num_crops is {num_crops}, "
-            "expected 1 or 3"
-        )
     lookup = LabelLookup(None, len(dataset.info.class_names))
     place = (batch_size, worker, num_workers, replicas)
     views = (num_clips, num_crops)
@@ -127,14 +122,32 @@ def predict_batches(
     worker: int = 0,
     num_workers: int = 1,
     replicas: int = 1,
+    num_clips: int = 1,
+    num_crops: int = 1,
+    wanted: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """As `eval_batches`, for clips whose label may be missing or is not looked at.
+
+    Args:
+        dataset: See `eval_batches`, as are the others.
+        sampling: Which frames are taken.
+        crop_size: Side of the crop in pixels.
+        batch_size: Clips per replica and step.
+        worker: This process, from 0.
+        num_workers: All processes of the run.
+        replicas: Replicas of this process.
+        num_clips: Runs of frames per clip.
+        num_crops: 1 or 3.
+        wanted: bool, one per index row. Steps without such a row are left out and the
+            others stay as they are, so that a clip is always in the same batch; `mask`
+            is False for what is not wanted.
 
     Returns:
         Batches of `clip`, `index`, `id`, `mask`.
     """
     place = (batch_size, worker, num_workers, replicas)
-    plan = _ScoringBatches(dataset, sampling, crop_size, place, (1, 1), None)
+    views = (num_clips, num_crops)
+    plan = _ScoringBatches(dataset, sampling, crop_size, place, views, None, wanted)
     return _in_order(plan, 0, plan.num_batches)
 
 
@@ -191,18 +204,30 @@ class _TrainBatches:
 class _ScoringBatches:
     """The numbered batches that hold every clip once, for one worker."""
 
-    def __init__(self, dataset, sampling, crop_size, place, views, lookup):
+    def __init__(self, dataset, sampling, crop_size, place, views, lookup, wanted=None):
         if not len(dataset):
             raise ValueError(f"{dataset.directory} has no clips")
+        num_clips, num_crops = views
+        if num_clips < 1 or num_crops not in (1, 3):
+            raise ValueError(
+                f"num_clips is {num_clips}, expected 1 or more; num_crops is "
+                f"{num_crops}, expected 1 or 3"
+            )
         size, worker, num_workers, replicas = place
         rows, mask = padded_rows(len(dataset), size * replicas * num_workers)
         # Batches go to workers and replicas in turn, so that all have equally many.
-        mine = (np.arange(len(rows)) // (size * replicas)) % num_workers == worker
-        self._rows = rows[mine].reshape(-1, size)
-        self._mask = mask[mine].reshape(-1, size)
+        steps = (-1, num_workers, replicas, size)
+        rows, mask = rows.reshape(steps), mask.reshape(steps)
+        if wanted is not None:
+            # Padding is read like any clip: one of the step that it is in.
+            rows = np.where(mask, rows, len(dataset) - 1)
+            mask &= wanted[rows]
+            kept = mask.any(axis=(1, 2, 3))
+            rows, mask = rows[kept], mask[kept]
+        self._rows = rows[:, worker].reshape(-1, size)
+        self._mask = mask[:, worker].reshape(-1, size)
         self.num_batches = len(self._rows)
         self._lookup = lookup
-        num_clips, num_crops = views
 
         def choose_views(length, height, width, draws):
             windows = central_windows(height, width, crop_size, num_crops)

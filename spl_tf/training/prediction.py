@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import dataclasses
+import functools
+import hashlib
 import os
+import threading
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
-import tqdm
+from absl import logging
+from ml_collections import config_dict
 
 from spl_tf import clips, data
-from spl_tf.labels import ConfusionMatrix
+from spl_tf.progress import Progress
 from spl_tf.training import runs
 from spl_tf.training.evaluation import forward_batches
+from spl_tf.training.interruption import TrainingStopped, on_sigterm
+from spl_tf.training.media_overlap import media_ids
+from spl_tf.training.prediction_folder import PredictionFolder
+from spl_tf.training.prediction_writer import ShardWriter
 from spl_tf.training.strategies import make_strategy
 
 
@@ -24,153 +32,238 @@ def predict(
     batch_size: int = 32,
     top_k: int = 5,
     strategy: str = "auto",
-) -> clips.DatasetInfo:
+    num_clips: int = 1,
+    num_crops: int = 1,
+    worker: int = 0,
+    num_workers: int = 1,
+    overwrite: bool = False,
+) -> clips.DatasetInfo | None:
     """Writes a dataset again, with the teacher's top-k classes in every record.
 
     Frames are copied byte for byte. The counts of weak label x teacher's first choice
-    go into `dataset.json`.
+    go into `dataset.json`; clips without a label are not counted.
+
+    A call that was stopped at any moment is continued by the same call: finished
+    shards stay, and the result is that of an unbroken one. Batches are the same
+    whatever is left to do and however many workers share it, so with the same batch
+    size on the same kind of device the result is the same to the bit; another batch
+    size or device may change the last digits of confidences.
 
     Args:
         checkpoint: Workdir of the teacher's finished training run.
         input_dir: The dataset to label.
-        output_dir: Where the labelled dataset goes.
+        output_dir: Where the labelled dataset goes. A finished prediction of the same
+            inputs is returned without any work.
         batch_size: Clips per replica.
         top_k: Classes to keep per clip.
-        strategy: See `make_strategy`.
+        strategy: See `make_strategy`; all but "multi_worker".
+        num_clips: Runs of frames per clip, see `eval_batches`; the probabilities of
+            all views of a clip are averaged.
+        num_crops: 1 or 3 crops of each run.
+        worker: This process, from 0.
+        num_workers: Independent processes that share the work and `output_dir`. Each
+            has a block of shards; the last one to finish completes the dataset. One
+            that died is started again, or its part is done by a call without workers.
+        overwrite: Starts over where `output_dir` holds a prediction, of whatever
+            inputs.
 
     Returns:
-        The new dataset's description.
+        The new dataset's description; None while other workers have shards to write.
 
     Raises:
-        ValueError: The teacher's classes are not the dataset's.
-        FileExistsError: `output_dir` already holds a dataset.
+        ValueError: An argument is impossible, the teacher's classes are not the
+            dataset's, or `output_dir` holds a prediction of other inputs.
+        FileExistsError: `output_dir` holds something that is no prediction.
+        FloatingPointError: The teacher gives no finite probabilities.
+        TrainingStopped: SIGTERM came; finished shards are kept.
+        OSError: The disk is full; finished shards are kept.
+        tf.errors.InvalidArgumentError: A record does not decode; the message names it.
     """
-    dataset = clips.ClipDataset(input_dir)
-    if tf.io.gfile.exists(os.path.join(output_dir, "dataset.json")):
-        raise FileExistsError(f"{output_dir} already holds a dataset")
+    _check_options(batch_size, top_k, num_clips, num_crops, worker, num_workers)
+    if strategy == "multi_worker":
+        raise ValueError(
+            "strategy is 'multi_worker', but prediction needs no communication: start "
+            "it in each process with its worker and num_workers instead"
+        )
+    if overwrite and num_workers > 1:
+        raise ValueError(
+            "overwrite is for one process: of several workers, one would remove what "
+            "another has written. Remove the output first"
+        )
+    dataset = _open_dataset(input_dir, output_dir)
     devices = make_strategy(strategy)
     with devices.scope():
         config, label_names, model = runs.load_run(checkpoint)
-    if label_names != dataset.info.class_names:
+    _check_classes(checkpoint, config, label_names, dataset)
+    inputs = {
+        "checkpoint": os.path.basename(os.path.normpath(checkpoint)),
+        "weights": _digest(model),
+        "dataset": runs.dataset_fingerprint(dataset),
+        "top_k": min(top_k, len(label_names)),
+        "num_clips": num_clips,
+        "num_crops": num_crops,
+    }
+    folder = PredictionFolder(output_dir, dataset, inputs)
+    if overwrite:
+        folder.clear()
+    finished = folder.claim()
+    if finished is not None:
+        logging.info("%s is complete", output_dir)
+        return finished
+    # Blocks, not every n-th shard: few batches then hold clips of two workers.
+    num_shards = len(dataset.index.shard_names)
+    mine = np.array_split(np.arange(num_shards), num_workers)[worker].tolist()
+    left = [shard for shard in mine if folder.report(shard) is None]
+    if left:
+        logging.info("%d of %d shards are left to write", len(left), len(mine))
+        own_media = _own_media(config)
+        run = _Forward(dataset, config, model, devices, batch_size, inputs)
+        with ShardWriter(folder, dataset, left, own_media) as writer:
+            run.predict(mine, left, writer)
+    return folder.finish()
+
+
+def _check_options(batch_size, top_k, num_clips, num_crops, worker, num_workers):
+    for name, value, is_possible, expected in (
+        ("batch_size", batch_size, batch_size >= 1, "1 or more"),
+        ("top_k", top_k, top_k >= 1, "1 or more"),
+        ("num_clips", num_clips, num_clips >= 1, "1 or more"),
+        ("num_crops", num_crops, num_crops in (1, 3), "1 or 3"),
+        ("num_workers", num_workers, num_workers >= 1, "1 or more"),
+        ("worker", worker, 0 <= worker < num_workers, f"0 to {num_workers - 1}"),
+    ):
+        if not is_possible:
+            raise ValueError(f"{name} is {value}, expected {expected}")
+
+
+def _open_dataset(input_dir: str, output_dir: str) -> clips.ClipDataset:
+    if os.path.realpath(input_dir) == os.path.realpath(output_dir):
+        raise ValueError(f"input_dir and output_dir are the same folder, {input_dir}")
+    dataset = clips.ClipDataset(input_dir)
+    if not len(dataset):
+        raise ValueError(f"{input_dir} has no clips")
+    num_classes = len(dataset.info.class_names)
+    highest = int(dataset.index.label.max())
+    if highest >= num_classes:
+        row = int(dataset.index.label.argmax())
         raise ValueError(
-            f"the teacher {checkpoint} knows {len(label_names)} classes "
-            f"({', '.join(label_names[:3])}, ...), {input_dir} has "
-            f"{len(dataset.info.class_names)} "
-            f"({', '.join(dataset.info.class_names[:3])}, ...); names and order must "
-            "be the same"
+            f"{input_dir}, row {row}: the label is {highest}, expected 0 to "
+            f"{num_classes - 1}, or -1 for none"
         )
-    top_k = min(top_k, len(label_names))
-    sampling = data.ClipSampling(config.data.num_frames, config.data.stride)
+    return dataset
 
-    def batches():
-        return data.predict_batches(
-            dataset,
-            sampling,
-            config.data.crop_size,
-            batch_size,
-            replicas=devices.num_replicas_in_sync,
+
+def _check_classes(
+    checkpoint: str,
+    config: config_dict.ConfigDict,
+    label_names: list[str],
+    dataset: clips.ClipDataset,
+) -> None:
+    names = dataset.info.class_names
+    if label_names == names:
+        return
+    if config.data.label_map:
+        raise ValueError(
+            f"{checkpoint} was trained on the {len(label_names)} labels of the label "
+            f"map {config.data.label_map} ({', '.join(label_names[-2:])}, ...), not on "
+            f"classes: a teacher must give the {len(names)} classes of "
+            f"{dataset.directory}. Fine-tune it on a dataset of these first"
         )
-
-    tf.io.gfile.makedirs(output_dir)
-    writer = _ShardWriter(dataset, output_dir)
-    with tqdm.tqdm(total=len(dataset), unit="clip", desc="predicting") as progress:
-        for batch in forward_batches(model, devices, batches):
-            probabilities = batch["probabilities"][batch["mask"]]
-            # Stable, so that of equal probabilities the lower class comes first.
-            best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
-            writer.add(best, np.take_along_axis(probabilities, best, axis=1))
-            progress.update(len(best))
-    index = writer.finish()
-    index.save(output_dir)
-
-    confusion = ConfusionMatrix(dataset.info.class_names)
-    confusion.update(index.label, index.teacher)
-    weak, teacher, count = confusion.cells()
-    info = dataclasses.replace(
-        dataset.info,
-        shards=[
-            shard | {"num_bytes": int(index.length[index.shard == position].sum())}
-            for position, shard in enumerate(dataset.info.shards)
-        ],
-        teacher={
-            "checkpoint": os.path.basename(os.path.normpath(checkpoint)),
-            "top_k": top_k,
-            "confusion": {
-                "weak": weak.tolist(),
-                "teacher": teacher.tolist(),
-                "count": count.tolist(),
-            },
-        },
+    raise ValueError(
+        f"the teacher {checkpoint} knows {len(label_names)} classes "
+        f"({', '.join(label_names[:3])}, ...), {dataset.directory} has {len(names)} "
+        f"({', '.join(names[:3])}, ...); names and order must be the same"
     )
-    info.save(output_dir)
-    return info
 
 
-class _ShardWriter:
-    """Collects predictions in row order; writes each shard when it is complete.
+def _digest(model: keras.Model) -> str:
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()
 
-    One thread writes while the model goes on.
-    """
 
-    def __init__(self, dataset: clips.ClipDataset, output_dir: str):
-        self._dataset = dataset
-        self._output_dir = output_dir
-        self._reader = dataset.reader()
-        self._classes: list[np.ndarray] = []
-        self._confidences: list[np.ndarray] = []
-        self._next_row = 0
-        self._shard = 0
-        self._pool = concurrent.futures.ThreadPoolExecutor(1)
-        self._summaries: list[concurrent.futures.Future] = []
+def _own_media(config: config_dict.ConfigDict) -> set[str] | None:
+    """Media ids of the teacher's training set; None, and a warning, without them."""
+    try:
+        return media_ids(clips.ClipDataset(config.data.train))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        logging.warning(
+            "it cannot be checked whether the teacher was trained on clips that it now "
+            "labels: its training set, %s, cannot be read: %s",
+            config.data.train,
+            error,
+        )
+        return None
 
-    def add(self, classes: np.ndarray, confidences: np.ndarray) -> None:
-        """Takes the top-k classes and probabilities, [B, k] each, of the next rows."""
-        self._classes.extend(classes)
-        self._confidences.extend(confidences)
-        self._write_complete()
 
-    def _write_complete(self) -> None:
-        names = self._dataset.index.shard_names
-        while self._shard < len(names):
-            size = self._dataset.info.shards[self._shard]["num_clips"]
-            if len(self._classes) < size:
-                return
-            rows = range(self._next_row, self._next_row + size)
-            classes, self._classes = self._classes[:size], self._classes[size:]
-            confidences = self._confidences[:size]
-            self._confidences = self._confidences[size:]
-            self._summaries.append(
-                self._pool.submit(
-                    self._write, names[self._shard], rows, classes, confidences
-                )
-            )
-            self._next_row += size
-            self._shard += 1
+class _Forward:
+    """The teacher at work on the clips of some shards."""
 
-    def _write(self, name, rows, classes, confidences) -> clips.ShardSummary:
-        index = self._dataset.index
-        return clips.write_shard(
-            self._output_dir,
-            name,
-            (
-                (
-                    clips.with_teacher(
-                        self._reader.read(row), best.tolist(), confidence.tolist()
-                    ),
-                    int(index.frames[row]),
-                    int(index.label[row]),
-                    int(best[0]),
-                )
-                for row, best, confidence in zip(
-                    rows, classes, confidences, strict=True
-                )
-            ),
+    def __init__(
+        self,
+        dataset: clips.ClipDataset,
+        config: config_dict.ConfigDict,
+        model: keras.Model,
+        devices: tf.distribute.Strategy,
+        batch_size: int,
+        inputs: dict[str, Any],
+    ):
+        self._dataset, self._config = dataset, config
+        self._model, self._devices = model, devices
+        self._batch_size, self._inputs = batch_size, inputs
+
+    def predict(self, mine: list[int], left: list[int], writer: ShardWriter) -> None:
+        """Predicts the clips of the shards that are left, for the writer.
+
+        Raises:
+            TrainingStopped: SIGTERM came.
+        """
+        shard = self._dataset.index.shard
+        total, wanted = int(np.isin(shard, mine).sum()), np.isin(shard, left)
+        stop = threading.Event()
+        with (
+            Progress(
+                total, "clip", "predicting", initial=total - int(wanted.sum())
+            ) as progress,
+            on_sigterm(stop.set),
+        ):
+            make_batches = functools.partial(self._batches, wanted)
+            for batch in forward_batches(self._model, self._devices, make_batches):
+                rows, probabilities = self._scores(batch)
+                # Stable, so that of equal probabilities the lower class comes first.
+                order = np.argsort(-probabilities, axis=1, kind="stable")
+                best = order[:, : self._inputs["top_k"]]
+                writer.put(rows, best, np.take_along_axis(probabilities, best, axis=1))
+                progress.update(len(rows))
+                if stop.is_set():
+                    raise TrainingStopped(
+                        "stopped; finished shards are kept, and the same command "
+                        "continues"
+                    )
+
+    def _batches(self, wanted: np.ndarray) -> tf.data.Dataset:
+        settings = self._config.data
+        return data.predict_batches(
+            self._dataset,
+            data.ClipSampling(settings.num_frames, settings.stride),
+            settings.crop_size,
+            self._batch_size,
+            replicas=self._devices.num_replicas_in_sync,
+            num_clips=self._inputs["num_clips"],
+            num_crops=self._inputs["num_crops"],
+            wanted=wanted,
         )
 
-    def finish(self) -> clips.ClipIndex:
-        """Waits for the last shard and returns the new index."""
-        self._write_complete()
-        summaries = [future.result() for future in self._summaries]
-        self._pool.shutdown()
-        self._reader.close()
-        return clips.ClipIndex.from_shards(summaries)
+    def _scores(self, batch: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Rows, int64 [n], and probabilities, float32 [n, C], of the clips."""
+        mask = batch["mask"]
+        probabilities = batch["probabilities"][mask]
+        finite = np.isfinite(probabilities).all(axis=1)
+        if not finite.all():
+            clip_id = batch["id"][mask][np.argmin(finite)].decode(errors="replace")
+            raise FloatingPointError(
+                f"the teacher's probabilities for clip {clip_id!r} are not finite: its "
+                "weights, or its precision, are not usable"
+            )
+        return batch["index"][mask], probabilities

@@ -340,6 +340,32 @@ def test_prediction_reads_clips_without_labels_in_index_order(tmp_path):
     assert "label" not in batches[0]
 
 
+@pytest.mark.parametrize(("workers", "replicas"), [(1, 1), (2, 2)])
+def test_wanted_clips_come_in_the_batches_of_an_unbroken_prediction(
+    web_dataset, workers, replicas
+):
+    wanted = np.isin(np.arange(23), [5, 6, 7, 17, 22])
+    for worker in range(workers):
+        where = {"worker": worker, "num_workers": workers, "replicas": replicas}
+        settings = (web_dataset, SAMPLING, 24, 3)
+        whole = list(data.predict_batches(*settings, **where).as_numpy_iterator())
+        some = list(
+            data.predict_batches(*settings, **where, wanted=wanted).as_numpy_iterator()
+        )
+        size = 3 * workers * replicas
+        steps = sorted({row // size for row in np.flatnonzero(wanted)})
+        places = [step * replicas + r for step in steps for r in range(replicas)]
+        assert len(some) == len(places)
+        for batch, place in zip(some, places, strict=True):
+            full = whole[place]
+            mask = full["mask"] & wanted[full["index"]]
+            assert batch["mask"].tolist() == mask.tolist()
+            for name in ("clip", "index", "id"):
+                np.testing.assert_array_equal(
+                    batch[name][full["mask"]], full[name][full["mask"]]
+                )
+
+
 def test_a_strategy_that_needs_the_teacher_names_dataset_and_command(tmp_path):
     dataset = write_dataset(
         tmp_path / "web", [make_clip(n, n % 3, names="abc") for n in range(6)], "abc"

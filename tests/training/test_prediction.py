@@ -1,18 +1,26 @@
 import dataclasses
+import errno
 import os
+import resource
+import shutil
+import subprocess
+import threading
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from spl_tf import clips, data, training
 from spl_tf.training import runs
-from tests.conftest import make_clip, write_dataset
+from spl_tf.training.checkpoints import save_weights
+from spl_tf.training.prediction_folder import PredictionFolder, ShardReport
+from tests.conftest import jpeg, make_clip, write_dataset
+from tests.training.teachers import contents, write_teacher
 
 
-@pytest.fixture
-def teacher(config, tmp_path):
-    training.train(config, str(tmp_path / "teacher"))
-    return str(tmp_path / "teacher")
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    return write_teacher(tmp_path_factory.mktemp("runs") / "teacher")
 
 
 def read_all(directory):
@@ -23,21 +31,43 @@ def read_all(directory):
         ]
 
 
-def test_records_get_the_model_s_best_classes_and_nothing_else_changes(
-    teacher, web_dataset, tmp_path
-):
-    output = tmp_path / "labelled"
-    info = training.predict(
-        teacher, web_dataset.directory, str(output), batch_size=5, top_k=2
-    )
-    before, old_clips = read_all(web_dataset.directory)
-    after, new_clips = read_all(output)
+def probabilities_of(teacher, dataset, **views):
+    """Float64 [n, views, C], by the model on one batch and NumPy's softmax."""
     _, _, model = runs.load_run(teacher)
-    batches = data.predict_batches(before, data.ClipSampling(2, 2), 16, 23)
+    batches = data.predict_batches(
+        dataset, data.ClipSampling(2, 2), 16, len(dataset), **views
+    )
     batch = next(batches.as_numpy_iterator())
-    logits = model(data.normalize(batch["clip"])).numpy()
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    logits = model(data.normalize(batch["clip"])).numpy().astype(np.float64)
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = exponents / exponents.sum(axis=1, keepdims=True)
+    return probabilities.reshape(len(dataset), -1, probabilities.shape[1])
+
+
+def noisy_dataset(directory, count, num_shards=2):
+    """Clips whose views all differ."""
+    generator = np.random.default_rng(0)
+    noisy = []
+    for number in range(count):
+        blocks = generator.integers(0, 256, (8, 4, 5, 3), np.uint8)
+        images = blocks.repeat(8, axis=1).repeat(8, axis=2)
+        frames = tuple(jpeg(image) for image in images)
+        clip = make_clip(number, number % 3, names="abc")
+        noisy.append(dataclasses.replace(clip, frames=frames))
+    return write_dataset(directory, noisy, ["a", "b", "c"], num_shards)
+
+
+def test_records_get_the_model_s_best_classes_and_nothing_else_changes(
+    teacher, tmp_path
+):
+    web = noisy_dataset(tmp_path / "web", 23)
+    output = tmp_path / "labelled"
+    info = training.predict(teacher, web.directory, str(output), batch_size=5, top_k=2)
+    before, old_clips = read_all(web.directory)
+    after, new_clips = read_all(output)
+    probabilities = probabilities_of(teacher, web)[:, 0]
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
+    assert len(set(best[:, 0])) > 1
 
     counts = np.zeros((3, 3), int)
     for row, (old, new) in enumerate(zip(old_clips, new_clips, strict=True)):
@@ -46,7 +76,7 @@ def test_records_get_the_model_s_best_classes_and_nothing_else_changes(
         ) == dataclasses.replace(old, teacher_index=(), teacher_confidence=())
         assert new.teacher_index == tuple(best[row])
         expected = probabilities[row][best[row]]
-        assert new.teacher_confidence == pytest.approx(expected, rel=1e-4)
+        assert new.teacher_confidence == pytest.approx(expected, rel=1e-4, abs=1e-6)
         counts[old.label_index, best[row][0]] += 1
     assert after.index.teacher.tolist() == best[:, 0].tolist()
     assert after.index.shard_names == before.index.shard_names
@@ -60,6 +90,253 @@ def test_records_get_the_model_s_best_classes_and_nothing_else_changes(
         assert entry["num_clips"] == shard["num_clips"]
         size = os.path.getsize(output / entry["name"])
         assert size == entry["num_bytes"] + 16 * entry["num_clips"]
+    names = {shard["name"] for shard in info.shards} | {"dataset.json", "index.npz"}
+    assert set(contents(output)) == names
+
+
+def test_several_views_give_the_mean_of_their_probabilities(teacher, tmp_path):
+    web = noisy_dataset(tmp_path / "web", 7)
+    views = {"num_clips": 2, "num_crops": 3}
+    output = str(tmp_path / "out")
+    training.predict(teacher, web.directory, output, batch_size=3, **views)
+    single = probabilities_of(teacher, web, **views)
+    assert single.shape == (7, 6, 3)
+    assert np.ptp(single, axis=1).max() > 0.05
+    mean = single.mean(axis=1)
+    for row, clip in enumerate(read_all(output)[1]):
+        assert list(clip.teacher_index) == np.argsort(-mean[row]).tolist()
+        expected = mean[row][list(clip.teacher_index)]
+        assert clip.teacher_confidence == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_clips_without_a_label_are_predicted_but_not_counted(teacher, tmp_path):
+    unlabelled = [dataclasses.replace(make_clip(9, 0), label_index=-1)]
+    web = write_dataset(tmp_path / "web", [make_clip(0, 2), *unlabelled], "abc", 1)
+    info = training.predict(teacher, web.directory, str(tmp_path / "out"))
+    after = clips.ClipDataset(tmp_path / "out")
+    assert after.index.label.tolist() == [2, -1]
+    assert (after.index.teacher >= 0).all()
+    cells = info.teacher["confusion"]
+    assert (cells["weak"], cells["count"]) == ([2], [1])
+
+
+def test_a_finished_prediction_is_returned_and_not_written_again(
+    teacher, web_dataset, tmp_path
+):
+    output = tmp_path / "out"
+    info = training.predict(teacher, web_dataset.directory, str(output))
+    before = {path: path.stat().st_mtime_ns for path in output.iterdir()}
+    assert training.predict(teacher, web_dataset.directory, str(output)) == info
+    assert before == {path: path.stat().st_mtime_ns for path in output.iterdir()}
+
+
+def test_workers_write_what_one_process_writes(teacher, tmp_path):
+    web = noisy_dataset(tmp_path / "web", 23, num_shards=5)
+    training.predict(teacher, web.directory, str(tmp_path / "one"), batch_size=3)
+    shared = tmp_path / "shared"
+    for worker in (1, 2):
+        split = {"worker": worker, "num_workers": 3, "batch_size": 3}
+        assert training.predict(teacher, web.directory, str(shared), **split) is None
+        assert not (shared / "dataset.json").exists()
+    split["worker"] = 0
+    info = training.predict(teacher, web.directory, str(shared), **split)
+    assert info.num_clips == 23
+    assert contents(shared) == contents(tmp_path / "one")
+
+
+def test_finished_shards_are_not_read_again(teacher, web_dataset, tmp_path):
+    unbroken, output = tmp_path / "unbroken", tmp_path / "out"
+    training.predict(teacher, web_dataset.directory, str(unbroken), batch_size=4)
+    half = {"worker": 0, "num_workers": 2, "batch_size": 4}
+    assert training.predict(teacher, web_dataset.directory, str(output), **half) is None
+    first, _ = web_dataset.index.shard_names
+    written = (output / first).stat()
+    # 12 clips, so that no batch of 4 holds clips of both shards.
+    os.remove(os.path.join(web_dataset.directory, first))
+    training.predict(teacher, web_dataset.directory, str(output), batch_size=4)
+    assert (output / first).stat() == written
+    assert contents(output) == contents(unbroken)
+
+
+def test_a_shard_that_was_cut_short_is_written_again(teacher, web_dataset, tmp_path):
+    unbroken, output = tmp_path / "unbroken", tmp_path / "out"
+    training.predict(teacher, web_dataset.directory, str(unbroken), batch_size=5)
+    half = {"worker": 1, "num_workers": 2, "batch_size": 5}
+    training.predict(teacher, web_dataset.directory, str(output), **half)
+    last = output / web_dataset.index.shard_names[1]
+    os.truncate(last, last.stat().st_size - 1)
+    training.predict(teacher, web_dataset.directory, str(output), batch_size=5)
+    assert contents(output) == contents(unbroken)
+
+
+def test_changed_inputs_are_refused_by_name_until_overwritten(
+    teacher, web_dataset, tmp_path
+):
+    inputs, output = web_dataset.directory, str(tmp_path / "out")
+    training.predict(teacher, inputs, output, worker=0, num_workers=2)
+    with pytest.raises(ValueError, match=r"changed: top_k \(was 3, is 1\)\."):
+        training.predict(teacher, inputs, output, top_k=1)
+    training.predict(teacher, inputs, output)
+    with pytest.raises(ValueError, match=r"num_clips .*num_crops \(was 1, is 3\)"):
+        training.predict(teacher, inputs, output, num_clips=2, num_crops=3)
+    other = write_teacher(tmp_path / "teacher", seed=1)
+    with pytest.raises(ValueError, match=r"changed: weights \(was .*overwrite"):
+        training.predict(other, inputs, output)
+    info = training.predict(teacher, inputs, output, top_k=1, overwrite=True)
+    assert info.teacher["top_k"] == 1
+    assert all(len(clip.teacher_index) == 1 for clip in read_all(output)[1])
+
+
+def test_overwriting_a_half_written_prediction_of_other_shards_leaves_none_of_it(
+    teacher, web_dataset, tmp_path
+):
+    output = tmp_path / "out"
+    other = noisy_dataset(tmp_path / "other", 6, num_shards=3)
+    half = {"worker": 0, "num_workers": 2}
+    training.predict(teacher, other.directory, str(output), **half)
+    (output / f"{other.index.shard_names[2]}.incomplete-12345678").write_bytes(b"x")
+    training.predict(teacher, web_dataset.directory, str(output), overwrite=True)
+    names = {*web_dataset.index.shard_names, "dataset.json", "index.npz"}
+    assert set(contents(output)) == names
+
+
+def test_what_is_no_prediction_is_never_replaced(teacher, web_dataset, tmp_path):
+    target = write_dataset(tmp_path / "target", [make_clip(0, 0)], "abc", 1)
+    before = contents(tmp_path / "target")
+    for overwrite in (False, True):
+        with pytest.raises(FileExistsError, match="it is no prediction"):
+            training.predict(
+                teacher, web_dataset.directory, target.directory, overwrite=overwrite
+            )
+    assert contents(tmp_path / "target") == before
+    os.remove(tmp_path / "target" / "dataset.json")
+    again = write_dataset(tmp_path / "again", [make_clip(0, 0)], "abc", 1)
+    with pytest.raises(FileExistsError, match=r"holds clips\.tfrecord-00000-of-00001"):
+        training.predict(teacher, again.directory, str(tmp_path / "target"))
+    with pytest.raises(ValueError, match="are the same folder"):
+        training.predict(
+            teacher, web_dataset.directory, f"{web_dataset.directory}/", overwrite=True
+        )
+
+
+def test_two_processes_that_finish_at_once_agree(web_dataset, tmp_path):
+    # Only writing and finishing, often, with nobody waiting for anybody.
+    results = []
+    for attempt in range(10):
+        directory = str(tmp_path / f"out{attempt}")
+        folder = PredictionFolder(directory, web_dataset, {"top_k": 2})
+        assert folder.claim() is None
+        for shard in range(2):
+            rows = np.flatnonzero(web_dataset.index.shard == shard)
+            with web_dataset.reader() as reader:
+                records = [(reader.read(r), 8, int(r) % 3, int(r) % 2) for r in rows]
+            summary = folder.write_shard(shard, records)
+            folder.save_report(shard, ShardReport(summary, 0, ""))
+        folders = [
+            PredictionFolder(directory, web_dataset, {"top_k": 2}) for _ in range(4)
+        ]
+        start = threading.Barrier(len(folders))
+
+        def finish(folder, start=start):
+            start.wait()
+            results.append(folder.finish())
+
+        threads = [threading.Thread(target=finish, args=[each]) for each in folders]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(clips.ClipDataset(directory)) == 23
+    assert len(results) == 40
+    assert all(info == results[0] and info is not None for info in results)
+
+
+def test_an_error_while_writing_stops_the_run_with_its_message(teacher, tmp_path):
+    web = noisy_dataset(tmp_path / "web", 60)
+    output = tmp_path / "out"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # No file may grow beyond what the reports need.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(Exception, match="too large"):
+            training.predict(teacher, web.directory, str(output), batch_size=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not [t for t in threading.enumerate() if t.name.startswith("write")]
+    assert not list(output.glob("clips.*"))
+    assert training.predict(teacher, web.directory, str(output)).num_clips == 60
+
+
+def test_a_full_disk_stops_with_a_message_and_the_same_call_continues(
+    teacher, tmp_path
+):
+    web = noisy_dataset(tmp_path / "web", 60)
+    output = tmp_path / "out"
+    output.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(output)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small file system is not permitted here")
+    try:
+        with pytest.raises(OSError, match="no space left while writing clips") as full:
+            training.predict(teacher, web.directory, str(output))
+        assert full.value.errno == errno.ENOSPC
+        assert not list(output.glob("*.incomplete-*"))
+        subprocess.run(["mount", "-o", "remount,size=99m", str(output)], check=True)
+        assert training.predict(teacher, web.directory, str(output)).num_clips == 60
+    finally:
+        subprocess.run(["umount", str(output)], check=True)
+
+
+def test_a_record_that_does_not_decode_is_named_and_nothing_half_written_stays(
+    teacher, tmp_path
+):
+    bad = make_clip(3, 0)
+    frames = (*bad.frames[:4], bad.frames[4][:300], *bad.frames[5:])
+    bad = dataclasses.replace(bad, frames=frames)
+    good = [make_clip(n, 0) for n in range(3)]
+    web = write_dataset(tmp_path / "web", [*good, bad], "abc", 1)
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"video3@0-1000000.*frame 4 does not dec"
+    ):
+        training.predict(teacher, web.directory, str(tmp_path / "out"), batch_size=1)
+    assert not list((tmp_path / "out").glob("clips.*"))
+
+
+def test_a_teacher_without_finite_probabilities_names_the_clip(web_dataset, tmp_path):
+    broken = write_teacher(tmp_path / "broken")
+    _, _, model = runs.load_run(broken)
+    head = model.get_layer("classifier")
+    head.set_weights([np.full_like(weight, np.nan) for weight in head.get_weights()])
+    save_weights(broken, model)
+    with pytest.raises(FloatingPointError, match=r"clip 'video\d+@0-1000000'"):
+        training.predict(broken, web_dataset.directory, str(tmp_path / "out"))
+
+
+def test_clips_of_the_teacher_s_own_training_set_are_counted(tmp_path, caplog):
+    # Two clips of video 7, and a video that is not among the web clips.
+    own = [make_clip(7, 0), make_clip(99, 1)]
+    target = write_dataset(tmp_path / "target", own, "abc", label_kind="clean")
+    teacher = write_teacher(tmp_path / "teacher", train=target.directory)
+    web = [make_clip(n, n % 3) for n in range(6, 12)]
+    web.append(dataclasses.replace(web[1], id="video7@1000000-2000000"))
+    dataset = write_dataset(tmp_path / "web", web, "abc")
+    training.predict(
+        teacher, dataset.directory, str(tmp_path / "out"), worker=0, num_workers=2
+    )
+    caplog.clear()
+    training.predict(teacher, dataset.directory, str(tmp_path / "out"))
+    (line,) = [
+        r.getMessage() for r in caplog.records if "for example" in r.getMessage()
+    ]
+    assert "2 of 7 clips are of videos" in line
+    assert "'video7'" in line
+
+    caplog.clear()
+    shutil.rmtree(target.directory)
+    training.predict(teacher, dataset.directory, str(tmp_path / "unchecked"))
+    (line,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert "cannot be checked" in line
+    assert target.directory in line
 
 
 def test_a_teacher_of_other_classes_is_refused(teacher, tmp_path):
@@ -69,12 +346,32 @@ def test_a_teacher_of_other_classes_is_refused(teacher, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_finished_output_and_a_missing_teacher_are_refused(
-    teacher, web_dataset, tmp_path
-):
-    with pytest.raises(FileExistsError, match="already holds a dataset"):
-        training.predict(teacher, web_dataset.directory, web_dataset.directory)
+def test_a_model_of_sub_pseudo_labels_is_no_teacher(web_dataset, tmp_path):
+    names = ["a", "b", "c", "a ~ other", "b ~ other", "c ~ other"]
+    pretrained = write_teacher(tmp_path / "spl_b", names, label_map="labels/spl_b")
+    with pytest.raises(ValueError, match=r"6 labels of the label map labels/spl_b"):
+        training.predict(pretrained, web_dataset.directory, str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_teacher_is_refused(web_dataset, tmp_path):
     with pytest.raises(FileNotFoundError, match="is no training run"):
         training.predict(
             str(tmp_path / "nowhere"), web_dataset.directory, str(tmp_path / "out")
         )
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"worker": 2, "num_workers": 2}, "worker is 2, expected 0 to 1"),
+        ({"num_crops": 2}, "num_crops is 2, expected 1 or 3"),
+        ({"top_k": 0}, "top_k is 0"),
+        ({"strategy": "multi_worker"}, "with its worker and num_workers"),
+        ({"overwrite": True, "num_workers": 2}, "overwrite is for one process"),
+    ],
+)
+def test_impossible_options_are_refused_before_any_work(tmp_path, option, message):
+    with pytest.raises(ValueError, match=message):
+        training.predict("no teacher", "no input", str(tmp_path / "out"), **option)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,256 @@
+"""The folder that predictions are written to: claimed, continued and finished.
+
+Beside the dataset that grows, a hidden folder holds what it is made from and a report
+per finished shard. Independent processes share the folder: shards are renamed into
+place when they are whole, and whoever finds all of them finished writes `index.npz`
+and `dataset.json`; two that do so at once write the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import tensorflow as tf
+from absl import logging
+
+from spl_tf import clips
+from spl_tf.labels import ConfusionMatrix
+
+_WORK_DIR = ".prediction"
+_REMEDY = "Give another output_dir, or overwrite to start over"
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardReport:
+    """What became of one shard.
+
+    Attributes:
+        summary: Of its records.
+        own_clips: How many are of videos that the teacher was trained on; None where
+            that is not known.
+        own_media: One of these videos, or empty.
+    """
+
+    summary: clips.ShardSummary
+    own_clips: int | None
+    own_media: str
+
+
+class PredictionFolder:
+    """The output of a prediction, shared by all processes that work on it."""
+
+    def __init__(
+        self, directory: str, dataset: clips.ClipDataset, inputs: dict[str, Any]
+    ):
+        """Touches nothing yet.
+
+        Args:
+            directory: The output.
+            dataset: What is labelled; the output gets the same shards.
+            inputs: All that decides what is written, by name, as JSON values; goes
+                into `dataset.json`.
+        """
+        self._directory = clips.usable_path(directory)
+        self._dataset = dataset
+        self._inputs = inputs
+        self._work_dir = os.path.join(self._directory, _WORK_DIR)
+        self._claim_path = os.path.join(self._work_dir, "inputs.json")
+
+    def clear(self) -> None:
+        """Removes a prediction, finished or not, of whatever inputs.
+
+        Raises:
+            FileExistsError: The folder holds a dataset that is no prediction.
+        """
+        info = self._description()
+        if info is not None:
+            names = [shard["name"] for shard in info.shards]
+        elif tf.io.gfile.exists(self._claim_path):
+            names = _read_json(self._claim_path)["shards"]
+        else:
+            return
+        # The description first: from then on the folder is no dataset.
+        for name in ("dataset.json", "index.npz", *names):
+            if tf.io.gfile.exists(os.path.join(self._directory, name)):
+                tf.io.gfile.remove(os.path.join(self._directory, name))
+        self._remove_work(names)
+
+    def claim(self) -> clips.DatasetInfo | None:
+        """Makes the folder this prediction's own, or checks that it is.
+
+        Returns:
+            The description, if the prediction is finished.
+
+        Raises:
+            FileExistsError: The folder holds something that is no prediction.
+            ValueError: It holds a prediction of other inputs; they are named.
+        """
+        # Looked for first: who finishes writes dataset.json before this is removed.
+        is_claimed = tf.io.gfile.exists(self._claim_path)
+        info = self._finished()
+        if info is not None:
+            return info
+        names = self._dataset.index.shard_names
+        if is_claimed:
+            self._compare(_read_json(self._claim_path)["inputs"])
+            return None
+        for name in names:
+            if tf.io.gfile.exists(os.path.join(self._directory, name)):
+                raise FileExistsError(
+                    f"{self._directory} holds {name} but no prediction that this one "
+                    "could continue. Give another output_dir"
+                )
+        tf.io.gfile.makedirs(self._work_dir)
+        content = json.dumps({"inputs": self._inputs, "shards": names})
+        clips.write_atomically(self._claim_path, content.encode())
+        return None
+
+    def report(self, shard: int) -> ShardReport | None:
+        """The report of a shard that is complete, else None."""
+        try:
+            content = _read_json(self._report_path(shard))
+            summary = clips.ShardSummary(**content.pop("summary"))
+            path = os.path.join(self._directory, summary.name)
+            size = tf.io.gfile.stat(path).length
+        except tf.errors.NotFoundError:
+            return None
+        if size != summary.file_size:
+            return None
+        return ShardReport(summary, **content)
+
+    def write_shard(
+        self, shard: int, records: Iterable[tuple[bytes, int, int, int]]
+    ) -> clips.ShardSummary:
+        """Writes a shard, whole or not at all; it counts once it is reported.
+
+        Args:
+            shard: Its number.
+            records: See `clips.write_shard`.
+
+        Raises:
+            OSError: The disk is full; nothing half-written stays.
+        """
+        name = self._dataset.index.shard_names[shard]
+        try:
+            return clips.write_shard(self._directory, name, records)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise OSError(
+                error.errno,
+                f"no space left while writing {name} in {self._directory}. Finished "
+                "shards stay: free some space and give the same command again",
+            ) from error
+
+    def save_report(self, shard: int, report: ShardReport) -> None:
+        """Marks a shard as complete."""
+        content = json.dumps(dataclasses.asdict(report), ensure_ascii=False)
+        clips.write_atomically(self._report_path(shard), content.encode())
+
+    def finish(self) -> clips.DatasetInfo | None:
+        """Writes index and description, if all shards are complete.
+
+        Returns:
+            The description; None while other processes have shards to write.
+        """
+        names = self._dataset.index.shard_names
+        reports = [self.report(shard) for shard in range(len(names))]
+        if None in reports:
+            return self._finished()  # if another process was faster
+        index = clips.ClipIndex.from_shards([report.summary for report in reports])
+        info = self._describe(index)
+        index.save(self._directory)
+        info.save(self._directory)
+        self._remove_work(names)
+        _warn_of_own_clips(reports, len(index))
+        return info
+
+    def _describe(self, index: clips.ClipIndex) -> clips.DatasetInfo:
+        confusion = ConfusionMatrix(self._dataset.info.class_names)
+        labelled = index.label >= 0
+        confusion.update(index.label[labelled], index.teacher[labelled])
+        weak, teacher, count = confusion.cells()
+        cells = {"weak": weak, "teacher": teacher, "count": count}
+        return dataclasses.replace(
+            self._dataset.info,
+            shards=[
+                shard | {"num_bytes": int(index.length[index.shard == position].sum())}
+                for position, shard in enumerate(self._dataset.info.shards)
+            ],
+            teacher=self._inputs
+            | {"confusion": {name: cell.tolist() for name, cell in cells.items()}},
+        )
+
+    def _finished(self) -> clips.DatasetInfo | None:
+        info = self._description()
+        if info is not None:
+            facts = {k: v for k, v in info.teacher.items() if k != "confusion"}
+            self._compare(facts)
+            self._remove_work([shard["name"] for shard in info.shards])
+        return info
+
+    def _description(self) -> clips.DatasetInfo | None:
+        if not tf.io.gfile.exists(os.path.join(self._directory, "dataset.json")):
+            return None
+        info = clips.DatasetInfo.load(self._directory)
+        if info.teacher is None:
+            raise FileExistsError(
+                f"{self._directory} already holds a dataset, and it is no prediction. "
+                "Give another output_dir"
+            )
+        return info
+
+    def _compare(self, before: dict[str, Any]) -> None:
+        now = self._inputs
+        changed = [
+            f"{name} (was {before.get(name)!r}, is {now.get(name)!r})"
+            for name in sorted({*before, *now})
+            if before.get(name) != now.get(name)
+        ]
+        if changed:
+            raise ValueError(
+                f"{self._directory} holds a prediction of other inputs; changed: "
+                f"{', '.join(changed)}. {_REMEDY}"
+            )
+
+    def _remove_work(self, names: Iterable[str]) -> None:
+        """Removes the hidden folder and what killed processes had half written."""
+        left = tf.io.gfile.glob(os.path.join(self._directory, "*.incomplete-*"))
+        shards = set(names)
+        try:
+            for path in left:
+                if os.path.basename(path).rsplit(".incomplete-", 1)[0] in shards:
+                    tf.io.gfile.remove(path)
+            if tf.io.gfile.exists(self._work_dir):
+                tf.io.gfile.rmtree(self._work_dir)
+        except tf.errors.OpError as error:
+            # Harmless: another process is removing it too, or a later call does.
+            logging.info("%s is not removed: %s", self._work_dir, error)
+
+    def _report_path(self, shard: int) -> str:
+        return os.path.join(self._work_dir, f"shard-{shard:05d}.json")
+
+
+def _warn_of_own_clips(reports: list[ShardReport], num_clips: int) -> None:
+    count = sum(report.own_clips or 0 for report in reports)
+    if count:
+        example = next(report.own_media for report in reports if report.own_media)
+        logging.warning(
+            "%d of %d clips are of videos that the teacher was trained on, for example "
+            "of %r: it knows their labels by heart, so the confusion counts say too "
+            "little about noise. Leave such videos out when converting, with "
+            "--exclude_ids",
+            count,
+            num_clips,
+            example,
+        )
+
+
+def _read_json(path: str) -> dict[str, Any]:
+    with tf.io.gfile.GFile(path, "rb") as file:
+        return json.loads(file.read())

@@ -1,0 +1,106 @@
+"""Prediction as processes: stopped, killed, shared, and what follows it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from experiments.build_labels import build_labels
+from spl_tf import training
+from spl_tf.clips import ClipDataset
+from tests.conftest import make_clip, write_dataset
+from tests.training.teachers import contents, write_teacher
+
+NUM_SHARDS = 40
+SETTINGS = {"batch_size": 2, "num_crops": 3}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A teacher, 200 clips in many shards, and an unbroken prediction of them."""
+    folder = tmp_path_factory.mktemp("prediction")
+    target = write_dataset(folder / "target", [make_clip(200, 0)], "abc", 1)
+    teacher = write_teacher(folder / "teacher", train=target.directory)
+    all_clips = [make_clip(n, n % 3) for n in range(200)]
+    web = write_dataset(folder / "web", all_clips, "abc", NUM_SHARDS)
+    training.predict(teacher, web.directory, str(folder / "unbroken"), **SETTINGS)
+    return folder
+
+
+def start(folder, output, **flags):
+    """Starts the binary."""
+    flags = {
+        "checkpoint": folder / "teacher",
+        "input_dir": folder / "web",
+        "output_dir": output,
+        **SETTINGS,
+        **flags,
+    }
+    command = [sys.executable, "-m", "experiments.predict"]
+    command += [f"--{name}={value}" for name, value in flags.items()]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finished_shards(output):
+    """When each shard that has a report was written."""
+    work = output / ".prediction"
+    numbers = [path.stem[-5:] for path in work.glob("shard-*.json")]
+    names = [f"clips.tfrecord-{number}-of-{NUM_SHARDS:05d}" for number in numbers]
+    return {name: (output / name).stat().st_mtime_ns for name in names}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_prediction_stopped_half_way_is_continued_to_the_same_bytes(
+    folder, tmp_path, number
+):
+    output = tmp_path / "out"
+    process = start(folder, output)
+    while not (output / ".prediction").exists() or not finished_shards(output):
+        assert process.poll() is None, process.stderr.read()[-2000:]
+        time.sleep(0.002)
+    process.send_signal(number)
+    printed, log = process.communicate(timeout=60)
+    if number == signal.SIGTERM:
+        assert process.returncode == training.STOPPED_EXIT_CODE, log[-2000:]
+        assert "the same command continues" in printed
+        assert not list(output.glob("*.incomplete-*"))
+    assert not (output / "dataset.json").exists()
+    before = finished_shards(output)
+    assert 0 < len(before) < NUM_SHARDS
+
+    training.predict(
+        str(folder / "teacher"), str(folder / "web"), str(output), **SETTINGS
+    )
+    for name, written in before.items():
+        assert (output / name).stat().st_mtime_ns == written
+    assert contents(output) == contents(folder / "unbroken")
+
+
+def test_two_worker_processes_write_what_one_writes(folder, tmp_path):
+    output = tmp_path / "out"
+    workers = [start(folder, output, worker=w, num_workers=2) for w in range(2)]
+    printed = []
+    for worker in workers:
+        text, log = worker.communicate(timeout=120)
+        assert worker.returncode == 0, log[-2000:]
+        printed.append(text)
+    assert any("200 clips in 40 shards" in text for text in printed)
+    assert contents(output) == contents(folder / "unbroken")
+
+
+def test_labels_are_built_without_a_pass_over_the_data(folder, tmp_path):
+    labelled = folder / "unbroken"
+    index = ClipDataset(labelled).index
+    without_shards = tmp_path / "labelled"
+    without_shards.mkdir()
+    os.link(labelled / "dataset.json", without_shards / "dataset.json")
+    built = build_labels(tmp_path / "labels", "spl_b", dataset=str(without_shards))
+    expected = np.zeros((3, 3), int)
+    np.add.at(expected, (index.label, index.teacher), 1)
+    assert (built.confusion.counts.toarray() == expected).all()
