@@ -22,7 +22,7 @@ from experiments.synthetic import render
 from spl_tf import binary
 from spl_tf.analysis.label_plots import plot_confusion
 from spl_tf.labels import STRATEGIES, LabelMap
-from spl_tf.training import predict, train
+from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped, predict, train
 from spl_tf.training.runs import claim_workdir, write_json
 from tfrecords_tools.convert_videos import ConversionSettings, convert_videos
 
@@ -170,15 +170,20 @@ def format_table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str]) -> int:
     """Reads the flags, runs the pipeline, prints the table."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     workdir = flags.FLAGS.workdir
-    results = run_pipeline(flags.FLAGS.config, workdir)
+    try:
+        results = run_pipeline(flags.FLAGS.config, workdir)
+    except TrainingStopped as stopped:
+        print(stopped)
+        return STOPPED_EXIT_CODE
     print(f"\n{format_table(results)}\n")
     for name in ("results.json", "confusion.png"):
         print(os.path.join(workdir, name))
+    return 0
 
 
 if __name__ == "__main__":

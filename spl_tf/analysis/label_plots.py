@@ -40,13 +40,22 @@ _DIAGONAL_COLOR = "#1f5a96"
 _OFF_DIAGONAL_COLOR = "#e08a2b"
 
 
-def plot_confusion(confusion: ConfusionMatrix, path: str | os.PathLike) -> None:
-    """Draws a confusion matrix as a heat map: row = weak label, column = teacher.
+def plot_confusion(
+    confusion: ConfusionMatrix,
+    path: str | os.PathLike,
+    rows: str = "weak label",
+    columns: str = "teacher's prediction",
+    off_diagonal: str = "noise ratio",
+) -> None:
+    """Draws a confusion matrix as a heat map.
 
     Args:
         confusion: Any matrix. Class names stand on the axes up to 40 classes, class
             indices above; above 800 classes each pixel is a sum of neighbouring cells.
         path: A PNG file, replaced in one step. Its folder must exist.
+        rows: What the rows stand for.
+        columns: What the columns stand for.
+        off_diagonal: What the share of clips off the diagonal is called.
     """
     size = confusion.num_classes
     counts, block = _binned_counts(confusion)
@@ -72,9 +81,9 @@ def plot_confusion(confusion: ConfusionMatrix, path: str | os.PathLike) -> None:
         image, axes, "clips" if block == 1 else f"clips in {block} x {block} cells"
     )
     named = size <= MAX_NAMED_CLASSES
-    axes.set_xlabel(f"teacher's prediction{'' if named else ' (class index)'}")
-    axes.set_ylabel(f"weak label{'' if named else ' (class index)'}")
-    axes.set_title(_confusion_title(confusion), fontsize=11)
+    axes.set_xlabel(f"{columns}{'' if named else ' (class index)'}")
+    axes.set_ylabel(f"{rows}{'' if named else ' (class index)'}")
+    axes.set_title(_confusion_title(confusion, off_diagonal), fontsize=11)
     axes.set_xlim(-0.5, size - 0.5)
     axes.set_ylim(size - 0.5, -0.5)
     if named:
@@ -216,9 +225,9 @@ def _add_color_bar(image: AxesImage, axes: Axes, label: str) -> None:
         bar.minorformatter = NullFormatter()
 
 
-def _confusion_title(confusion: ConfusionMatrix) -> str:
+def _confusion_title(confusion: ConfusionMatrix, off_diagonal: str) -> str:
     noise = confusion.noise_ratio
-    ratio = "no clips" if noise is None else f"noise ratio {noise:.1%}"
+    ratio = "no clips" if noise is None else f"{off_diagonal} {noise:.1%}"
     return f"{confusion.total:,} clips, {confusion.num_classes:,} classes, {ratio}"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import tempfile
 
 import keras
 import numpy as np
@@ -31,15 +32,25 @@ class RunCheckpoints:
     does not read, cut short or damaged, is set aside, and the one before it is used.
     """
 
-    def __init__(self, workdir: str, step: tf.Variable, keep: int = 2, **objects):
+    def __init__(
+        self,
+        workdir: str,
+        step: tf.Variable,
+        keep: int = 2,
+        writes: bool = True,
+        **objects,
+    ):
         """Looks at nothing yet.
 
         Args:
             workdir: Of the run.
             step: The run's step; one of the objects holds it too.
             keep: How many checkpoints stay.
+            writes: Whether this process writes them. The others take part in saving,
+                because some values are spread over all, and write nothing that stays.
             **objects: What is saved.
         """
+        self._writes = writes
         self._directory = os.path.join(workdir, _CHECKPOINTS)
         self._checkpoint = tf.train.Checkpoint(**objects)
         self._step = step
@@ -58,7 +69,8 @@ class RunCheckpoints:
             # A file that ends too early is an IndexError.
             except (tf.errors.OpError, ValueError, IndexError) as error:
                 aside = f"{path}.damaged"
-                os.replace(path, aside)
+                if self._writes:
+                    os.replace(path, aside)
                 logging.warning(
                     "%s cannot be read and is set aside as %s: %s", path, aside, error
                 )
@@ -74,6 +86,10 @@ class RunCheckpoints:
             OSError: The disk is full; earlier checkpoints stay.
         """
         path = os.path.join(self._directory, f"{int(self._step.numpy()):09d}")
+        if not self._writes:
+            with tempfile.TemporaryDirectory() as directory:
+                self._checkpoint.write(os.path.join(directory, _PREFIX))
+            return
         incomplete = f"{path}.incomplete"
         try:
             shutil.rmtree(incomplete, ignore_errors=True)

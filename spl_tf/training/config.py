@@ -86,6 +86,7 @@ def default_config() -> config_dict.ConfigDict:
     config.init = config_dict.create(checkpoint="", keep_head=False, inflate="")
     config.runtime = config_dict.create(
         strategy="auto",
+        tpu="",  # name of the TPU, for strategy "tpu"
         xla=False,
         steps_per_call=50,
         log_every_steps=100,

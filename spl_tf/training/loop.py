@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -32,9 +34,13 @@ from spl_tf.training.step import (
     TrainState,
     make_train_call,
 )
-from spl_tf.training.strategies import distribute_batches, make_strategy
+from spl_tf.training.strategies import is_chief, make_strategy, spread_batches
 
 _IDS_SHOWN = 8
+
+
+class WorkerLostError(RuntimeError):
+    """Another process of the run died."""
 
 
 def train(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
@@ -55,40 +61,52 @@ def train(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
         RuntimeError: Another process works in the workdir.
         FloatingPointError: The loss became NaN or infinite.
         TrainingStopped: SIGTERM came; the run is saved.
+        WorkerLostError: Another process of the run died.
         OSError: The disk is full; earlier checkpoints stay.
     """
     check_config(config)
+    # First of all: several processes must find each other before TensorFlow does more.
+    strategy = make_strategy(config.runtime.strategy, config.runtime.tpu)
     source, label_names = _open_source(config)
     rows = data.labels_kept(source.dataset, source.label_map)
     validation = _open_validation(config, label_names)
+    datasets = {"train": runs.dataset_fingerprint(source.dataset)}
+    if validation is not None:
+        datasets["validation"] = runs.dataset_fingerprint(validation)
     os.makedirs(workdir, exist_ok=True)
-    with locked(workdir):
-        runs.claim_workdir(
-            workdir,
-            config,
-            label_names=label_names,
-            datasets={
-                key: runs.dataset_fingerprint(opened)
-                for key, opened in (
-                    ("train", source.dataset),
-                    ("validation", validation),
-                )
-                if opened is not None
-            },
-        )
+    writes = is_chief(strategy)
+    with locked(workdir) if writes else contextlib.nullcontext():
+        if writes:
+            runs.claim_workdir(
+                workdir, config, label_names=label_names, datasets=datasets
+            )
         finished = runs.read_results(workdir)
         if finished is not None:
             logging.info("%s is finished", workdir)
             return finished
         started = time.time()
-        run = _Run(config, workdir, source, len(rows), len(label_names))
-        results = run.train()
-        if validation is not None:
-            results |= run.evaluate(validation)
+        try:
+            run = _Run(config, workdir, strategy, source, len(rows), len(label_names))
+            results = run.train()
+            if validation is not None:
+                results |= run.evaluate(validation)
+        except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+            raise WorkerLostError(
+                "another process of this run cannot be reached any more "
+                f"({_cause(error.message)}); start all of them again, the run "
+                "continues from its last checkpoint"
+            ) from error
         results["seconds"] = round(time.time() - started, 1)
-        save_weights(workdir, run.state.model)
-        runs.write_results(workdir, results)
+        if writes:
+            save_weights(workdir, run.state.model)
+            runs.write_results(workdir, results)
     return results
+
+
+def _cause(message: str) -> str:
+    """The line of TensorFlow's message that says what happened."""
+    found = re.search(r"(?:aborted by|terminated with): (.*)", message)
+    return found.group(1) if found else message.splitlines()[0]
 
 
 def _open_source(config) -> tuple[data.TrainInput, list[str]]:
@@ -135,6 +153,7 @@ class _Run:
         self,
         config: config_dict.ConfigDict,
         workdir: str,
+        strategy: tf.distribute.Strategy,
         source: data.TrainInput,
         clips_per_epoch: int,
         num_labels: int,
@@ -142,7 +161,7 @@ class _Run:
         """Builds everything and restores the newest checkpoint, if there is one."""
         self._config, self._source = config, source
         self._num_clips, self._num_labels = clips_per_epoch, num_labels
-        self._strategy = make_strategy(config.runtime.strategy)
+        self._strategy = strategy
         # Parts of a step: replicas, and the batches that each accumulates.
         self._parts = (
             self._strategy.num_replicas_in_sync * config.optimizer.accumulation_steps
@@ -155,15 +174,19 @@ class _Run:
             )
         self._schedule = _make_schedule(config, clips_per_epoch, self._batch_size)
         keras.utils.set_random_seed(config.seed)
+        # Outside of the scope: each process has its own.
+        stop = tf.Variable(0.0, trainable=False)
         with self._strategy.scope():
             self.state = _make_state(
-                config, self._schedule, num_labels, len(source.dataset)
+                config, self._schedule, num_labels, len(source.dataset), stop
             )
-            self._log = MetricsLog(workdir, self._batch_size)
+            writes = is_chief(strategy)
+            self._log = MetricsLog(workdir, self._batch_size, writes)
             self._checkpoints = RunCheckpoints(
                 workdir,
                 self.state.optimizer.iterations,
                 config.runtime.keep_checkpoints,
+                writes,
                 model=self.state.model,
                 optimizer=self.state.optimizer,
                 objective=self.state.objective,
@@ -185,7 +208,7 @@ class _Run:
         iterator = iter(self._batches(self._step, total))
         progress = Progress(total, "step", "training", initial=self._step)
         stop = self.state.stop
-        with progress, on_sigterm(lambda: stop.assign(1)):
+        with progress, on_sigterm(lambda: stop.assign(1.0)):
             while self._step < total:
                 before = self._step
                 # Calls end at multiples of `steps_per_call`, also after a restart.
@@ -197,7 +220,7 @@ class _Run:
                 if step % runtime.log_every_steps == 0 or step == total:
                     line = self._log.write(step, float(self._schedule(step)))
                     progress.show(_shown(line))
-                if stop.numpy() and step < total:
+                if report["stop"].numpy() and step < total:
                     self._checkpoints.save()
                     raise TrainingStopped(
                         f"stopped at step {step} of {total} and saved; the same "
@@ -230,14 +253,17 @@ class _Run:
         )
 
     def _batches(self, start_step: int, stop_step: int):
-        return distribute_batches(
+        accumulation = self._config.optimizer.accumulation_steps
+        return spread_batches(
             self._strategy,
-            lambda: data.train_batches(
+            lambda worker, num_workers, replicas: data.train_batches(
                 self._source,
                 self._config.data.batch_size,
                 start_step=start_step,
                 stop_step=stop_step,
-                replicas=self._parts,
+                worker=worker,
+                num_workers=num_workers,
+                replicas=replicas * accumulation,
             ),
         )
 
@@ -279,7 +305,6 @@ class _Run:
             self._config.data.batch_size,
         )
         self._log.write_evaluation(self._step, results)
-        self._log.close()
         return results
 
 
@@ -314,7 +339,7 @@ def _make_schedule(config, num_clips: int, batch_size: int) -> WarmupSchedule:
     )
 
 
-def _make_state(config, schedule, num_labels: int, num_rows: int) -> TrainState:
+def _make_state(config, schedule, num_labels: int, num_rows: int, stop) -> TrainState:
     model = runs.build_from_config(config, num_labels)
     logging.info("%s", models.format_summary(models.summarize(model)))
     optimizer = ReducedSGD(
@@ -326,7 +351,7 @@ def _make_state(config, schedule, num_labels: int, num_rows: int) -> TrainState:
         optimizer=optimizer,
         objective=Objective(config.loss, num_labels, num_rows),
         average=MovingAverage(model, config.optimizer.moving_average),
-        stop=tf.Variable(0, trainable=False),
+        stop=stop,
     )
 
 

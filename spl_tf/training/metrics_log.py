@@ -24,17 +24,19 @@ class MetricsLog(tf.Module):
     in float64, which does not depend on how steps were grouped into calls.
     """
 
-    def __init__(self, workdir: str, clips_per_step: int):
+    def __init__(self, workdir: str, clips_per_step: int, writes: bool = True):
         """Opens nothing yet.
 
         Args:
             workdir: Of the run.
             clips_per_step: Of all replicas.
+            writes: Whether this process writes the files, one of several.
         """
         super().__init__(name="metrics_log")
         self._path = os.path.join(workdir, "metrics.jsonl")
         self._tensorboard_dir = os.path.join(workdir, "tensorboard")
         self._clips_per_step = clips_per_step
+        self._writes = writes
         # Sums of STEP_METRICS, then the number of steps.
         self._sums = tf.Variable(
             tf.zeros(len(STEP_METRICS) + 1, tf.float64), trainable=False
@@ -45,6 +47,9 @@ class MetricsLog(tf.Module):
 
     def open(self, step: int) -> None:
         """Opens the files; drops lines from after the step that a run continues at."""
+        self._since = time.monotonic()
+        if not self._writes:
+            return
         kept = []
         if os.path.exists(self._path):
             with open(self._path, encoding="utf-8") as file:
@@ -55,7 +60,6 @@ class MetricsLog(tf.Module):
         if kept:
             self.last = json.loads(kept[-1])
         self._writer = tf.summary.create_file_writer(self._tensorboard_dir)
-        self._since = time.monotonic()
 
     def add(self, values: Mapping[str, np.ndarray], waited: float) -> None:
         """Takes what a call reports.
@@ -87,13 +91,10 @@ class MetricsLog(tf.Module):
             "clips_per_second": self._timed_steps * self._clips_per_step / seconds,
             "input_wait": min(self._waited / seconds, 1.0),
         }
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        with self._writer.as_default(step=step):
-            for name, value in line.items():
-                if name != "step":
-                    tf.summary.scalar(f"train/{name}", value)
-        self._writer.flush()
+        if self._writes:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            self._scalars(step, "train", {k: v for k, v in line.items() if k != "step"})
         self._sums.assign(tf.zeros_like(self._sums))
         self._timed_steps, self._waited = 0, 0.0
         self._since = time.monotonic()
@@ -102,11 +103,11 @@ class MetricsLog(tf.Module):
 
     def write_evaluation(self, step: int, results: Mapping[str, float]) -> None:
         """Writes the scalars of an evaluation to TensorBoard."""
-        with self._writer.as_default(step=step):
-            for name, value in results.items():
-                tf.summary.scalar(f"validation/{name}", value)
-        self._writer.flush()
+        if self._writes:
+            self._scalars(step, "validation", results)
 
-    def close(self) -> None:
-        """Closes the files."""
-        self._writer.close()
+    def _scalars(self, step: int, group: str, values: Mapping[str, float]) -> None:
+        with self._writer.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(f"{group}/{name}", value)
+        self._writer.flush()

@@ -69,7 +69,7 @@ class TrainState:
         optimizer: Its step counter is the step of the run.
         objective: The loss.
         average: Of the model's variables.
-        stop: int32, not 0 to end a call after the step at hand.
+        stop: float32, not 0 to end a call after the step at hand; of this process.
     """
 
     model: keras.Model
@@ -112,10 +112,11 @@ def make_train_call(
 
     Returns:
         `call(iterator, steps)`. It ends early after a step of non-finite loss and when
-        `state.stop` is set. Its result, for the steps that were done, float32 [done]:
-        `loss` (mean over the step's clips), `accuracy` (share of its clips),
-        `gradient_norm` (of the step's gradient, before clipping); and `waited`, float64
-        scalar, the seconds in which the call waited for batches.
+        `state.stop` is set, of any process. Its result, for the steps that were done,
+        float32 [done]: `loss` (mean over the step's clips), `accuracy` (of its clips),
+        `gradient_norm` (of the step's gradient, before clipping); `waited`, float64
+        scalar, the seconds in which the call waited for batches; and `stop`, bool,
+        whether it ended because a process wants to.
     """
     replica_steps = _ReplicaSteps(strategy, state, settings)
     accumulations = settings.accumulation_steps
@@ -123,13 +124,13 @@ def make_train_call(
     @tf.function
     def call(iterator, steps):
         reports = tf.TensorArray(
-            tf.float32, 0, dynamic_size=True, element_shape=[3], clear_after_read=False
+            tf.float32, 0, dynamic_size=True, element_shape=[4], clear_after_read=False
         )
-        report = tf.zeros([3])
+        report = tf.zeros([4])
         waited = tf.zeros([], tf.float64)
         done = tf.constant(0)
         while done < steps:
-            step_report = tf.zeros([3])
+            step_report = tf.zeros([4])
             for part in range(accumulations):
                 with tf.control_dependencies([report, step_report]):
                     asked = tf.timestamp()
@@ -147,14 +148,15 @@ def make_train_call(
             report = step_report
             reports = reports.write(done, report)
             done += 1
-            if not tf.math.is_finite(report[0]) or state.stop.read_value() != 0:
+            if not tf.math.is_finite(report[0]) or report[3] > 0:
                 break
-        loss, accuracy, norm = tf.unstack(reports.stack(), axis=1)
+        loss, accuracy, norm, stops = tf.unstack(reports.stack(), axis=1)
         return {
             "loss": loss,
             "accuracy": accuracy,
             "gradient_norm": norm,
             "waited": waited,
+            "stop": tf.reduce_any(stops > 0),
         }
 
     return call
@@ -163,8 +165,8 @@ def make_train_call(
 class _ReplicaSteps:
     """What one replica does with a batch.
 
-    Reports are float32 [3], loss, accuracy and gradient norm, and add up over replicas
-    and accumulated batches to those of the whole step.
+    Reports are float32 [4], loss, accuracy, gradient norm and the wish to stop, and add
+    up over replicas and accumulated batches to those of the whole step.
     """
 
     def __init__(self, strategy, state: TrainState, settings: StepSettings):
@@ -211,7 +213,9 @@ class _ReplicaSteps:
         for total in self._sums:
             total.assign(tf.zeros_like(total))
         self._update_objective(batch, logits)
-        return report + tf.stack([0.0, 0.0, norm / self._replicas])
+        # All processes must end at the same step, so the wish is summed like the rest.
+        stop = state.stop.read_value()
+        return report + tf.stack([0.0, 0.0, norm / self._replicas, stop])
 
     def _numbers(self, batch) -> dict[str, tf.Tensor]:
         """The batch without its strings, which XLA cannot take."""
@@ -235,7 +239,7 @@ class _ReplicaSteps:
             tf.argmax(logits, axis=-1, output_type=tf.int32), batch["label"]
         )
         accuracy = tf.reduce_mean(tf.cast(hits, tf.float32))
-        report = tf.stack([loss, accuracy, 0.0]) / self._parts
+        report = tf.stack([loss, accuracy, 0.0, 0.0]) / self._parts
         return gradients, report, logits
 
     def _update_objective(self, batch, logits) -> None:

@@ -25,7 +25,7 @@ def write_run(workdir, class_names, seed=0):
         if weight.path.endswith(("variance", "gamma")):
             weight.assign(rng.uniform(0.5, 1.5, weight.shape))
         else:
-            weight.assign(rng.normal(0, 0.3, weight.shape))
+            weight.assign(rng.normal(0, 0.2, weight.shape))
     checkpoints.save_weights(str(workdir), model)
     return str(workdir)
 

@@ -1,0 +1,294 @@
+"""Evaluates a trained model on a dataset, or its former predictions again.
+
+python -m experiments.evaluate --checkpoint=runs/finetuned --dataset=clips/val \
+    --output_dir=runs/finetuned/val --protocol=paper
+
+Protocols:
+
+- `views`: `--num_clips` x `--num_crops` views of each clip, sampled as in training,
+  their probabilities averaged;
+- `paper`: one view of 64 frames at stride 4 (paper, section 4.2);
+- `linear`: logistic regression on the network's frozen features, trained on
+  `--train_dataset`; the views are those of `views`, their features averaged.
+
+Writes `results.json`, `per_class.csv`, `confusion.png` and `predictions.npz`. The last
+one is enough to compute the metrics again, for example without a class:
+
+python -m experiments.evaluate --predictions=runs/finetuned/val/predictions.npz \
+    --exclude_classes=Background --output_dir=runs/finetuned/val_foreground
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+
+from spl_tf import binary, clips, data
+from spl_tf.analysis.label_plots import plot_confusion
+from spl_tf.labels import ConfusionMatrix
+from spl_tf.metrics import MeanAveragePrecision
+from spl_tf.training import make_strategy, runs
+from spl_tf.training.evaluation import (
+    ClassResult,
+    Evaluation,
+    Scores,
+    Views,
+    measure,
+    open_run,
+    score,
+)
+from spl_tf.training.linear_probe import score_linear
+
+PROTOCOLS = ("views", "paper", "linear")
+_STRATEGIES = ("auto", "one", "mirrored")  # those of one process
+_PREDICTIONS = "predictions.npz"
+_SHOWN_CLASSES = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        results: The content of `results.json`: the metrics, `excluded_classes`, and
+            under `settings` how the predictions were made.
+        classes: The lines of `per_class.csv`.
+    """
+
+    results: dict[str, Any]
+    classes: tuple[ClassResult, ...]
+
+
+def evaluate(
+    checkpoint: str,
+    dataset: str,
+    output_dir: str,
+    protocol: str = "views",
+    num_clips: int = 1,
+    num_crops: int = 1,
+    train_dataset: str = "",
+    exclude_classes: Sequence[str] = (),
+    batch_size: int = 8,
+    strategy: str = "auto",
+    seed: int = 0,
+) -> Report:
+    """Runs a model on every clip of a dataset, and measures.
+
+    Args:
+        checkpoint: Workdir of a finished run.
+        dataset: The clips, with labels of the model's classes; with protocol "linear"
+            of those of `train_dataset`.
+        output_dir: Gets the results; former ones are replaced.
+        protocol: One of `PROTOCOLS`.
+        num_clips: See `Views`.
+        num_crops: See `Views`.
+        train_dataset: What the linear classifier learns from.
+        exclude_classes: Left out of the mean average precision.
+        batch_size: Clips per replica, each with all its views.
+        strategy: See `make_strategy`.
+        seed: Of the clips that protocol "linear" holds out.
+
+    Raises:
+        ValueError: The classes differ, or the arguments do not fit together.
+        FileNotFoundError: A folder is not what it should be.
+    """
+    _check_protocol(protocol, num_clips, num_crops, train_dataset)
+    test = clips.ClipDataset(dataset)
+    # Refuses a name that is unknown, before any work.
+    MeanAveragePrecision(test.info.class_names, exclude_classes)
+    devices = make_strategy(strategy)
+    config, label_names, model = open_run(checkpoint, devices)
+    sampling = data.PAPER_EVALUATION
+    if protocol != "paper":
+        sampling = data.ClipSampling(config.data.num_frames, config.data.stride)
+    views = Views(sampling, config.data.crop_size, num_clips, num_crops)
+    settings = {
+        "protocol": protocol,
+        "checkpoint": checkpoint,
+        "dataset": dataset,
+        "num_frames": sampling.num_frames,
+        "stride": sampling.stride,
+        "crop_size": views.crop_size,
+        "num_clips": num_clips,
+        "num_crops": num_crops,
+    }
+    if protocol == "linear":
+        train = clips.ClipDataset(train_dataset)
+        scores, probe = score_linear(
+            model, devices, train, test, views, batch_size, seed
+        )
+        settings["linear"] = {
+            "train_dataset": train_dataset,
+            "train_clips": len(train),
+            "seed": seed,
+            "strength": probe.strength,
+            "held_out_top_1": {f"{k:g}": v for k, v in probe.held_out_accuracy.items()},
+        }
+    else:
+        _check_classes(checkpoint, label_names, test)
+        scores = score(model, devices, test, views, batch_size)
+    scores = dataclasses.replace(scores, settings=settings)
+    os.makedirs(output_dir, exist_ok=True)
+    scores.save(os.path.join(output_dir, _PREDICTIONS))
+    return _report(scores, exclude_classes, output_dir)
+
+
+def evaluate_again(
+    predictions: str, output_dir: str, exclude_classes: Sequence[str] = ()
+) -> Report:
+    """Measures predictions that were saved, without model or dataset.
+
+    Args:
+        predictions: The `predictions.npz` of an evaluation.
+        output_dir: Gets the results.
+        exclude_classes: Left out of the mean average precision.
+    """
+    scores = Scores.load(predictions)
+    os.makedirs(output_dir, exist_ok=True)
+    return _report(scores, exclude_classes, output_dir)
+
+
+def _check_protocol(protocol, num_clips, num_crops, train_dataset) -> None:
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"unknown protocol {protocol!r}; known are {PROTOCOLS}")
+    if protocol == "paper" and (num_clips, num_crops) != (1, 1):
+        raise ValueError(
+            f"protocol paper has one view, num_clips is {num_clips} and num_crops "
+            f"{num_crops}; use protocol views"
+        )
+    if (protocol == "linear") != bool(train_dataset):
+        raise ValueError(
+            f"protocol is {protocol} and train_dataset {train_dataset!r}; protocol "
+            "linear needs a train_dataset, the others take none"
+        )
+
+
+def _check_classes(checkpoint, label_names, test: clips.ClipDataset) -> None:
+    found = test.info.class_names
+    if found != label_names:
+        raise ValueError(
+            f"the model {checkpoint} knows {len(label_names)} classes "
+            f"({', '.join(label_names[:3])}, ...), {test.directory} has {len(found)} "
+            f"({', '.join(found[:3])}, ...); names and order must be the same. "
+            "Fine-tune the model on these classes, or use protocol linear"
+        )
+
+
+def _report(scores: Scores, exclude_classes, output_dir: str) -> Report:
+    """Measures, and writes all but the predictions."""
+    evaluation = measure(scores, exclude_classes)
+    results = {
+        **evaluation.metrics,
+        "excluded_classes": sorted(exclude_classes),
+        "settings": scores.settings,
+    }
+    _write_table(evaluation, os.path.join(output_dir, "per_class.csv"))
+    rows, columns = np.nonzero(evaluation.confusion)
+    confusion = ConfusionMatrix.from_cells(
+        scores.class_names, rows, columns, evaluation.confusion[rows, columns]
+    )
+    path = os.path.join(output_dir, "confusion.png")
+    plot_confusion(confusion, path, "label", "prediction", "error")
+    runs.write_json(os.path.join(output_dir, "results.json"), results)
+    return Report(results, evaluation.classes)
+
+
+def _write_table(evaluation: Evaluation, path: str) -> None:
+    """Writes the per-class table; what a class without clips lacks is left empty."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([field.name for field in dataclasses.fields(ClassResult)])
+    writer.writerows(map(dataclasses.astuple, evaluation.classes))
+    clips.write_atomically(path, text.getvalue().encode())
+
+
+def summary(report: Report) -> str:
+    """The results for a reader: the metrics, and the least accurate classes."""
+    results = report.results
+    excluded = results["excluded_classes"]
+    without = f" (without {', '.join(excluded)})" if excluded else ""
+    lines = [
+        f"{results['clips']:,} clips, {len(report.classes):,} classes",
+        f"top-1                {results['top_1']:7.2%}",
+        f"top-5                {results['top_5']:7.2%}",
+        f"mean class accuracy  {results['mean_class_accuracy']:7.2%}",
+        f"mAP                  {results['mAP']:7.2%}{without}",
+    ]
+    if "linear" in results["settings"]:
+        linear = results["settings"]["linear"]
+        lines.append(
+            f"linear classifier of strength {linear['strength']:g}, trained on "
+            f"{linear['train_clips']:,} clips"
+        )
+    seen = [result for result in report.classes if result.clips]
+    worst = sorted(seen, key=lambda result: result.accuracy)[:_SHOWN_CLASSES]
+    title = "least accurate"
+    width = max(len(name) for name in (title, *(result.name for result in worst)))
+    lines += ["", f"{title:<{width}}  accuracy      AP  clips  taken for"]
+    for result in worst:
+        mistake = f"{result.taken_for} ({result.times})" if result.times else "-"
+        lines.append(
+            f"{result.name:<{width}}  {result.accuracy:8.1%}  "
+            f"{result.average_precision:6.1%}  {result.clips:5}  {mistake}"
+        )
+    return "\n".join(lines)
+
+
+def main(argv: list[str]) -> None:
+    """Reads the flags, evaluates, prints the results."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    values = flags.FLAGS
+    if values.predictions:
+        given = [name for name in _OF_A_MODEL if values[name].present]
+        if given:
+            raise app.UsageError(f"--predictions leaves no use for --{given[0]}")
+        report = evaluate_again(
+            values.predictions, values.output_dir, values.exclude_classes
+        )
+    else:
+        missing = [name for name in ("checkpoint", "dataset") if not values[name].value]
+        if missing:
+            raise app.UsageError(f"--{missing[0]} or --predictions is needed")
+        report = evaluate(
+            output_dir=values.output_dir,
+            exclude_classes=values.exclude_classes,
+            **{name: values[name].value for name in _OF_A_MODEL},
+        )
+    print(summary(report))
+    print(f"\nwrote {values.output_dir}")
+
+
+_OF_A_MODEL = (
+    "checkpoint",
+    "dataset",
+    "protocol",
+    "num_clips",
+    "num_crops",
+    "train_dataset",
+    "batch_size",
+    "strategy",
+    "seed",
+)
+
+if __name__ == "__main__":
+    flags.DEFINE_string("checkpoint", None, "Workdir of the run.")
+    flags.DEFINE_string("dataset", None, "Folder of the clips to evaluate on.")
+    flags.DEFINE_string("predictions", None, "Measure these again, without a model.")
+    flags.DEFINE_string("output_dir", None, "Folder for the results.", required=True)
+    flags.DEFINE_enum("protocol", "views", PROTOCOLS, "See above.")
+    flags.DEFINE_integer("num_clips", 1, "Runs of frames per clip.", lower_bound=1)
+    flags.DEFINE_integer("num_crops", 1, "Crops of each, 1 or 3.")
+    flags.DEFINE_string("train_dataset", "", "What the linear classifier learns from.")
+    flags.DEFINE_list("exclude_classes", [], "Classes left out of mAP.")
+    flags.DEFINE_integer("batch_size", 8, "Clips per replica.", lower_bound=1)
+    flags.DEFINE_enum("strategy", "auto", _STRATEGIES, "Devices to use.")
+    flags.DEFINE_integer("seed", 0, "Of the clips that protocol linear holds out.")
+    binary.run(main)
