@@ -37,6 +37,51 @@ def test_every_path_of_the_convolution_is_a_padded_3d_convolution(clip, kernel, 
     assert layer.compute_output_shape(clip.shape) == tuple(result.shape)
 
 
+@pytest.mark.parametrize("filters", [2, 6])  # fewer and more than channels
+@pytest.mark.parametrize("kernel", [(1, 3, 3), (3, 1, 1), (5, 1, 1), (3, 5, 5)])
+def test_the_convolution_s_gradients_are_those_of_a_padded_3d_convolution(
+    clip, kernel, filters
+):
+    layer = ClipConv(filters, kernel)
+    layer.build(clip.shape)
+    weights = layer.kernel.value
+    halves = [(k // 2, k // 2) for k in kernel]
+    upstream = np.random.default_rng(1).normal(size=(*clip.shape[:-1], filters))
+
+    def plain(x):
+        padded = tf.pad(x, [(0, 0), *halves, (0, 0)])
+        return tf.nn.conv3d(padded, weights, [1] * 5, "VALID")
+
+    def gradients(convolve):
+        x = tf.constant(clip)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = convolve(x)
+        return tape.gradient(y, [x, weights], upstream.astype(np.float32))
+
+    expected = gradients(plain)
+    for convolve in (layer, tf.function(layer)):
+        for found, value in zip(gradients(convolve), expected, strict=True):
+            np.testing.assert_allclose(found, value, atol=1e-4)
+
+
+def test_a_gradient_over_time_in_bfloat16_is_near_that_in_float32(clip):
+    layers = [ClipConv(2, (3, 1, 1), dtype=d) for d in ("float32", "mixed_bfloat16")]
+    results = []
+    for layer in layers:
+        layer.build(clip.shape)
+        layer.set_weights(layers[0].get_weights())
+        x = tf.constant(clip)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.cast(layer(x), tf.float32) ** 2)
+        results.append(tape.gradient(loss, [x, layer.kernel.value]))
+    for found, value in zip(results[1], results[0], strict=True):
+        assert found.dtype == tf.float32
+        scale = np.abs(value).max()
+        np.testing.assert_allclose(found, value, atol=0.03 * scale)
+
+
 @pytest.mark.parametrize("kernel", [(1, 1, 1), (3, 1, 1), (3, 3, 3)])
 @pytest.mark.parametrize("frames", [4, 5])
 def test_a_stride_in_time_keeps_every_second_frame_of_the_result(kernel, frames):
