@@ -37,12 +37,24 @@ def slow_folder(folder):
 
 def children(pid):
     """The processes that a process has started."""
-    with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return [int(child) for child in file.read().split()]
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return [int(child) for child in file.read().split()]
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
+        return []
 
 
-def decoders_of_workers(process):
-    return [pid for worker in children(process.pid) for pid in children(worker)]
+def wait_for_decoders(process):
+    """Waits for a worker with a decoder; returns the workers and the decoders."""
+    found = {}
+
+    def look():
+        found.update({pid: children(pid) for pid in children(process.pid)})
+        return any(found.values())
+
+    wait_for(look, process)
+    decoders = [decoder for each in found.values() for decoder in each]
+    return [pid for pid, own in found.items() if own], decoders
 
 
 def wait_for(condition, process):
@@ -122,8 +134,8 @@ def test_workers_end_when_the_main_process_is_killed(slow_folder):
         "--num_workers=2",
         *CUT_FLAGS,
     )
-    wait_for(lambda: decoders_of_workers(command), command)
-    left = children(command.pid) + decoders_of_workers(command)
+    workers, decoders = wait_for_decoders(command)
+    left = workers + decoders
     command.kill()
     command.wait()
     deadline = time.monotonic() + 10
@@ -142,9 +154,8 @@ def test_a_worker_killed_from_outside_is_replaced(slow_folder):
         *CUT_FLAGS,
         stderr=subprocess.PIPE,
     )
-    wait_for(lambda: decoders_of_workers(command), command)
-    writers = [child for child in children(command.pid) if children(child)]
-    os.kill(writers[0], signal.SIGKILL)
+    workers, _ = wait_for_decoders(command)
+    os.kill(workers[0], signal.SIGKILL)
     _, log = command.communicate(timeout=120)
     assert command.returncode == 0, log
     assert "a worker process was killed" in log
