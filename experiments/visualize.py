@@ -315,7 +315,7 @@ def main(argv: list[str]) -> None:
         values.checkpoint,
         values.dataset,
         chosen,
-        values.output_dir,
+        values.output_dir or os.path.join(values.checkpoint, "heat"),
         label_map_dir=values.label_map,
         explain=values.explain,
         weights=values.weights,
@@ -331,7 +331,9 @@ if __name__ == "__main__":
     flags.DEFINE_string("checkpoint", None, "Workdir of the run.", required=True)
     flags.DEFINE_string("dataset", None, "Folder of the clips.", required=True)
     flags.DEFINE_list("clips", None, "How many clips, or their ids.", required=True)
-    flags.DEFINE_string("output_dir", None, "Folder to write.", required=True)
+    flags.DEFINE_string(
+        "output_dir", "", "Folder to write; `heat` in the checkpoint's when empty."
+    )
     flags.DEFINE_string("label_map", "", "Default: the one that the run names.")
     flags.DEFINE_enum("explain", "label", EXPLAINED, "The class to explain.")
     flags.DEFINE_enum("weights", "global", WEIGHTS, "Means over time or per frame.")

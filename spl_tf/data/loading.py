@@ -55,6 +55,7 @@ class ClipLoader:
         size: int,
         needs_label: bool = True,
         needs_teacher: bool = False,
+        scales: bool = False,
     ):
         """Opens nothing yet.
 
@@ -64,11 +65,13 @@ class ClipLoader:
             size: Side of the decoded frames in pixels.
             needs_label: Whether a label outside the classes is an error.
             needs_teacher: Whether a teacher's prediction outside them is one.
+            scales: Whether views are scaled, so that frames may be smaller than `size`.
         """
         self._dataset = dataset
         self._reader = dataset.reader()
         self._choose_views = choose_views
         self._size = size
+        self._scales = scales
         self._checked = {"label": needs_label, "teacher": needs_teacher}
 
     def load(
@@ -123,7 +126,8 @@ class ClipLoader:
         if found != listed:
             raise BadRecordError(
                 f"the record has {found}, its row in index.npz {listed}: the index "
-                "belongs to other records; inspect_records --reindex makes it again"
+                "belongs to other records; inspect_records --reindex --overwrite makes "
+                "it again"
             )
         num_classes = len(self._dataset.info.class_names)
         for name, is_needed in self._checked.items():
@@ -134,7 +138,7 @@ class ClipLoader:
 
     def _decode(self, record: RecordView, draws: np.ndarray, out: np.ndarray) -> None:
         height, width = jpeg_size(record.jpeg(0))
-        if min(height, width) < self._size:
+        if not self._scales and min(height, width) < self._size:
             raise BadRecordError(
                 f"its frames are {height} x {width}, smaller than the crop of "
                 f"{self._size}"
@@ -182,14 +186,14 @@ _thread = threading.local()
 def _scratch(height: int, width: int) -> np.ndarray:
     """Room for a frame, kept by each thread for the next one of that size."""
     if getattr(_thread, "shape", None) != (height, width):
-        _thread.shape = (height, width)
         _thread.frame = np.empty((height, width, 3), np.uint8)
+        _thread.shape = (height, width)
     return _thread.frame
 
 
 def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     with tf.device("CPU:0"):
-        resized = tf.round(tf.image.resize(image, size))
+        resized = tf.round(tf.image.resize(image, size, antialias=True))
         return tf.cast(resized, tf.uint8).numpy()
 
 

@@ -151,10 +151,21 @@ def predict_batches(
     return _in_order(plan, 0, plan.num_batches)
 
 
+def _check_place(batch_sizes, worker: int, num_workers: int, replicas: int) -> None:
+    """Raises for a batch size, or a place among workers, that is impossible."""
+    if min(batch_sizes) < 1 or replicas < 1 or not 0 <= worker < num_workers:
+        raise ValueError(
+            f"batch size {min(batch_sizes)}, worker {worker} of {num_workers}, "
+            f"{replicas} replicas: expected 1 or more clips and replicas, and a worker "
+            "from 0 to below their number"
+        )
+
+
 class _TrainBatches:
     """The numbered batches of a run: replica r's of step n is n * replicas + r."""
 
     def __init__(self, sources, sizes, worker, num_workers, replicas):
+        _check_place(sizes, worker, num_workers, replicas)
         if len(sources) != len(sizes):
             raise ValueError(f"{len(sources)} sources have {len(sizes)} batch sizes")
         self._parts = [
@@ -214,6 +225,7 @@ class _ScoringBatches:
                 f"{num_crops}, expected 1 or 3"
             )
         size, worker, num_workers, replicas = place
+        _check_place([size], worker, num_workers, replicas)
         rows, mask = padded_rows(len(dataset), size * replicas * num_workers)
         # Batches go to workers and replicas in turn, so that all have equally many.
         steps = (-1, num_workers, replicas, size)

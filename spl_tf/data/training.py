@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -62,6 +63,11 @@ class TrainInput:
             raise ValueError(
                 f"on_bad_record is {self.on_bad_record!r}, expected 'error' or 'skip'"
             )
+        if self.crop_size < 1 or not 0 <= self.seed < 2**63:
+            raise ValueError(
+                f"crop_size is {self.crop_size} and seed {self.seed}, expected 1 or "
+                "more, and 0 to below 2^63"
+            )
         if self.short_side is not None:
             low, high = self.short_side
             if not self.crop_size <= low <= high:
@@ -88,13 +94,32 @@ def labels_kept(dataset: ClipDataset, label_map: LabelMap | None) -> np.ndarray:
             "names and order must be the same"
         )
     index = dataset.index
+    _check_range(dataset, "label")
     if label_map.needs_teacher and (index.teacher < 0).any():
         raise ValueError(
             f"{dataset.directory} has {int((index.teacher < 0).sum())} clips without "
             f"a teacher prediction, and strategy {label_map.strategy!r} needs it; run "
             "`python -m experiments.predict` on it first"
         )
+    if label_map.needs_teacher:
+        _check_range(dataset, "teacher")
     return np.flatnonzero(label_map.lookup(index.label, index.teacher) >= 0)
+
+
+def _check_range(dataset: ClipDataset, column: str) -> None:
+    """Raises for the first row whose label or teacher is no class."""
+    index, num_classes = dataset.index, len(dataset.info.class_names)
+    values = getattr(index, column)
+    wrong = np.flatnonzero((values < 0) | (values >= num_classes))
+    if len(wrong):
+        row = int(wrong[0])
+        shard = index.shard_names[index.shard[row]]
+        raise ValueError(
+            f"{os.path.join(dataset.directory, shard)}, row {row}: its {column} is "
+            f"{values[row]}, expected 0 to {num_classes - 1} ({len(wrong)} such rows). "
+            f"Run `python -m tfrecords_tools.inspect_records {dataset.directory} "
+            "--validate` to see all that is wrong"
+        )
 
 
 class TrainClips:
@@ -133,6 +158,7 @@ class TrainClips:
             self._choose_views,
             source.crop_size,
             needs_teacher=label_map is not None and label_map.needs_teacher,
+            scales=source.short_side is not None,
         )
         self._skipped = SkippedRecords(dataset.directory, source.max_bad_records)
         self.look_up = LabelLookup(label_map, len(dataset.info.class_names))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 
 import keras
@@ -45,8 +46,11 @@ def load_inflated(source: str, model: keras.Model, keep_head: bool = False) -> N
     if source != IMAGENET and not os.path.exists(source):
         raise FileNotFoundError(f"{source} does not exist: no weights to inflate")
     if source.endswith(".npz"):
-        with np.load(source, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        try:
+            with np.load(source, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{source} is no weights.npz: {error}") from error
     elif source == IMAGENET or source.endswith(".weights.h5"):
         arrays = fold_pixel_range(convert_keras_resnet(_open_keras_resnet(source)))
     else:

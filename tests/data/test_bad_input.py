@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from spl_tf import clips, data
+from spl_tf.labels import ConfusionMatrix, build_label_map
 from tests.conftest import jpeg, make_clip, write_dataset
 
 SAMPLING = data.ClipSampling(num_frames=3, stride=2)
@@ -261,3 +262,45 @@ def test_dataset_json_of_another_number_of_clips_is_refused(tmp_path):
         json.dump(content, file)
     with pytest.raises(ValueError, match=r"index\.npz lists 6 clips"):
         clips.ClipDataset(dataset.directory)
+
+
+def test_a_label_out_of_range_is_named_before_training_under_any_map(tmp_path):
+    dataset = write_dataset(
+        tmp_path / "web",
+        [make_clip(n, n % 3, teacher=[0], names="abc") for n in range(6)],
+        ["a", "b"],
+    )
+    confusion = ConfusionMatrix(["a", "b"])
+    confusion.update([0, 1], [1, 1])
+    for strategy in ("weak", "spl_b"):
+        label_map = build_label_map(confusion, strategy)
+        with pytest.raises(
+            ValueError, match=r"web/clips.*, row \d: its label is 2, .*\(2 such.*--val"
+        ):
+            data.labels_kept(dataset, label_map)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ({"worker": 3, "num_workers": 3}, "worker 3 of 3"),
+        ({"worker": -1, "num_workers": 3}, "worker -1 of 3"),
+        ({"replicas": 0}, "0 replicas"),
+        ({"batch_size": 0}, "batch size 0"),
+    ],
+)
+def test_an_impossible_place_is_refused(web_dataset, place, message):
+    source = data.TrainInput(web_dataset, None, data.ClipSampling(2, 2), 16, True, 0)
+    arguments = {"batch_size": 2} | place
+    with pytest.raises(ValueError, match=message):
+        data.train_batches(source, **arguments)
+    with pytest.raises(ValueError, match=message):
+        data.eval_batches(web_dataset, data.ClipSampling(2, 2), 16, **arguments)
+
+
+def test_frames_smaller_than_the_crop_can_be_scaled_up(web_dataset):
+    source = data.TrainInput(
+        web_dataset, None, data.ClipSampling(2, 2), 40, True, 0, short_side=(48, 64)
+    )
+    batch = next(iter(data.train_batches(source, 2)))
+    assert batch["clip"].shape == (2, 2, 40, 40, 3)
