@@ -31,10 +31,12 @@ def run(
     def reporting_main(argv: list[str]) -> int | str | None:
         try:
             return main(argv)
-        except (ValueError, OSError, *errors) as error:
+        except (ValueError, OSError, ImportError, *errors) as error:
             if logging.level_debug():
                 raise
             return f"error: {error}"
+        except KeyboardInterrupt:
+            return "stopped"
 
     try:
         app.run(reporting_main)

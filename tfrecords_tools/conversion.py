@@ -274,6 +274,7 @@ def _write(job, plan, class_names, label_kind, run) -> clips.DatasetInfo:
         entry for report in reports.values() for entry in report.skipped
     ]
     if not any(report.summary.lengths for report in reports.values()):
+        _remove_conversion(job.output_dir)  # so that the next run looks again
         raise ValueError(nothing_readable(plan.num_files, skipped))
     return clips.finish_dataset(
         job.output_dir,

@@ -31,8 +31,10 @@ from tfrecords_tools import conversion, file_checks, images, options, planning
 from tfrecords_tools.manifest import (
     ManifestRow,
     folder_of,
+    path_of,
     read_manifest,
     read_text,
+    root_of,
 )
 from tfrecords_tools.plan_file import ConversionPlan
 from tfrecords_tools.planning import ClipPlan
@@ -77,9 +79,10 @@ def convert_images(
     class_names = parse_class_names(read_text(classes).encode(), classes)
     if manifest:
         rows = _manifest_rows(manifest, class_names, settings.split)
-        image_root = image_root or folder_of(manifest)
+        image_root = root_of(image_root) if image_root else folder_of(manifest)
     else:
         rows = _folder_rows(image_root, class_names)
+        image_root = root_of(image_root)
     inputs = {
         "tool": "convert_images",
         "images": hashlib.sha256(repr(rows).encode()).hexdigest(),
@@ -124,7 +127,7 @@ class ImageSource:
 
     def _clip(self, plan: ClipPlan) -> clips.Clip:
         try:
-            with tf.io.gfile.GFile(os.path.join(self.root, plan.video), "rb") as file:
+            with tf.io.gfile.GFile(path_of(self.root, plan.video), "rb") as file:
                 content = file.read()
             jpeg, height, width = images.to_jpeg(
                 content, self.short_side, self.jpeg_quality
@@ -199,16 +202,18 @@ def _folder_rows(image_root: str, class_names: list[str]) -> list[ManifestRow]:
 
 def _make_plan(rows, source, output_dir, settings, inputs, num_workers):
     stay, skipped = file_checks.split_excluded(rows, settings.exclude_ids)
+    excluded = [entry["video"] for entry in skipped]
     faults = {
         video: fault
         for video in dict.fromkeys(row.video for row in stay)
-        if (fault := _fault(os.path.join(source.root, video)))
+        if (fault := _fault(path_of(source.root, video)))
     }
     skipped += [skipped_entry(video, "", *fault) for video, fault in faults.items()]
     stay = [row for row in stay if row.video not in faults]
     if settings.drop_duplicates:
         stay, repeated = file_checks.split_duplicates(
             stay,
+            excluded,
             source.root,
             lambda videos: file_checks.examine(
                 "digest", source.root, videos, output_dir, num_workers, _DIGEST_SECONDS

@@ -26,8 +26,10 @@ from tfrecords_tools.decoder import Decoder
 from tfrecords_tools.manifest import (
     ManifestRow,
     folder_of,
+    path_of,
     read_manifest,
     read_text,
+    root_of,
 )
 from tfrecords_tools.plan_file import ConversionPlan
 from tfrecords_tools.planning import ClipPlan
@@ -58,7 +60,7 @@ class ConversionSettings(conversion.FileSettings):
         options.check(
             self,
             ("clips_per_video", self.clips_per_video >= 0, "0 or more"),
-            ("clip_seconds", self.clip_seconds > 0, "more than 0"),
+            ("clip_seconds", 1e-3 <= self.clip_seconds < 1e6, "0.001 to 1,000,000"),
             ("sampling", self.sampling in ("uniform", "random"), "uniform or random"),
             ("fps", self.fps >= 0, "0 or more"),
             ("video_seconds_limit", self.video_seconds_limit > 0, "more than 0"),
@@ -99,7 +101,7 @@ def convert_videos(
         usable_path(path)
     class_names = parse_class_names(read_text(classes).encode(), classes)
     rows = read_manifest(manifest, class_names, settings.split)
-    video_root = video_root or folder_of(manifest)
+    video_root = root_of(video_root) if video_root else folder_of(manifest)
     inputs = {
         "tool": "convert_videos",
         "manifest": conversion.digest_of_file(manifest),
@@ -155,7 +157,7 @@ class VideoSource:
     def _clip(self, decoder: Decoder, plan: ClipPlan) -> clips.Clip:
         try:
             frames = decoder.clip(
-                os.path.join(self.root, plan.video),
+                path_of(self.root, plan.video),
                 plan.start,
                 plan.end,
                 self.short_side,
@@ -165,6 +167,12 @@ class VideoSource:
             )
         except UnreadableVideoError as error:
             raise SkippedClipError(error.kind, str(error)) from error
+        if not frames:
+            raise SkippedClipError(
+                "no frames",
+                f"no frame decodes from {plan.start / MICROSECONDS:.2f} s to "
+                f"{plan.end / MICROSECONDS:.2f} s",
+            )
         return clips.Clip(
             id=plan.id,
             frames=[frame.jpeg for frame in frames],
@@ -195,6 +203,7 @@ class _Planner:
     def plan(self) -> ConversionPlan:
         settings = self.settings
         rows, skipped = file_checks.split_excluded(self.rows, settings.exclude_ids)
+        excluded = [entry["video"] for entry in skipped]
         probes = self._examine("probe", list(dict.fromkeys(r.video for r in rows)))
         for video, answer in probes.items():
             if "reason" in answer:
@@ -203,7 +212,10 @@ class _Planner:
         rows = [row for row in rows if "result" in probes[row.video]]
         if settings.drop_duplicates:
             rows, repeated = file_checks.split_duplicates(
-                rows, self.root, lambda videos: self._examine("digest", videos)
+                rows,
+                excluded,
+                self.root,
+                lambda videos: self._examine("digest", videos),
             )
             skipped += repeated
         cut = []
@@ -256,7 +268,7 @@ class _Planner:
                 end = min(clip.end, clip.start + MICROSECONDS)
                 with contextlib.suppress(UnreadableVideoError):
                     frames = decoder.clip(
-                        os.path.join(self.root, clip.video),
+                        path_of(self.root, clip.video),
                         clip.start,
                         end,
                         settings.short_side,

@@ -15,6 +15,12 @@ from typing import Any
 from tfrecords_tools import video
 
 _ATTEMPTS = 2
+# A record is a protocol buffer, which ends at 2 GiB.
+_MAX_BYTES = 2**31 - 2**24
+
+
+class _TooLargeError(Exception):
+    """The frames of a clip do not fit into a record."""
 
 
 class Decoder:
@@ -91,6 +97,13 @@ class Decoder:
             except (BrokenPipeError, EOFError):
                 code = child.wait()
                 self.close()
+            except _TooLargeError:
+                self.close()  # it has more to say
+                raise video.UnreadableVideoError(
+                    "too long",
+                    f"the clip's frames take more than {_MAX_BYTES / 1e9:.1f} GB, the "
+                    "most a record holds; cut shorter clips (--clips_per_video)",
+                ) from None
             finally:
                 timer.cancel()
             if expired.is_set():
@@ -133,7 +146,7 @@ class Decoder:
 
 def _receive(answers) -> tuple[Any, list[video.EncodedFrame]]:
     """Reads one answer: the result and the frames that came before it."""
-    frames = []
+    frames, size = [], 0
     while True:
         line = answers.readline()
         if not line.endswith(b"\n"):
@@ -146,6 +159,9 @@ def _receive(answers) -> tuple[Any, list[video.EncodedFrame]]:
         jpeg = answers.read(message["size"])
         if len(jpeg) != message["size"]:
             raise EOFError
+        size += len(jpeg)
+        if size > _MAX_BYTES:
+            raise _TooLargeError
         frames.append(
             video.EncodedFrame(
                 message["timestamp"], jpeg, message["height"], message["width"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +16,12 @@ from spl_tf import clips
 from spl_tf.progress import Progress
 from tfrecords_tools.conversion import DUPLICATE, EXCLUDED
 from tfrecords_tools.decoder import Decoder
-from tfrecords_tools.manifest import ManifestRow, read_ids
+from tfrecords_tools.manifest import ManifestRow, path_of, read_ids
 from tfrecords_tools.shard_job import WORK_DIR, skipped_entry
 from tfrecords_tools.video import UnreadableVideoError
 
 _CHUNK = 1000
+_DOING = {"probe": "probing files", "digest": "comparing files"}
 
 
 def split_excluded(
@@ -76,24 +78,32 @@ def examine(
     results: dict[str, dict[str, Any]] = {}
     with (
         _Decoders(num_workers, time_limit) as decoders,
-        Progress(len(videos), "file", f"{operation[:5]}ing files") as progress,
+        Progress(len(videos), "file", _DOING[operation]) as progress,
     ):
         for number, start in enumerate(range(0, len(videos), _CHUNK)):
             chunk = videos[start : start + _CHUNK]
             path = os.path.join(output_dir, WORK_DIR, f"{operation}-{number:05d}.json")
-            if tf.io.gfile.exists(path):
-                with tf.io.gfile.GFile(path, "rb") as file:
-                    answers = json.loads(file.read())
+            known = _read_answers(path)
+            if list(known) == chunk:
                 progress.update(len(chunk))
             else:
-                paths = [os.path.join(root, video) for video in chunk]
-                answers = []
-                for answer in decoders.map(operation, paths):
-                    answers.append(answer)
+                known = {}
+                paths = [path_of(root, video) for video in chunk]
+                for video, answer in zip(
+                    chunk, decoders.map(operation, paths), strict=True
+                ):
+                    known[video] = answer
                     progress.update()
-                clips.write_atomically(path, json.dumps(answers).encode())
-            results.update(zip(chunk, answers, strict=True))
+                clips.write_atomically(path, json.dumps(known).encode())
+            results.update(known)
     return results
+
+
+def _read_answers(path: str) -> dict[str, dict[str, Any]]:
+    if not tf.io.gfile.exists(path):
+        return {}
+    with tf.io.gfile.GFile(path, "rb") as file:
+        return json.loads(file.read())
 
 
 class _Decoders:
@@ -127,16 +137,18 @@ class _Decoders:
 
 def split_duplicates(
     rows: Sequence[ManifestRow],
+    excluded: Sequence[str],
     root: str,
     digests: Callable[[list[str]], dict[str, dict[str, Any]]],
 ) -> tuple[list[ManifestRow], list[dict[str, str]]]:
     """Takes out rows that repeat an earlier row's content under another path.
 
     Only files of equal size are read. Rows of the same content with other start or end
-    times are no duplicates.
+    times are no duplicates. Nothing that has the content of an excluded file stays.
 
     Args:
         rows: Of files that exist.
+        excluded: Files that must not enter, which need not exist.
         root: Folder that their paths start from.
         digests: Gives `examine("digest", ...)` of some videos.
 
@@ -144,9 +156,10 @@ def split_duplicates(
         The rows that stay, and an entry for each video taken out.
     """
     by_size = collections.defaultdict(list)
-    for video in dict.fromkeys(row.video for row in rows):
-        size = tf.io.gfile.stat(os.path.join(root, video)).length
-        by_size[size].append(video)
+    for video in dict.fromkeys([*excluded, *(row.video for row in rows)]):
+        with contextlib.suppress(tf.errors.NotFoundError):
+            size = tf.io.gfile.stat(path_of(root, video)).length
+            by_size[size].append(video)
     same_size = [v for videos in by_size.values() if len(videos) > 1 for v in videos]
     content = {
         video: answer["result"]
@@ -155,7 +168,17 @@ def split_duplicates(
     }
     first: dict[tuple, ManifestRow] = {}
     stay, repeated = [], {}
+    banned = {content[video]: video for video in excluded if video in content}
     for row in rows:
+        if content.get(row.video) in banned:
+            if row.video not in repeated:
+                repeated[row.video] = skipped_entry(
+                    row.video,
+                    "",
+                    EXCLUDED,
+                    f"same content as {banned[content[row.video]]}, which is excluded",
+                )
+            continue
         key = (content.get(row.video, row.video), row.start, row.end)
         known = first.setdefault(key, row)
         if known.video == row.video:

@@ -7,6 +7,7 @@ import io
 from PIL import Image, ImageOps
 
 _ORIENTATION = 0x0112  # EXIF
+_MAX_SIDE = 65_500  # of libjpeg
 
 
 class UnreadableImageError(Exception):
@@ -37,9 +38,17 @@ def to_jpeg(content: bytes, short_side: int, quality: int) -> tuple[bytes, int, 
             if image.format == "JPEG" and image.mode == "RGB" and fits and upright:
                 return content, image.height, image.width
             upright_image = ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    # Whatever a decoder of some format raises, only this image is unreadable.
+    except Exception as error:
         raise UnreadableImageError(f"cannot be decoded: {error}") from error
     return encode(upright_image, short_side, quality)
+
+
+def _check_sides(width: int, height: int) -> None:
+    if max(width, height) > _MAX_SIDE:
+        raise UnreadableImageError(
+            f"a frame of {height} x {width} is more than a JPEG holds, {_MAX_SIDE}"
+        )
 
 
 def encode(image: Image.Image, short_side: int, quality: int) -> tuple[bytes, int, int]:
@@ -49,7 +58,9 @@ def encode(image: Image.Image, short_side: int, quality: int) -> tuple[bytes, in
         width, height = (
             max(1, round(side * short_side / shorter)) for side in image.size
         )
+        _check_sides(width, height)
         image = image.resize((width, height), Image.Resampling.BICUBIC)
+    _check_sides(*image.size)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue(), image.height, image.width

@@ -60,7 +60,10 @@ def read_manifest(
         for cells in reader:
             where = f"{path}, line {reader.line_num}"
             row = _parse_row(where, reader.line_num, cells, label_of)
-            key = (cells.get("split"), row.media_id, row.start, row.end)
+            # As clip ids tell them apart, which is in microseconds.
+            start = round((row.start or 0.0) * 1e6)
+            end = None if row.end is None else round(row.end * 1e6)
+            key = (cells.get("split") if split else "", row.media_id, start, end)
             if key in first_line:
                 raise ValueError(
                     f"{where}: {row.media_id!r} with this start and end stands "
@@ -110,12 +113,25 @@ def read_text(path: str) -> str:
 
 def folder_of(path: str) -> str:
     """The folder that a manifest's paths start from unless another one is given."""
-    return os.path.dirname(path if "://" in path else os.path.abspath(path))
+    return os.path.dirname(root_of(path))
+
+
+def root_of(path: str) -> str:
+    """A path that means the same in every process and working directory."""
+    return path if "://" in path else os.path.abspath(path)
+
+
+def path_of(root: str, name: str) -> str:
+    """The path of a file that a manifest names, which may be remote by itself."""
+    return name if "://" in name else os.path.join(root, name)
 
 
 def _check_header(path, columns, split) -> None:
     required = [*_REQUIRED, "split"] if split else _REQUIRED
     missing = [name for name in required if name not in columns]
+    repeated = [name for name in columns if columns.count(name) > 1]
+    if repeated:
+        raise ValueError(f"{path}, line 1: column {repeated[0]!r} stands there twice")
     if missing:
         raise ValueError(
             f"{path}, line 1: column {missing[0]!r} is missing; found {list(columns)}, "

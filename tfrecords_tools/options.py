@@ -7,6 +7,9 @@ from typing import Any
 
 from absl import flags
 
+# Flags belong to the binary that asks for them, whose --help then shows them.
+flags.disclaim_key_flags()
+
 
 def option(default: Any, help_text: str) -> Any:
     """A dataclass field with the help text of its flag."""

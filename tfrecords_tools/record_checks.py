@@ -30,6 +30,7 @@ _FOREIGN_KEYS = frozenset({keys.LABEL_INDEX})
 
 # JPEG markers; those from C0 to CF start a frame, except tables and extensions.
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
+_TAIL_BYTES = 64  # in which a JPEG's end marker must be
 _NO_FRAME = frozenset({0xC4, 0xC8, 0xCC})
 
 # In place of a number that a damaged record does not tell.
@@ -231,7 +232,8 @@ def jpeg_size(image: bytes) -> tuple[int, int]:
     """
     if image[:2] != bytes((0xFF, _START)):
         raise ValueError(f"no JPEG: starts with {image[:4].hex(' ') or 'nothing'}")
-    if image[-2:] != bytes((0xFF, _END)):
+    # Some cameras and editors write a few bytes behind the end.
+    if bytes((0xFF, _END)) not in image[-_TAIL_BYTES:]:
         raise ValueError(f"the JPEG of {len(image)} bytes is cut off: no end marker")
     position = 2
     while position + 9 <= len(image) and image[position] == 0xFF:

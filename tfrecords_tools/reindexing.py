@@ -20,6 +20,7 @@ from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES
 from spl_tf.labels import ConfusionMatrix, parse_class_names
 from spl_tf.progress import Progress
 from tfrecords_tools.record_scan import LayoutError, Read, scan_record
+from tfrecords_tools.shard_job import WORK_DIR
 from tfrecords_tools.shard_reading import (
     FramingError,
     map_shards,
@@ -76,6 +77,11 @@ def reindex(
             classes do not fit together.
     """
     directory = clips.usable_path(directory)
+    if tf.io.gfile.exists(os.path.join(directory, WORK_DIR)):
+        raise ValueError(
+            f"{directory}: a conversion into it did not finish; give its command "
+            "again, which continues"
+        )
     old = _existing(directory, overwrite)
     label_kind = _label_kind(label_kind, old)
     given, origin = _given_classes(classes, old)

@@ -102,6 +102,7 @@ def test_bad_files_are_left_out_with_their_kind(folder):
     (cat / "text.jpg").write_text("no image")
     (cat / "cut.jpg").write_bytes((cat / "one.jpg").read_bytes()[:-200])
     (cat / "copy.jpg").write_bytes((cat / "one.jpg").read_bytes())
+    save(cat / "line.png", RED, size=(70_000, 1))
     (cat / ".DS_Store").write_bytes(b"not meant")
     os.mkfifo(cat / "pipe.jpg")
     info = convert(folder, run={"max_skipped_fraction": 1.0})
@@ -112,6 +113,7 @@ def test_bad_files_are_left_out_with_their_kind(folder):
         ("cat/text.jpg", "unreadable"),
         ("cat/cut.jpg", "unreadable"),
         ("cat/one.jpg", "duplicate"),
+        ("cat/line.png", "unreadable"),
         ("cat/pipe.jpg", "unreadable"),
     }
 

@@ -135,6 +135,38 @@ def test_listed_ids_never_enter(folder):
     ]
 
 
+def test_a_copy_of_a_listed_video_does_not_enter_either(folder):
+    shutil.copy(folder / "videos" / "one.mp4", folder / "videos" / "a copy.mp4")
+    (folder / "val.txt").write_text("one\n")
+    manifest = "video,label\n" + "".join(
+        f"videos/{name}.mp4,run\n" for name in ("a copy", "one", "two words")
+    )
+    info = convert(folder, manifest, exclude_ids=str(folder / "val.txt"))
+    _, by_id = read_all(folder / "out")
+    assert list(by_id) == ["videos/two words.mp4@0-4000000"]
+    assert {(e["video"], e["kind"]) for e in info.skipped} == {
+        ("videos/one.mp4", "excluded"),
+        ("videos/a copy.mp4", "excluded"),
+    }
+
+
+def test_a_clip_before_the_first_frame_is_left_out(folder):
+    # A recording that was cut between keyframes decodes from the next one on.
+    whole, cut = folder / "videos" / "one.mp4", folder / "videos" / "cut.ts"
+    with av.open(str(whole)) as read, av.open(str(cut), "w", format="mpegts") as out:
+        stream = read.streams.video[0]
+        copy = out.add_stream_from_template(stream)
+        packets = [packet for packet in read.demux(stream) if packet.size]
+        for packet in packets[:1] + packets[10:]:
+            packet.stream = copy
+            if packet.pts:
+                out.mux(packet)
+    manifest = "video,label,start,end\nvideos/cut.ts,run,0,0.2\nvideos/cut.ts,run,2,3\n"
+    info = convert(folder, manifest, max_skipped_fraction=1.0)
+    assert info.num_clips >= 1
+    assert len(clips.ClipDataset(folder / "out")) + len(info.skipped) == 2
+
+
 def test_a_copy_under_another_name_enters_once(folder):
     videos = folder / "videos"
     shutil.copy(videos / "one.mp4", videos / "copy.mp4")

@@ -56,6 +56,9 @@ def test_files_that_cannot_be_read_as_text_are_named_with_the_line(tmp_path):
         ("video,label,start,end\na.mp4,run,2,2\n", "line 2: end 2.0 is not after"),
         ("video,label\na.mp4,run\na.mp4,run\n", "line 3: .* already in line 2"),
         ('video,label\na.mp4,"run\n', "after line 1: unexpected end of data"),
+        ("video,label,label\na.mp4,run,jump\n", "column 'label' stands there twice"),
+        ("video,label,start,end\na,run,,2\na,run,0,2.0\n", "line 3: .* in line 2"),
+        ("video,label,split\na,run,x\na,run,y\n", "line 3: .* already in line 2"),
         ("video,label\n", "lists no files"),
     ],
 )
