@@ -81,3 +81,12 @@ def test_values_stay_in_range():
 def test_impossible_strengths_are_refused():
     with pytest.raises(ValueError, match=r"hue is 1\.5"):
         Augmentation(hue=1.5)
+
+
+def test_in_a_dataset_it_gives_what_it_gives_eagerly(clip):
+    draws = tf.constant([[0.1, 0.9, 0.3, 0.7], [0.8, 0.2, 0.6, 0.4]])
+    strengths = Augmentation(brightness=0.2, contrast=0.4, saturation=0.5, hue=0.1)
+    eagerly = augment_and_normalize(tf.constant(clip), draws, strengths)
+    batches = tf.data.Dataset.from_tensors((clip, draws))
+    (mapped,) = batches.map(lambda x, d: augment_and_normalize(x, d, strengths))
+    np.testing.assert_allclose(mapped, eagerly, atol=1e-6)

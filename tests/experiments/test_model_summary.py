@@ -1,3 +1,4 @@
+import pathlib
 import subprocess
 import sys
 
@@ -22,6 +23,12 @@ def test_the_command_prints_the_table_of_a_network():
     ]
     assert rows[-3] == ["res5", "16 x 7 x 7 x 2048", "22,329,344", "17.885 G"]
     assert rows[-1] == ["total", "34,719,568", "93.095 G"]
+
+
+def test_the_readme_has_the_table_that_the_command_prints():
+    readme = (pathlib.Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    table = summary("r3d_50_g", ["16", "224", "224", "3"], 400)
+    assert "\n".join(line.rstrip() for line in table.splitlines()) in readme
 
 
 def test_the_number_of_classes_sets_the_size_of_the_head():
