@@ -1,7 +1,9 @@
 """Real video files and clip datasets that tests share."""
 
+import contextlib
 import io
 import os
+import subprocess
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -23,6 +25,20 @@ def write_video(path, images, rate=8, codec="libx264", pix_fmt="yuv420p", option
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+@contextlib.contextmanager
+def small_disk(directory, size):
+    """Mounts a file system of that size there; gives a function that enlarges it."""
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small file system is not permitted here")
+    larger = ["mount", "-o", "remount,size=99m", str(directory)]
+    try:
+        yield lambda: subprocess.run(larger, check=True)
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)
 
 
 def counting_images(count, height=48, width=64):
