@@ -10,6 +10,7 @@ import dataclasses
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 NUM_DRAWS = 4  # brightness, contrast, saturation, hue
@@ -62,29 +63,39 @@ def augment_and_normalize(clip, draws, strengths: Augmentation) -> keras.KerasTe
     Returns:
         float32 [B, T, H, W, 3] in [-1, 1].
     """
+    # The four changes in turn are one map, colour @ matrix + grey, as all of them leave
+    # greys grey. So each pixel is read once.
     x = ops.cast(clip, "float32") / 255.0
-    signed = ops.reshape(2.0 * draws - 1.0, (-1, NUM_DRAWS, 1, 1, 1, 1))
-    brightness, contrast, saturation, hue = (signed[:, i] for i in range(NUM_DRAWS))
-    luma_weights = ops.convert_to_tensor(_LUMA, "float32")
-    if strengths.brightness:
-        x = x + strengths.brightness * brightness
-    if strengths.contrast:
-        luma = ops.sum(x * luma_weights, axis=-1, keepdims=True)
-        mean = ops.mean(luma, axis=(1, 2, 3, 4), keepdims=True)
-        x = mean + (x - mean) * (1.0 + strengths.contrast * contrast)
+    brightness, contrast, saturation, hue = (
+        ops.reshape(2.0 * draws[:, i] - 1.0, (-1, 1, 1)) for i in range(NUM_DRAWS)
+    )
+    matrix = ops.eye(3) * (1.0 + strengths.contrast * contrast)
     if strengths.saturation:
-        luma = ops.sum(x * luma_weights, axis=-1, keepdims=True)
-        x = luma + (x - luma) * (1.0 + strengths.saturation * saturation)
+        kept = 1.0 + strengths.saturation * saturation
+        to_luma = np.tile(np.float32(_LUMA)[:, None], 3)
+        matrix = ops.matmul(matrix, kept * ops.eye(3) + (1.0 - kept) * to_luma)
     if strengths.hue:
-        x = _rotate_hue(x, 2.0 * math.pi * strengths.hue * hue)
-    return ops.clip(x, 0.0, 1.0) * 2.0 - 1.0
+        matrix = ops.matmul(matrix, _hue_rotation(2.0 * math.pi * strengths.hue * hue))
+    grey = strengths.brightness * brightness
+    if strengths.contrast:
+        mean = ops.mean(x, axis=(1, 2, 3))[:, None] @ np.float32(_LUMA)[:, None]
+        grey = grey - strengths.contrast * contrast * mean
+    pixels = ops.reshape(x, (ops.shape(x)[0], -1, 3))
+    changed = ops.reshape(ops.matmul(pixels, matrix) + grey, ops.shape(x))
+    return ops.clip(changed, 0.0, 1.0) * 2.0 - 1.0
 
 
-def _rotate_hue(x, angle):
-    """Turns the chroma of RGB values; angle is float32 [B, 1, 1, 1, 1]."""
-    to_yiq = ops.convert_to_tensor(_TO_YIQ, "float32")
-    yiq = ops.matmul(x, ops.transpose(to_yiq))
+def _hue_rotation(angle):
+    """The matrix that turns the chroma of RGB values; angle is float32 [B, 1, 1]."""
+    to_yiq = np.float32(_TO_YIQ).T
     cos, sin = ops.cos(angle), ops.sin(angle)
-    y, i, q = yiq[..., 0:1], yiq[..., 1:2], yiq[..., 2:3]
-    turned = ops.concatenate([y, cos * i - sin * q, sin * i + cos * q], axis=-1)
-    return ops.matmul(turned, ops.transpose(ops.inv(to_yiq)))
+    zero = ops.zeros_like(angle)
+    turn = ops.concatenate(
+        [
+            ops.concatenate([zero + 1.0, zero, zero], axis=-1),
+            ops.concatenate([zero, cos, sin], axis=-1),
+            ops.concatenate([zero, -sin, cos], axis=-1),
+        ],
+        axis=1,
+    )
+    return ops.matmul(to_yiq, ops.matmul(turn, np.linalg.inv(to_yiq)))
