@@ -1,11 +1,11 @@
 """What a video of the synthetic weakly-labeled world shows, as NumPy arrays.
 
 A class is a scene (the structure of a low-contrast background texture) and a motion
-(what a sprite does in front of it). Two classes of one scene are *siblings*: a search
-for one of them finds a lot of the other. Everything else (colours, period, phase and
-contrast of the texture, the sprite's shape, size, colour and path, moving specks,
-camera pan, gain, noise) is nuisance, and every class is invariant to a left-right
-flip, so that a random flip is a legal augmentation.
+(what a sprite does in front of it). Each scene has two motions, and its two classes are
+*siblings*: a search for one of them finds a lot of the other. Everything else (colours,
+period, phase and contrast of the texture, the sprite's shape, size, colour and path,
+moving specks, camera pan, gain, noise) is nuisance, and every class is invariant to a
+left-right flip, so that a random flip is a legal augmentation.
 
 Scene and motion are carried by the luma: 4:2:0 video keeps it at full resolution, while
 it would blur a texture that is drawn in colour only.
@@ -14,6 +14,7 @@ Units: pixels, frames, and intensities of the range [0, 1]; angles in radians.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import ml_collections
 import numpy as np
@@ -26,7 +27,15 @@ SCENES = (
     "lattice",
     "rings",
 )
-MOTIONS = ("rise", "sink")
+# What a sprite can do: the change of its height and of its size, each -1, 0 or 1.
+_MOTIONS = {
+    "rise": (-1.0, 0.0),
+    "sink": (1.0, 0.0),
+    "grow": (0.0, 1.0),
+    "shrink": (0.0, -1.0),
+}
+MOTIONS = tuple(_MOTIONS)
+_IDLE = (0.0, 0.0)
 SHAPES = ("disc", "square", "diamond", "cross")
 
 # What a segment can show, as seen from the class that its video is really about.
@@ -36,58 +45,11 @@ BACKGROUND = "background"  # The scene, empty or with a sprite that does nothing
 FILLER = "filler"  # Neither the scene nor the sprite: titles, talk, black frames.
 SEGMENT_KINDS = (ACTION, SIBLING, BACKGROUND, FILLER)
 
-# BT.601, which H.264 of this size is coded and shown with.
+# The scenes take turns through pairs of motions.
+MotionPairs = Sequence[tuple[str, str]]
+
+# BT.601, which video of this size is coded and shown with.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_VERTICAL_DIRECTION = {"rise": -1.0, "sink": 1.0}
-
-
-def default_nuisance() -> ml_collections.ConfigDict:
-    """Returns the ranges (low, high) and deviations of what does not define a class."""
-    return ml_collections.ConfigDict(
-        {
-            "texture_period": (4.0, 8.0),  # pixels
-            "texture_contrast": (0.02, 0.1),  # root mean square
-            "pixel_noise": 0.1,  # standard deviation per pixel and frame
-            "path_length": (8.0, 14.0),  # pixels that a sprite travels in a segment
-            "sprite_size": (4.0, 6.0),  # pixels across
-            "sprite_contrast": (0.6, 0.9),  # luma, against the background
-            "hand_drift": 1.2,  # pixels, deviation of the drift within a segment
-            "num_specks": 2,
-            "speck_radius": (1.2, 2.8),  # pixels
-            "speck_contrast": (0.1, 0.3),  # luma, against the background
-            "speck_travel": 7.0,  # pixels, deviation of the way within a segment
-            "camera_pan": 4.0,  # pixels, the most that the scene moves in a segment
-            "colour_spread": 0.15,  # deviation of a channel around grey
-            "gain": (0.8, 1.2),
-        }
-    )
-
-
-def check_nuisance(nuisance: ml_collections.ConfigDict, frame_size: int) -> None:
-    """Checks the values of a config as from `default_nuisance`, whose keys it has.
-
-    Raises:
-        ValueError: If a value is not a range or number >= 0, or if a sprite's path is
-            too long to be seen in a frame of `frame_size` pixels.
-    """
-    for key, default in default_nuisance().items():
-        value = nuisance[key]
-        if isinstance(default, tuple):
-            valid = len(value) == 2 and 0 <= value[0] <= value[1]
-            expected = "(low, high) with 0 <= low <= high"
-        elif isinstance(default, int):
-            valid = isinstance(value, int) and value >= 0
-            expected = "an integer >= 0"
-        else:
-            valid, expected = value >= 0, "a number >= 0"
-        if not valid:
-            raise ValueError(f"nuisance.{key}: got {value!r}, expected {expected}")
-    needed = nuisance.path_length[1] + nuisance.sprite_size[1]
-    if needed > frame_size:
-        raise ValueError(
-            f"frame_size: got {frame_size}, expected at least {needed:g}, the sum of "
-            "the largest nuisance.path_length and nuisance.sprite_size"
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,30 +80,33 @@ class Look:
     gain: float
 
 
-def class_names() -> list[str]:
+def class_names(motions: MotionPairs) -> list[str]:
     """Returns the names of all classes in index order; siblings are neighbours."""
-    return [f"{scene} {motion}" for scene in SCENES for motion in MOTIONS]
+    return [
+        f"{scene} {motion}"
+        for number, scene in enumerate(SCENES)
+        for motion in motions[number % len(motions)]
+    ]
 
 
-def scene_and_motion(class_index: int) -> tuple[str, str]:
+def scene_and_motion(class_index: int, motions: MotionPairs) -> tuple[str, str]:
     """Returns the scene and the motion that make up a class.
 
     Raises:
         ValueError: If there is no class of this index.
     """
-    num_classes = len(SCENES) * len(MOTIONS)
+    num_classes = 2 * len(SCENES)
     if not 0 <= class_index < num_classes:
         raise ValueError(
             f"class_index: got {class_index}, expected 0..{num_classes - 1}"
         )
-    scene, motion = divmod(class_index, len(MOTIONS))
-    return SCENES[scene], MOTIONS[motion]
+    scene, motion = divmod(class_index, 2)
+    return SCENES[scene], motions[scene % len(motions)][motion]
 
 
 def sibling(class_index: int) -> int:
     """Returns the class of the same scene and the other motion."""
-    scene, motion = divmod(class_index, len(MOTIONS))
-    return scene * len(MOTIONS) + (motion + 1) % len(MOTIONS)
+    return class_index ^ 1
 
 
 def draw_look(
@@ -152,7 +117,7 @@ def draw_look(
     Args:
         rng: Source of randomness of this video.
         frame_size: Height and width of a frame in pixels.
-        nuisance: Ranges as in `default_nuisance`.
+        nuisance: Ranges as in `settings.default_nuisance`.
     """
     background_luma = rng.uniform(0.38, 0.62)
     contrast = rng.uniform(*nuisance.texture_contrast)
@@ -187,7 +152,8 @@ def draw_segment(
         look: What the segments of this video share.
         class_index: The class that the video is really about.
         kind: One of `SEGMENT_KINDS`.
-        config: Has `frames_per_segment` (T), `frame_size` (H = W) and `nuisance`.
+        config: Has `frames_per_segment` (T), `frame_size` (H = W), `motions` and
+            `nuisance`.
 
     Returns:
         uint8 [T, H, W, 3], RGB.
@@ -197,9 +163,8 @@ def draw_segment(
     """
     if kind not in SEGMENT_KINDS:
         raise ValueError(f"kind: got {kind!r}, expected one of {SEGMENT_KINDS}")
-    scene, motion = scene_and_motion(class_index)
-    if kind == SIBLING:
-        motion = scene_and_motion(sibling(class_index))[1]
+    shown = sibling(class_index) if kind == SIBLING else class_index
+    scene, motion = scene_and_motion(shown, config.motions)
     num_frames, frame_size = config.frames_per_segment, config.frame_size
     nuisance = config.nuisance
     time = np.linspace(-0.5, 0.5, num_frames)
@@ -214,9 +179,11 @@ def draw_segment(
         _draw_speck(rng, canvas, time, look, nuisance)
     acts = kind in (ACTION, SIBLING)
     if acts or (kind == BACKGROUND and rng.random() < 0.5):
-        direction = _VERTICAL_DIRECTION[motion] if acts else 0.0
-        path = _path(rng, time, direction, frame_size, nuisance)
-        _blend(canvas, look.sprite_shape, path, look.sprite_radius, look.sprite_colour)
+        direction, growth = _MOTIONS[motion] if acts else _IDLE
+        size = _relative_size(rng, time, growth, nuisance)
+        path = _path(rng, time, direction, size.max(), frame_size, nuisance)
+        radius = look.sprite_radius * size
+        _blend(canvas, look.sprite_shape, path, radius, look.sprite_colour)
 
     canvas = (canvas - 0.5) * look.gain + 0.5
     noise = rng.standard_normal(canvas.shape[:3], dtype=np.float32)
@@ -275,18 +242,32 @@ def _contrasting(
     return _colour(rng, luma + sign * rng.uniform(*contrast), spread)
 
 
+def _relative_size(
+    rng: np.random.Generator,
+    time: np.ndarray,
+    growth: float,
+    nuisance: ml_collections.ConfigDict,
+) -> np.ndarray:
+    """Returns float64 [T], a sprite's size over time, with a geometric mean of 1."""
+    if not growth:
+        return np.ones(len(time))
+    return rng.uniform(*nuisance.growth) ** (growth * time)
+
+
 def _path(
     rng: np.random.Generator,
     time: np.ndarray,
     direction: float,
+    largest: float,
     frame_size: int,
     nuisance: ml_collections.ConfigDict,
 ) -> np.ndarray:
     """Returns float64 [T, 2], (x, y) of a sprite that moves by `direction` in y."""
     length = direction * rng.uniform(*nuisance.path_length)
     # Far enough from the border that the whole path and the whole sprite are seen.
-    margin = min(abs(length) / 2 + nuisance.sprite_size[1] / 2, frame_size / 2)
-    side = min(nuisance.sprite_size[1], frame_size / 2)
+    size = nuisance.sprite_size[1] * largest
+    margin = min(abs(length) / 2 + size / 2, frame_size / 2)
+    side = min(size, frame_size / 2)
     middle = np.array(
         [rng.uniform(side, frame_size - side), rng.uniform(margin, frame_size - margin)]
     )
@@ -309,11 +290,16 @@ def _draw_speck(
     path = rng.uniform(0, frame_size, size=2) + time[:, None] * travel
     luma = float(look.background @ _LUMA)
     colour = _contrasting(rng, luma, nuisance.speck_contrast, nuisance.colour_spread)
-    _blend(canvas, "disc", path, rng.uniform(*nuisance.speck_radius), colour)
+    radius = np.full(len(time), rng.uniform(*nuisance.speck_radius))
+    _blend(canvas, "disc", path, radius, colour)
 
 
 def _blend(
-    canvas: np.ndarray, shape: str, path: np.ndarray, radius: float, colour: np.ndarray
+    canvas: np.ndarray,
+    shape: str,
+    path: np.ndarray,
+    radius: np.ndarray,
+    colour: np.ndarray,
 ) -> None:
     """Draws a shape with soft edges along a path into `canvas`, in place.
 
@@ -321,11 +307,12 @@ def _blend(
         canvas: float32 [T, H, W, 3].
         shape: One of `SHAPES`.
         path: float [T, 2], (x, y) of the centre in pixels.
-        radius: Pixels from the centre to the edge.
+        radius: float [T], pixels from the centre to the edge.
         colour: float32 [3].
     """
     grid = np.arange(canvas.shape[1], dtype=np.float32)
     path = path.astype(np.float32)
+    radius = radius.astype(np.float32)[:, None, None]
     dx = np.abs(grid[None, None, :] - path[:, 0, None, None])
     dy = np.abs(grid[None, :, None] - path[:, 1, None, None])
     if shape == "disc":
@@ -336,7 +323,7 @@ def _blend(
         distance = (dx + dy) / np.float32(1.3)
     else:
         # A bar in each direction, a third as thick as long.
-        thick = np.float32(radius * 2 / 3)
+        thick = radius * np.float32(2 / 3)
         bar = np.maximum(dx, dy + thick), np.maximum(dx + thick, dy)
         distance = np.minimum(*bar)
     alpha = np.clip(radius + 0.5 - distance, 0, 1)[..., None]
