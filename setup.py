@@ -18,6 +18,7 @@ _DEV = [
     *_BEAM,
     "hypothesis>=6.100",
     "jax>=0.4.30",
+    "playwright>=1.40",
     "pytest>=8",
     "ruff>=0.9",
     "scikit-learn>=1.4",
@@ -36,11 +37,13 @@ setuptools.setup(
     packages=setuptools.find_packages(
         include=["spl_tf*", "experiments*", "tfrecords_tools*"]
     ),
+    package_data={"spl_tf.analysis.report": ["templates/*"]},
     install_requires=[
         "absl-py>=2.0",
         "av>=17",
         "google-crc32c>=1.5",
         "importlib_resources>=5",
+        "jinja2>=3.1",
         "keras>=3.5,<4",
         "matplotlib>=3.8",
         "ml-collections>=1.0",

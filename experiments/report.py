@@ -1,0 +1,50 @@
+"""Builds the page that shows what happened in a workdir.
+
+python -m experiments.report --workdir=runs/demo
+
+Writes `report/index.html` in the workdir of `run_pipeline`: one file that needs no
+network. What a stage that failed or did not run has not written is named on the page.
+"""
+
+from __future__ import annotations
+
+import os
+
+from absl import app, flags
+
+from experiments.reporting.gather import gather
+from spl_tf import binary, clips
+from spl_tf.analysis.report import render_page
+
+
+def build_report(workdir: str) -> str:
+    """Builds the page, replacing a former one.
+
+    Args:
+        workdir: Of `run_pipeline`, finished or not.
+
+    Returns:
+        The path of `index.html`.
+
+    Raises:
+        FileNotFoundError: The folder has no `results.json`.
+        ValueError: A file is damaged; the message names it.
+    """
+    page = render_page(gather(workdir)).encode()
+    folder = os.path.join(workdir, "report")
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, "index.html")
+    clips.write_atomically(path, page)
+    return path
+
+
+def main(argv: list[str]) -> None:
+    """Reads the flag, builds the page, prints its path."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    print(build_report(flags.FLAGS.workdir))
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("workdir", None, "Folder of the experiment.", required=True)
+    binary.run(main)

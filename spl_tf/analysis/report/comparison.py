@@ -1,0 +1,143 @@
+"""The comparison of strategies: means over seeds, their errors, paired differences."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from spl_tf.analysis.report.content import ReportContent, Row
+from spl_tf.analysis.report.strategies import main_strategy
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds.
+
+    Attributes:
+        mean: Of the values.
+        error: Standard error of the mean; None for one value.
+        count: How many values.
+    """
+
+    mean: float
+    error: float | None
+    count: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A strategy against the main one, seed by seed.
+
+    Attributes:
+        estimate: Of main minus this one, over the seeds that have both.
+        wins: Seeds in which the main one is better.
+    """
+
+    estimate: Estimate
+    wins: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A line of the table; None is what nothing is known of.
+
+    Attributes:
+        strategy: Its name.
+        values: Estimates by the name of a `Row`'s field.
+        seeds: The values of `top_1` by seed.
+        seconds: Mean over seeds of the time of all stages of the strategy.
+        paper: The paper's numbers by name.
+        behind: What the main strategy is better by; None for itself.
+    """
+
+    strategy: str
+    values: Mapping[str, Estimate | None]
+    seeds: Mapping[int, float]
+    seconds: Estimate | None
+    paper: Mapping[str, float]
+    behind: Difference | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """All strategies.
+
+    Attributes:
+        lines: In the order of the report.
+        main: The strategy that differences refer to; None without rows.
+        seeds: All seeds with a result.
+    """
+
+    lines: tuple[Line, ...]
+    main: str | None
+    seeds: tuple[int, ...]
+
+    def line(self, strategy: str | None) -> Line | None:
+        """The line of a strategy, if it was measured."""
+        for line in self.lines:
+            if line.strategy == strategy and line.values["top_1"]:
+                return line
+        return None
+
+
+_FIELDS = ("top_1", "top_5", "probe_top_1", "labels", "clips", "kept", "cover")
+
+
+def compare(content: ReportContent) -> Comparison:
+    """Makes the table from the rows of all seeds."""
+    papers: Mapping[str, Any] = (content.paper or {}).get("rows", {})
+    by_strategy = {
+        name: [row for row in content.rows if row.strategy == name]
+        for name in content.strategies
+    }
+    measured = [name for name in content.strategies if _by_seed(by_strategy[name])]
+    main = main_strategy(measured)
+    lines = []
+    for name, rows in by_strategy.items():
+        behind = None
+        if main not in (None, name):
+            behind = _difference(_by_seed(by_strategy[main]), _by_seed(rows))
+        lines.append(
+            Line(
+                strategy=name,
+                values={field: _mean_of(rows, field) for field in _FIELDS},
+                seeds=_by_seed(rows),
+                seconds=estimate(sum(r.seconds.values()) for r in rows if r.seconds),
+                paper=papers.get(name, {}),
+                behind=behind,
+            )
+        )
+    seeds = sorted({seed for line in lines for seed in line.seeds})
+    return Comparison(tuple(lines), main, tuple(seeds))
+
+
+def estimate(values: Iterable[float]) -> Estimate | None:
+    """Mean and standard error, from the deviation with n - 1; None of nothing."""
+    array = np.fromiter(values, np.float64)
+    if not array.size:
+        return None
+    error = None
+    if array.size > 1:
+        error = float(array.std(ddof=1) / math.sqrt(array.size))
+    return Estimate(float(array.mean()), error, array.size)
+
+
+def _by_seed(rows: Sequence[Row]) -> dict[int, float]:
+    return {row.seed: row.top_1 for row in rows if row.top_1 is not None}
+
+
+def _mean_of(rows: Sequence[Row], field: str) -> Estimate | None:
+    values = [getattr(row, field) for row in rows]
+    return estimate(value for value in values if value is not None)
+
+
+def _difference(
+    main: Mapping[int, float], other: Mapping[int, float]
+) -> Difference | None:
+    gaps = [main[seed] - other[seed] for seed in sorted(main.keys() & other.keys())]
+    found = estimate(gaps)
+    return found and Difference(found, sum(gap > 0 for gap in gaps))

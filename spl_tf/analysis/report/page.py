@@ -1,0 +1,174 @@
+"""The page: templates filled with the content, charts and data."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import importlib.resources
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from spl_tf.analysis.report import charts, wording
+from spl_tf.analysis.report.classes import class_table
+from spl_tf.analysis.report.comparison import Comparison, compare
+from spl_tf.analysis.report.content import CellPictures, ReportContent, Stage, WebClips
+from spl_tf.analysis.report.explorer import (
+    MAX_CELLS,
+    explorer_data,
+    matrix_picture,
+    pictures_data,
+)
+from spl_tf.analysis.report.strategies import look
+from spl_tf.analysis.report.svg import Chart
+
+_TEMPLATES = "templates"
+_STYLES = ("style.css", "explorer.css")
+_SCRIPTS = ("page.js", "matrix.js", "explorer.js")
+_SHOWN_SKIPPED = 40
+_FINISHED = ("done", "skipped")  # skipped: done by an earlier run
+
+
+def render_page(content: ReportContent) -> str:
+    """Makes one HTML page that needs nothing else.
+
+    Names of classes, clips and files are text on it, whatever letters they hold: the
+    template engine escapes them, the script sets them as text, and a policy in the
+    page lets no other script run and nothing be loaded.
+    """
+    comparison = compare(content)
+    drawn = _charts(content, comparison)
+    script = _joined(_SCRIPTS)
+    web = content.web
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            content=content,
+            comparison=comparison,
+            charts=drawn,
+            points={c.name: c.points for group in drawn.values() for c in group},
+            classes=class_table(content.counts),
+            explorer=explorer_data(web) if web else None,
+            pictures=pictures_data(web.pictures) if web else None,
+            middle=_middle_ground(web) if web else None,
+            sampled=_sampled(web) if web else None,
+            max_cells=MAX_CELLS,
+            skipped=_skipped(content),
+            stages=_stage_groups(content.stages),
+            style=Markup(_joined(_STYLES)),
+            script=Markup(script),
+            script_hash=_sha256(script),
+        )
+    )
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(__package__, _TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # In the order of the program, and short.
+    environment.policies["json.dumps_kwargs"] = {
+        "sort_keys": False,
+        "separators": (",", ":"),
+    }
+    for name in ("percent", "points", "behind", "count", "duration", "size"):
+        environment.filters[name] = getattr(wording, name)
+    environment.filters["look"] = look
+    environment.filters["webp"] = lambda data: base64.b64encode(data).decode()
+    environment.filters["pretty"] = functools.partial(
+        json.dumps, indent=2, ensure_ascii=False
+    )
+    environment.globals["lede"] = wording.lede
+    environment.globals["certainty"] = wording.certainty
+    return environment
+
+
+def _joined(names: Sequence[str]) -> str:
+    folder = importlib.resources.files(__package__) / _TEMPLATES
+    return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _charts(content: ReportContent, comparison: Comparison) -> dict[str, list[Chart]]:
+    """The charts of each section; a chart without data is not there."""
+    web = content.web
+    drawn = {
+        "accuracy": [charts.accuracy_chart(comparison)],
+        "labels": [charts.labels_chart(content.curve, comparison)],
+        "matrix": [matrix_picture(web.confusion)] if web else [],
+        "distributions": charts.distribution_charts(web) if web else [],
+        "cover": [charts.cover_chart(web.confusion, web.label_maps)] if web else [],
+        "learning": charts.learning_charts(content.learning),
+    }
+    return {name: [c for c in group if c is not None] for name, group in drawn.items()}
+
+
+def _middle_ground(web: WebClips) -> list[CellPictures] | None:
+    """The most frequent cell off the diagonal between the two classes it is made of."""
+    cells = {(cell.weak, cell.teacher): cell for cell in web.pictures}
+    weak, teacher, counts = web.confusion.cells()
+    for index in (-counts).argsort(kind="stable").tolist():
+        a, b = int(weak[index]), int(teacher[index])
+        trio = [cells.get(key) for key in ((a, a), (a, b), (b, b))]
+        if a != b and all(trio):
+            return trio
+    return None
+
+
+def _sampled(web: WebClips) -> dict[str, int]:
+    """How much of the clips can be seen."""
+    shown = {(cell.weak, cell.teacher) for cell in web.pictures}
+    return {
+        "clips": sum(len(cell.clips) for cell in web.pictures),
+        "cells": len(shown),
+        "all_clips": web.confusion.total,
+        "all_cells": len(web.confusion.cells()[0]),
+    }
+
+
+def _skipped(content: ReportContent) -> list[dict[str, Any]]:
+    """What was left out of each dataset: counts by kind, and the first entries."""
+    found = []
+    for dataset in content.datasets:
+        kinds: dict[str, int] = {}
+        for entry in dataset.skipped:
+            kinds[entry["kind"]] = kinds.get(entry["kind"], 0) + 1
+        found.append(
+            {
+                "dataset": dataset,
+                "kinds": sorted(kinds.items(), key=lambda item: -item[1]),
+                "entries": dataset.skipped[:_SHOWN_SKIPPED],
+                "left_out": max(len(dataset.skipped) - _SHOWN_SKIPPED, 0),
+            }
+        )
+    return found
+
+
+def _stage_groups(stages: Sequence[Stage]) -> Mapping[str, Any]:
+    """Stages of one name under several seeds added up, and the longest of them."""
+    groups: dict[str, dict[str, Any]] = {}
+    for stage in stages:
+        name = stage.name.partition("/")[2] if stage.name.startswith("seed_") else ""
+        group = groups.setdefault(
+            name or stage.name, {"seconds": 0.0, "count": 0, "open": []}
+        )
+        group["seconds"] += stage.seconds or 0.0
+        group["count"] += 1
+        if stage.state not in _FINISHED:
+            group["open"].append(stage)
+    total = sum(group["seconds"] for group in groups.values())
+    longest = max((group["seconds"] for group in groups.values()), default=0.0)
+    return {"groups": groups, "total": total, "longest": longest or 1.0}
