@@ -20,31 +20,25 @@ python -m experiments.evaluate --predictions=runs/finetuned/val/predictions.npz 
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import os
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from absl import app, flags
 
 from spl_tf import binary, clips, data
 from spl_tf.analysis.label_plots import plot_confusion
-from spl_tf.labels import ConfusionMatrix
 from spl_tf.metrics import MeanAveragePrecision
 from spl_tf.training import make_strategy, runs
-from spl_tf.training.evaluation import (
-    ClassResult,
-    Evaluation,
-    Scores,
-    Views,
-    measure,
-    open_run,
-    score,
-)
+from spl_tf.training.evaluation import Views, open_run, score
 from spl_tf.training.linear_probe import score_linear
+from spl_tf.training.measurement import (
+    ClassResult,
+    Scores,
+    measure,
+    write_class_table,
+)
 
 PROTOCOLS = ("views", "paper", "linear")
 _STRATEGIES = ("auto", "one", "mirrored")  # those of one process
@@ -189,24 +183,12 @@ def _report(scores: Scores, exclude_classes, output_dir: str) -> Report:
         "excluded_classes": sorted(exclude_classes),
         "settings": scores.settings,
     }
-    _write_table(evaluation, os.path.join(output_dir, "per_class.csv"))
-    rows, columns = np.nonzero(evaluation.confusion)
-    confusion = ConfusionMatrix.from_cells(
-        scores.class_names, rows, columns, evaluation.confusion[rows, columns]
-    )
+    write_class_table(os.path.join(output_dir, "per_class.csv"), evaluation.classes)
+    confusion = evaluation.confusion_matrix()
     path = os.path.join(output_dir, "confusion.png")
     plot_confusion(confusion, path, "label", "prediction", "error")
     runs.write_json(os.path.join(output_dir, "results.json"), results)
     return Report(results, evaluation.classes)
-
-
-def _write_table(evaluation: Evaluation, path: str) -> None:
-    """Writes the per-class table; what a class without clips lacks is left empty."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow([field.name for field in dataclasses.fields(ClassResult)])
-    writer.writerows(map(dataclasses.astuple, evaluation.classes))
-    clips.write_atomically(path, text.getvalue().encode())
 
 
 def summary(report: Report) -> str:

@@ -3,9 +3,11 @@
 python -m experiments.predict --checkpoint=runs/teacher --input_dir=clips/web \
     --output_dir=clips/web_teacher
 
-The same command continues one that was stopped. To share the work, start it on every
-machine with the same folders and `--num_workers=8 --worker=0` to `--worker=7`; the last
-to finish completes the dataset. Stopped by SIGTERM, it ends with exit code 75.
+The same command continues one that was stopped. To share the work, start it with the
+same folders in several processes; the last to finish completes the dataset. Each finds
+its part by itself if `srun` started it in a step of several tasks, or if `TF_CONFIG`
+names the processes; else `--num_workers=8 --worker=0` to `--worker=7` say it. Stopped
+by SIGTERM, it ends with exit code 75.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from absl import app, flags
 
 from spl_tf import binary
 from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped, predict
+from spl_tf.training.strategies import process_place
 
 _OPTIONS = (
     "batch_size",
@@ -21,10 +24,28 @@ _OPTIONS = (
     "strategy",
     "num_clips",
     "num_crops",
-    "worker",
-    "num_workers",
     "overwrite",
 )
+
+
+def choose_part(worker: int | None, num_workers: int | None) -> tuple[int, int]:
+    """This process's part of the work: its number, and how many there are.
+
+    Args:
+        worker: From the command line; None for what the environment says.
+        num_workers: Given with it, or not at all.
+
+    Raises:
+        ValueError: Only one of them is given.
+    """
+    if worker is None and num_workers is None:
+        return process_place()
+    if worker is None or num_workers is None:
+        raise ValueError(
+            f"--worker is {worker} and --num_workers {num_workers}; give both, or "
+            "neither in a step of Slurm or with TF_CONFIG"
+        )
+    return worker, num_workers
 
 
 def main(argv: list[str]) -> int:
@@ -32,11 +53,14 @@ def main(argv: list[str]) -> int:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     values = flags.FLAGS
+    worker, num_workers = choose_part(values.worker, values.num_workers)
     try:
         info = predict(
             values.checkpoint,
             values.input_dir,
             values.output_dir,
+            worker=worker,
+            num_workers=num_workers,
             **{name: values[name].value for name in _OPTIONS},
         )
     except TrainingStopped as stopped:
@@ -44,8 +68,8 @@ def main(argv: list[str]) -> int:
         return STOPPED_EXIT_CODE
     if info is None:
         print(
-            f"{values.output_dir}: worker {values.worker} of {values.num_workers} is "
-            "done, others have shards to write"
+            f"{values.output_dir}: worker {worker} of {num_workers} is done, others "
+            "have shards to write"
         )
     else:
         print(
@@ -63,7 +87,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("strategy", "auto", "auto, one or mirrored.")
     flags.DEFINE_integer("num_clips", 1, "Runs of frames per clip; views are averaged.")
     flags.DEFINE_integer("num_crops", 1, "Crops of each run, 1 or 3.")
-    flags.DEFINE_integer("worker", 0, "This process, from 0.")
-    flags.DEFINE_integer("num_workers", 1, "Processes that share the work.")
+    flags.DEFINE_integer("worker", None, "This process, from 0.")
+    flags.DEFINE_integer("num_workers", None, "Processes that share the work.")
     flags.DEFINE_bool("overwrite", False, "Replace a prediction in --output_dir.")
     binary.run(main, errors=(FloatingPointError,))

@@ -4,29 +4,93 @@ python -m experiments.train --config=experiments/configs/r3d_50_g.py \
     --config.data.train=clips/target --config.data.validation=clips/val \
     --workdir=runs/teacher
 
-The same command continues a run that was stopped.
+The same command continues a run that was stopped, also on other devices
+(`--strategy=one|mirrored|multi_worker|tpu`). With a validation set, the workdir gets
+`per_class.csv` and `confusion.png`. Exit codes besides 0 and 1:
+
+- 75: SIGTERM came, and the run is saved. Nothing is wrong, run it again.
+- 69: another process of a multi_worker run was lost. Start all of them again. (137,
+  SIGKILL, if it was lost while this one was connecting.)
 """
 
 from __future__ import annotations
 
 import json
+import os
+import sys
+from typing import Any
 
 from absl import app, flags
-from ml_collections import config_flags
+from ml_collections import config_dict, config_flags
 
 from spl_tf import binary
+from spl_tf.analysis.label_plots import plot_confusion
+from spl_tf.labels import ConfusionMatrix
 from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped, train
+from spl_tf.training.interruption import WorkdirBusyError
+from spl_tf.training.loop import CONFUSION, WorkerLostError
+from spl_tf.training.peer_watch import WORKER_LOST_EXIT_CODE
+from spl_tf.training.strategies import STRATEGIES, process_place
+
+
+def train_and_draw(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
+    """As `train`; draws `confusion.png` of the validation set, if there is one."""
+    results = train(config, workdir)
+    counts, picture = (os.path.join(workdir, f) for f in (CONFUSION, "confusion.png"))
+    is_first = config.runtime.strategy != "multi_worker" or process_place()[0] == 0
+    if is_first and os.path.exists(counts) and not os.path.exists(picture):
+        confusion = ConfusionMatrix.load(counts)
+        plot_confusion(confusion, picture, "label", "prediction", "error")
+    return results
+
+
+def choose_devices(
+    config: config_dict.ConfigDict,
+    overrides: dict[str, Any],
+    strategy: str | None,
+    tpu: str | None,
+) -> None:
+    """Sets `runtime.strategy` and `runtime.tpu` to what the short flags say.
+
+    Args:
+        config: Of the run.
+        overrides: What `--config.KEY` flags say, by key.
+        strategy: None for the config's; as `tpu`.
+        tpu: Name of the TPU; gives the strategy "tpu".
+
+    Raises:
+        ValueError: Two flags say different things.
+    """
+    if tpu and strategy is None:
+        strategy = "tpu"
+    if tpu and strategy != "tpu":
+        raise ValueError(f"--tpu is {tpu!r} and --strategy {strategy!r}; keep one")
+    for name, value in (("strategy", strategy), ("tpu", tpu)):
+        if value is None:
+            continue
+        other = overrides.get(f"runtime.{name}", value)
+        if other != value:
+            raise ValueError(
+                f"--{name} is {value!r} and --config.runtime.{name} {other!r}; keep one"
+            )
+        config.runtime[name] = value
 
 
 def main(argv: list[str]) -> int:
     """Reads the flags, trains, prints the results."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    values = flags.FLAGS
+    overrides = config_flags.get_override_values(values["config"])
+    choose_devices(values.config, overrides, values.strategy, values.tpu)
     try:
-        results = train(flags.FLAGS.config, flags.FLAGS.workdir)
+        results = train_and_draw(values.config, values.workdir)
     except TrainingStopped as stopped:
         print(stopped)
         return STOPPED_EXIT_CODE
+    except WorkerLostError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WORKER_LOST_EXIT_CODE
     print(json.dumps(results, indent=1))
     return 0
 
@@ -34,5 +98,7 @@ def main(argv: list[str]) -> int:
 if __name__ == "__main__":
     config_flags.DEFINE_config_file("config", None, "See spl_tf.training.config.")
     flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+    flags.DEFINE_enum("strategy", None, STRATEGIES, "Devices; default: the config's.")
+    flags.DEFINE_string("tpu", None, "Name of a TPU; for --strategy=tpu.")
     flags.mark_flag_as_required("config")
-    binary.run(main)
+    binary.run(main, errors=(FloatingPointError, WorkdirBusyError))

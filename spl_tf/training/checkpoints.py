@@ -20,9 +20,9 @@ from absl import logging
 from spl_tf.clips import write_atomically
 from spl_tf.models import HEAD_LAYERS
 
+WEIGHTS = "weights.npz"
 _CHECKPOINTS = "checkpoints"
 _PREFIX = "state"
-_WEIGHTS = "weights.npz"
 
 
 class RunCheckpoints:
@@ -53,6 +53,7 @@ class RunCheckpoints:
         self._writes = writes
         self._directory = os.path.join(workdir, _CHECKPOINTS)
         self._checkpoint = tf.train.Checkpoint(**objects)
+        self._names = sorted(objects)
         self._step = step
         self._keep = keep
 
@@ -75,7 +76,7 @@ class RunCheckpoints:
                     "%s cannot be read and is set aside as %s: %s", path, aside, error
                 )
                 continue
-            logging.info("continuing from %s", path)
+            logging.info("continuing from %s: %s", path, ", ".join(self._names))
             return True
         return False
 
@@ -97,6 +98,9 @@ class RunCheckpoints:
             self._checkpoint.write(os.path.join(incomplete, _PREFIX))
             shutil.rmtree(path, ignore_errors=True)
             os.replace(incomplete, path)
+        except (tf.errors.UnavailableError, tf.errors.AbortedError):
+            shutil.rmtree(incomplete, ignore_errors=True)
+            raise  # not the disk: another process was lost
         except (OSError, tf.errors.OpError) as error:
             shutil.rmtree(incomplete, ignore_errors=True)
             kept = self._found()
@@ -125,7 +129,7 @@ def save_weights(workdir: str, model: keras.Model) -> None:
     }
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    write_atomically(os.path.join(workdir, _WEIGHTS), buffer.getvalue())
+    write_atomically(os.path.join(workdir, WEIGHTS), buffer.getvalue())
 
 
 def load_weights(workdir: str, model: keras.Model, keep_head: bool) -> None:
@@ -142,7 +146,7 @@ def load_weights(workdir: str, model: keras.Model, keep_head: bool) -> None:
         ValueError: A layer is missing or of another shape: all are named, and nothing
             is loaded.
     """
-    path = os.path.join(workdir, _WEIGHTS)
+    path = os.path.join(workdir, WEIGHTS)
     if not os.path.exists(path):
         raise FileNotFoundError(
             f"{path} does not exist: no training run has finished in {workdir}"

@@ -8,11 +8,25 @@ import os
 from ml_collections import config_dict
 
 from spl_tf.models import GATINGS, MODEL_NAMES
+from spl_tf.models.inflation import IMAGENET
 from spl_tf.training.objectives import LOSSES
 from spl_tf.training.schedules import SHAPES, given_unit
 from spl_tf.training.strategies import STRATEGIES
 
 PRECISIONS = ("float32", "mixed_bfloat16")
+
+_CHOICES = {
+    "model.name": MODEL_NAMES,
+    "model.precision": PRECISIONS,
+    "model.gating": ("", *GATINGS),
+    "loss.name": LOSSES,
+    "loss.data_parameters_mode": ("class", "instance", "joint"),
+    "loss.anchor.anchor": ("negative", "positive"),
+    "loss.anchor.form": ("sigmoid", "softmax"),
+    "data.on_bad_record": ("error", "skip"),
+    "schedule.shape": SHAPES,
+    "runtime.strategy": STRATEGIES,
+}
 
 
 def default_config() -> config_dict.ConfigDict:
@@ -43,7 +57,10 @@ def default_config() -> config_dict.ConfigDict:
         num_frames=16,
         stride=4,
         crop_size=224,
-        batch_size=6,  # per replica
+        # Clips of a batch, of one replica. Or those of a whole step, over all replicas
+        # and accumulated batches; then batch_size is 0.
+        batch_size=6,
+        global_batch_size=0,
         flip=True,
         short_side=(),  # range that frames are scaled to before the crop; () for none
         # Classes of N clips are drawn in proportion to N^power, or to min(N, limit).
@@ -68,7 +85,9 @@ def default_config() -> config_dict.ConfigDict:
         nesterov=False,
         weight_decay=1e-7,
         clip_norm=0.0,  # of the whole batch's gradient; 0 for no limit
-        accumulation_steps=1,  # batches per step
+        # Batches per step. Each is normalised with statistics of its own: those of its
+        # clips on one replica, or on all with model.synchronized_batch_norm.
+        accumulation_steps=1,
         moving_average=0.0,  # decay of an average of the weights; 0 for none
     )
     # Lengths are given in one unit; the other two are 0.
@@ -84,9 +103,12 @@ def default_config() -> config_dict.ConfigDict:
     # What this run's weights start from: the workdir of another run, or a 2D network
     # to inflate: "imagenet", a `.weights.h5` or a `weights.npz`.
     config.init = config_dict.create(checkpoint="", keep_head=False, inflate="")
+    # Where and how often, which does not change the mathematics: a run that goes on
+    # may have others.
     config.runtime = config_dict.create(
         strategy="auto",
         tpu="",  # name of the TPU, for strategy "tpu"
+        startup_timeout=300.0,  # seconds in which all of several processes must be up
         xla=False,
         steps_per_call=50,
         log_every_steps=100,
@@ -104,20 +126,9 @@ def check_config(config: config_dict.ConfigDict) -> None:
         FileNotFoundError: A path does not exist; the message names the key.
     """
     _check_keys(config, default_config(), "config")
-    for key, known in (
-        ("model.name", MODEL_NAMES),
-        ("model.precision", PRECISIONS),
-        ("model.gating", ("", *GATINGS)),
-        ("loss.name", LOSSES),
-        ("loss.data_parameters_mode", ("class", "instance", "joint")),
-        ("loss.anchor.anchor", ("negative", "positive")),
-        ("loss.anchor.form", ("sigmoid", "softmax")),
-        ("data.on_bad_record", ("error", "skip")),
-        ("schedule.shape", SHAPES),
-        ("runtime.strategy", STRATEGIES),
-    ):
+    for key, known in _CHOICES.items():
         _one_of(config, key, known)
-    for key in ("data.num_frames", "data.stride", "data.crop_size", "data.batch_size"):
+    for key in ("data.num_frames", "data.stride", "data.crop_size"):
         _at_least(config, key, 1)
     for key in ("reference_batch_size", "accumulation_steps"):
         _at_least(config, f"optimizer.{key}", 1)
@@ -126,6 +137,7 @@ def check_config(config: config_dict.ConfigDict) -> None:
         "log_every_steps",
         "checkpoint_every_steps",
         "keep_checkpoints",
+        "startup_timeout",
     ):
         _at_least(config, f"runtime.{key}", 1)
     for key in ("learning_rate", "weight_decay", "clip_norm"):
@@ -141,8 +153,37 @@ def check_config(config: config_dict.ConfigDict) -> None:
         value = _value(config, key)
         if not 0 <= value < 1:
             raise ValueError(f"config.{key} is {value}, expected 0 to below 1")
+    for key in config.augmentation:
+        value = config.augmentation[key]
+        if not 0 <= value <= 1:
+            raise ValueError(f"config.augmentation.{key} is {value}, expected 0 to 1")
     _check_paths(config)
     _check_combinations(config)
+
+
+def replica_batch_size(config: config_dict.ConfigDict, replicas: int) -> int:
+    """Clips of a batch of one replica.
+
+    Args:
+        config: Of the run.
+        replicas: Of all processes.
+
+    Raises:
+        ValueError: The batch of a step does not divide over replicas and accumulated
+            batches.
+    """
+    whole = config.data.global_batch_size
+    if not whole:
+        return config.data.batch_size
+    accumulation = config.optimizer.accumulation_steps
+    parts = replicas * accumulation
+    if whole % parts:
+        raise ValueError(
+            f"config.data.global_batch_size is {whole}, expected a multiple of "
+            f"{parts}: {replicas} replicas x config.optimizer.accumulation_steps "
+            f"{accumulation}"
+        )
+    return whole // parts
 
 
 def _check_paths(config) -> None:
@@ -152,6 +193,9 @@ def _check_paths(config) -> None:
         path = _value(config, key)
         if path and "://" not in path and not os.path.isdir(path):
             raise FileNotFoundError(f"config.{key}: there is no folder {path}")
+    source = config.init.inflate
+    if source and source != IMAGENET and not os.path.exists(source):
+        raise FileNotFoundError(f"config.init.inflate: there is no file {source}")
 
 
 def _check_combinations(config) -> None:
@@ -168,6 +212,12 @@ def _check_combinations(config) -> None:
                 f"config.runtime.{key} is {config.runtime[key]}, expected a multiple "
                 f"of config.runtime.steps_per_call, which is {calls}"
             )
+    sizes = (config.data.batch_size, config.data.global_batch_size)
+    if min(sizes) < 0 or (sizes[0] > 0) == (sizes[1] > 0):
+        raise ValueError(
+            f"config.data.batch_size is {sizes[0]} and config.data.global_batch_size "
+            f"{sizes[1]}, expected one of them to be 0 and the other 1 or more"
+        )
     sampling = config.data.resampling
     if sampling.power != 1 and sampling.limit:
         raise ValueError(

@@ -1,11 +1,9 @@
-"""Scores of every clip of a dataset, and the metrics made from them."""
+"""A model at work on every clip of a dataset."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import keras
 import numpy as np
@@ -14,14 +12,14 @@ from ml_collections import config_dict
 
 from spl_tf import data
 from spl_tf.clips import ClipDataset
-from spl_tf.labels import storage
-from spl_tf.metrics import EvaluationConfusion, MeanAveragePrecision, TopKAccuracy
 from spl_tf.progress import Progress
 from spl_tf.training import runs
-from spl_tf.training.strategies import distribute_batches, spread_batches
-
-_KIND = "scores"
-_VERSION = 1
+from spl_tf.training.measurement import Evaluation, Scores, measure_columns
+from spl_tf.training.strategies import (
+    distribute_batches,
+    is_multi_worker,
+    spread_batches,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,100 +37,6 @@ class Views:
     crop_size: int
     num_clips: int = 1
     num_crops: int = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Scores:
-    """What a model says about every clip of a dataset: all that metrics need.
-
-    Attributes:
-        rows: int64 [n], the clips' rows in the index, ascending.
-        ids: Strings [n].
-        labels: int32 [n] in [0, C), the records' own.
-        probabilities: float32 [n, C].
-        class_names: C names.
-        settings: How the scores were made, as JSON can hold it.
-    """
-
-    rows: np.ndarray
-    ids: np.ndarray
-    labels: np.ndarray
-    probabilities: np.ndarray
-    class_names: tuple[str, ...]
-    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Writes a `.npz` file of the attributes; `settings` is in its header."""
-        arrays = {
-            "rows": self.rows,
-            "ids": self.ids,
-            "labels": self.labels,
-            "probabilities": self.probabilities,
-            "class_names": np.array(self.class_names),
-        }
-        storage.save(path, _KIND, _VERSION, {"settings": self.settings}, arrays)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> Scores:
-        """Reads what `save` wrote.
-
-        Raises:
-            FileNotFoundError: Nothing is there.
-            ValueError: The file is damaged, or something else.
-        """
-        header, arrays = storage.load(path, _KIND, _VERSION)
-        found = {name: array.shape for name, array in arrays.items()}
-        clips = found.get("rows", (0,))[:1]
-        classes = found.get("class_names", (0,))[:1]
-        expected = {
-            "rows": clips,
-            "ids": clips,
-            "labels": clips,
-            "probabilities": clips + classes,
-            "class_names": classes,
-        }
-        if found != expected:
-            raise ValueError(f"{path} has arrays {found}, expected {expected}")
-        names = tuple(arrays.pop("class_names").tolist())
-        return cls(**arrays, class_names=names, settings=header["settings"])
-
-
-@dataclasses.dataclass(frozen=True)
-class ClassResult:
-    """A line of the per-class table.
-
-    Attributes:
-        name: Of the class.
-        clips: How many have this label.
-        predicted: Of how many clips it is the first choice.
-        accuracy: Share of its clips whose first choice it is; None without clips.
-        average_precision: None without clips.
-        taken_for: The other class that its clips are most often taken for; "" if none.
-        times: How often that is.
-    """
-
-    name: str
-    clips: int
-    predicted: int
-    accuracy: float | None
-    average_precision: float | None
-    taken_for: str
-    times: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """All metrics of some scores.
-
-    Attributes:
-        metrics: `clips`, and in [0, 1] `top_1`, `top_5`, `mean_class_accuracy`, `mAP`.
-        classes: In index order.
-        confusion: int64 [C, C], row = label, column = first choice.
-    """
-
-    metrics: dict[str, float]
-    classes: tuple[ClassResult, ...]
-    confusion: np.ndarray
 
 
 def open_run(
@@ -218,28 +122,29 @@ def evaluate(
     sampling: data.ClipSampling,
     crop_size: int,
     batch_size: int,
-) -> dict[str, float]:
-    """Top-1 and top-5 accuracy on every clip of a dataset, exactly once each.
+) -> Evaluation:
+    """Measures a model on every clip of a dataset, exactly once each.
 
     Args:
         model: Gives logits.
-        strategy: Where it runs; of several processes, each gets the same result.
+        strategy: Where it runs; several processes share the clips, and each gets the
+            results of all.
         dataset: Of the model's classes.
         sampling: Which frames are looked at.
         crop_size: Side of the central crop.
         batch_size: Clips per replica.
-
-    Returns:
-        `top_1` and `top_5`, shares in [0, 1].
     """
-    accuracy = TopKAccuracy()
-    batches = _view_batches(strategy, dataset, Views(sampling, crop_size), batch_size)
-    # Then every process counts the clips of all.
-    gather = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-    for batch in _run(model, strategy, batches, features=False, gather=gather):
-        mask = batch["mask"].astype(bool)
-        accuracy.update(batch["label"], batch["probabilities"], mask)
-    return accuracy.result()
+    columns = _columns(
+        model,
+        strategy,
+        dataset,
+        Views(sampling, crop_size),
+        batch_size,
+        ("label", "probabilities"),
+        gather=is_multi_worker(strategy),
+    )
+    names = dataset.info.class_names
+    return measure_columns(names, columns["label"], columns["probabilities"])
 
 
 def score(
@@ -286,17 +191,34 @@ def collect(
     """
     output = "features" if features else "probabilities"
     fields = {"rows": "index", "ids": "id", "labels": "label", output: output}
-    parts = {column: [] for column in fields}
-    with Progress(len(dataset), "clip", "evaluating") as progress:
-        batches = _view_batches(strategy, dataset, views, batch_size)
-        for batch in _run(model, strategy, batches, features):
-            mask = batch["mask"]
-            for column, field in fields.items():
-                parts[column].append(batch[field][mask])
-            progress.update(int(mask.sum()))
-    columns = {column: np.concatenate(arrays) for column, arrays in parts.items()}
+    found = _columns(
+        model, strategy, dataset, views, batch_size, fields.values(), features
+    )
+    columns = {name: found[field] for name, field in fields.items()}
     ids = [clip_id.decode(errors="replace") for clip_id in columns["ids"]]
     return columns | {"ids": np.array(ids)}
+
+
+def _columns(
+    model,
+    strategy,
+    dataset,
+    views: Views,
+    batch_size: int,
+    fields: Iterable[str],
+    features: bool = False,
+    gather: bool = False,
+) -> dict[str, np.ndarray]:
+    """Fields of all batches, without padding; see `_run`."""
+    parts = {field: [] for field in fields}
+    with Progress(len(dataset), "clip", "evaluating") as progress:
+        batches = _view_batches(strategy, dataset, views, batch_size)
+        for batch in _run(model, strategy, batches, features, gather):
+            mask = batch["mask"].astype(bool)
+            for field, arrays in parts.items():
+                arrays.append(batch[field][mask])
+            progress.update(int(mask.sum()))
+    return {field: np.concatenate(arrays) for field, arrays in parts.items()}
 
 
 def _view_batches(strategy, dataset, views: Views, batch_size: int) -> Iterable:
@@ -314,48 +236,3 @@ def _view_batches(strategy, dataset, views: Views, batch_size: int) -> Iterable:
         )
 
     return spread_batches(strategy, make)
-
-
-def measure(scores: Scores, exclude: Sequence[str] = ()) -> Evaluation:
-    """Computes all metrics.
-
-    Args:
-        scores: Of a dataset's clips.
-        exclude: Classes left out of mAP, as SoccerNet's background.
-
-    Raises:
-        ValueError: A name in exclude is unknown, no clip is of a class that counts, a
-            label is out of range, or a probability is not finite.
-    """
-    names = scores.class_names
-    accuracy, confusion = TopKAccuracy(), EvaluationConfusion(names)
-    precision = MeanAveragePrecision(names, exclude)
-    for metric in (accuracy, confusion, precision):
-        metric.update(scores.labels, scores.probabilities)
-    metrics = {"clips": accuracy.count}
-    for metric in (accuracy, confusion, precision):
-        metrics |= metric.result()
-    recall, average = confusion.class_accuracy(), precision.class_average_precision()
-    counts = confusion.counts
-    mistakes = counts.copy()
-    np.fill_diagonal(mistakes, 0)
-    classes = []
-    for index, name in enumerate(names):
-        other = int(mistakes[index].argmax())
-        times = int(mistakes[index, other])
-        classes.append(
-            ClassResult(
-                name=name,
-                clips=int(counts[index].sum()),
-                predicted=int(counts[:, index].sum()),
-                accuracy=_none_if_nan(recall[name]),
-                average_precision=_none_if_nan(average[name]),
-                taken_for=names[other] if times else "",
-                times=times,
-            )
-        )
-    return Evaluation(metrics, tuple(classes), counts)
-
-
-def _none_if_nan(value: float) -> float | None:
-    return None if np.isnan(value) else value

@@ -20,19 +20,23 @@ class TrainingStopped(Exception):  # noqa: N818, it is no error
     """SIGTERM came; the run is saved, and the same command continues it."""
 
 
+class WorkdirBusyError(RuntimeError):
+    """Another process works in the workdir."""
+
+
 @contextlib.contextmanager
 def locked(workdir: str) -> Iterator[None]:
     """Holds the workdir's lock; the system lets go of it when the process ends.
 
     Raises:
-        RuntimeError: Another process holds it.
+        WorkdirBusyError: Another process holds it.
     """
     with open(os.path.join(workdir, "lock"), "a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            raise RuntimeError(
+            raise WorkdirBusyError(
                 f"another process (id {file.read().strip()}) works in {workdir}; wait "
                 "for it, or choose another workdir"
             ) from error

@@ -17,15 +17,17 @@ from ml_collections import config_dict
 
 from spl_tf import data, models
 from spl_tf.clips import ClipDataset
-from spl_tf.labels import LabelMap
 from spl_tf.progress import Progress
 from spl_tf.training import runs
 from spl_tf.training.checkpoints import RunCheckpoints, load_weights, save_weights
-from spl_tf.training.config import check_config
+from spl_tf.training.config import check_config, replica_batch_size
 from spl_tf.training.evaluation import evaluate
+from spl_tf.training.inputs import open_source, open_validation
 from spl_tf.training.interruption import TrainingStopped, locked, on_sigterm
+from spl_tf.training.measurement import write_class_table
 from spl_tf.training.metrics_log import STEP_METRICS, MetricsLog
 from spl_tf.training.objectives import Objective
+from spl_tf.training.peer_watch import watched
 from spl_tf.training.schedules import WarmupSchedule, resolve_steps
 from spl_tf.training.step import (
     MovingAverage,
@@ -34,8 +36,16 @@ from spl_tf.training.step import (
     TrainState,
     make_train_call,
 )
-from spl_tf.training.strategies import is_chief, make_strategy, spread_batches
+from spl_tf.training.strategies import (
+    find_cluster,
+    is_chief,
+    make_strategy,
+    peer_addresses,
+    spread_batches,
+    wait_for_all,
+)
 
+CONFUSION = "confusion.npz"
 _IDS_SHOWN = 8
 
 
@@ -46,30 +56,73 @@ class WorkerLostError(RuntimeError):
 def train(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
     """Trains to the end of the schedule; a run that was stopped goes on.
 
+    The same clips make the same steps on any number of replicas, but for rounding and
+    the statistics of batch normalisation: those are of a replica's batch, or with
+    `model.synchronized_batch_norm` of the batches of all replicas. Accumulated batches
+    always have statistics of their own, so 2 batches of 4 clips are as one of 8 only
+    in a network that does not use batch statistics.
+
     Args:
         config: See `default_config`.
         workdir: Gets `config.json`, `checkpoints/`, `metrics.jsonl`, `tensorboard/`,
-            `weights.npz` and, last, `results.json`.
+            `weights.npz` and, last, `results.json`; with a validation set also
+            `per_class.csv` and `confusion.npz`, a `ConfusionMatrix`.
 
     Returns:
         The content of `results.json`: `steps`, `clips` (in an epoch), `labels`,
         `train_loss` and `train_accuracy` of the last log interval, `seconds`, and
-        with a validation set `top_1` and `top_5`. A finished run returns it at once.
+        with a validation set `top_1`, `top_5`, `mean_class_accuracy` and `mAP`. A
+        finished run returns it at once.
 
     Raises:
         ValueError: The config or the data is wrong (before any work).
-        RuntimeError: Another process works in the workdir.
+        WorkdirBusyError: Another process works in the workdir.
         FloatingPointError: The loss became NaN or infinite.
         TrainingStopped: SIGTERM came; the run is saved.
-        WorkerLostError: Another process of the run died.
+        WorkerLostError: Another process of the run died. Where TensorFlow does not
+            notice it, this process ends; see `peer_watch.watched`.
         OSError: The disk is full; earlier checkpoints stay.
     """
     check_config(config)
-    # First of all: several processes must find each other before TensorFlow does more.
-    strategy = make_strategy(config.runtime.strategy, config.runtime.tpu)
-    source, label_names = _open_source(config)
+    runtime = config.runtime
+    cluster = find_cluster() if runtime.strategy == "multi_worker" else None
+    try:
+        with watched(peer_addresses(cluster), runtime.startup_timeout):
+            # First of all: processes must find each other before TensorFlow does more.
+            strategy = make_strategy(runtime.strategy, runtime.tpu, cluster)
+            results = _train(config, workdir, strategy)
+            wait_for_all(strategy)
+            return results
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        raise WorkerLostError(
+            "another process of this run cannot be reached any more "
+            f"({_cause(error.message)}); start all of them again, the run "
+            "continues from its last checkpoint"
+        ) from error
+
+
+def _cause(message: str) -> str:
+    """The part of TensorFlow's message that says what happened, on one line."""
+    found = re.search(r"(?:aborted by|terminated with): (.*)", message, re.DOTALL)
+    text = found.group(1) if found else message
+    rest = r"\[type\.|The tasks have crashed|Additional GRPC|The error could"
+    return " ".join(re.split(rest, text)[0].split())
+
+
+def _train(config, workdir: str, strategy: tf.distribute.Strategy) -> dict[str, Any]:
+    """As `train`, when the devices are known."""
+    replicas = strategy.num_replicas_in_sync
+    accumulation = config.optimizer.accumulation_steps
+    if config.runtime.xla and replicas > 1:
+        raise ValueError(
+            f"config.runtime.xla is for one replica, and there are {replicas}"
+        )
+    batch_size = replica_batch_size(config, replicas)
+    source, label_names = open_source(config)
     rows = data.labels_kept(source.dataset, source.label_map)
-    validation = _open_validation(config, label_names)
+    validation = open_validation(config, label_names)
+    if config.init.checkpoint:
+        runs.check_start(config.init.checkpoint, config.init.keep_head, label_names)
     datasets = {"train": runs.dataset_fingerprint(source.dataset)}
     if validation is not None:
         datasets["validation"] = runs.dataset_fingerprint(validation)
@@ -78,72 +131,28 @@ def train(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
     with locked(workdir) if writes else contextlib.nullcontext():
         if writes:
             runs.claim_workdir(
-                workdir, config, label_names=label_names, datasets=datasets
+                workdir,
+                config,
+                label_names=label_names,
+                datasets=datasets,
+                clips_per_step=batch_size * replicas * accumulation,
             )
         finished = runs.read_results(workdir)
         if finished is not None:
             logging.info("%s is finished", workdir)
             return finished
         started = time.time()
-        try:
-            run = _Run(config, workdir, strategy, source, len(rows), len(label_names))
-            results = run.train()
-            if validation is not None:
-                results |= run.evaluate(validation)
-        except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
-            raise WorkerLostError(
-                "another process of this run cannot be reached any more "
-                f"({_cause(error.message)}); start all of them again, the run "
-                "continues from its last checkpoint"
-            ) from error
+        run = _Run(
+            config, workdir, strategy, source, batch_size, len(rows), len(label_names)
+        )
+        results = run.train()
+        if validation is not None:
+            results |= run.evaluate(validation)
         results["seconds"] = round(time.time() - started, 1)
         if writes:
             save_weights(workdir, run.state.model)
             runs.write_results(workdir, results)
     return results
-
-
-def _cause(message: str) -> str:
-    """The line of TensorFlow's message that says what happened."""
-    found = re.search(r"(?:aborted by|terminated with): (.*)", message)
-    return found.group(1) if found else message.splitlines()[0]
-
-
-def _open_source(config) -> tuple[data.TrainInput, list[str]]:
-    dataset = ClipDataset(config.data.train)
-    label_map = LabelMap.load(config.data.label_map) if config.data.label_map else None
-    source = data.TrainInput(
-        dataset=dataset,
-        label_map=label_map,
-        sampling=data.ClipSampling(config.data.num_frames, config.data.stride),
-        crop_size=config.data.crop_size,
-        flip=config.data.flip,
-        seed=config.seed,
-        short_side=tuple(config.data.short_side) or None,
-        resampling=_resampling(config.data.resampling),
-        on_bad_record=config.data.on_bad_record,
-    )
-    names = dataset.info.class_names if label_map is None else label_map.label_names
-    return source, list(names)
-
-
-def _resampling(settings) -> data.Resampling | None:
-    if settings.power != 1:
-        return data.Resampling(power=settings.power)
-    return data.Resampling(limit=settings.limit) if settings.limit else None
-
-
-def _open_validation(config, label_names: list[str]) -> ClipDataset | None:
-    if not config.data.validation:
-        return None
-    validation = ClipDataset(config.data.validation)
-    if validation.info.class_names != label_names:
-        raise ValueError(
-            f"config.data.validation: {validation.directory} has "
-            f"{len(validation.info.class_names)} classes, the model "
-            f"{len(label_names)} labels, or their names differ"
-        )
-    return validation
 
 
 class _Run:
@@ -155,23 +164,19 @@ class _Run:
         workdir: str,
         strategy: tf.distribute.Strategy,
         source: data.TrainInput,
+        replica_batch: int,
         clips_per_epoch: int,
         num_labels: int,
     ):
         """Builds everything and restores the newest checkpoint, if there is one."""
-        self._config, self._source = config, source
+        self._config, self._workdir, self._source = config, workdir, source
         self._num_clips, self._num_labels = clips_per_epoch, num_labels
-        self._strategy = strategy
+        self._strategy, self._replica_batch = strategy, replica_batch
         # Parts of a step: replicas, and the batches that each accumulates.
         self._parts = (
             self._strategy.num_replicas_in_sync * config.optimizer.accumulation_steps
         )
-        self._batch_size = config.data.batch_size * self._parts
-        if config.runtime.xla and self._strategy.num_replicas_in_sync > 1:
-            raise ValueError(
-                "config.runtime.xla is for one replica, and there are "
-                f"{self._strategy.num_replicas_in_sync}"
-            )
+        self._batch_size = replica_batch * self._parts
         self._schedule = _make_schedule(config, clips_per_epoch, self._batch_size)
         keras.utils.set_random_seed(config.seed)
         # Outside of the scope: each process has its own.
@@ -188,6 +193,7 @@ class _Run:
                 config.runtime.keep_checkpoints,
                 writes,
                 model=self.state.model,
+                dropout=_dropout_states(self.state.model),
                 optimizer=self.state.optimizer,
                 objective=self.state.objective,
                 average=self.state.average,
@@ -218,10 +224,10 @@ class _Run:
                 step = self._step
                 progress.update_to(step)
                 if step % runtime.log_every_steps == 0 or step == total:
-                    line = self._log.write(step, float(self._schedule(step)))
-                    progress.show(_shown(line))
+                    self._write_line(step, progress)
                 if report["stop"].numpy() and step < total:
                     self._checkpoints.save()
+                    wait_for_all(self._strategy)
                     raise TrainingStopped(
                         f"stopped at step {step} of {total} and saved; the same "
                         "command continues"
@@ -236,6 +242,19 @@ class _Run:
             "train_loss": self._log.last["loss"],
             "train_accuracy": self._log.last["accuracy"],
         }
+
+    def _write_line(self, step: int, progress: Progress) -> None:
+        line = self._log.write(
+            step, float(self._schedule(step)), self.state.objective.label_counts.take()
+        )
+        progress.show(
+            {
+                "loss": f"{line['loss']:.3f}",
+                "accuracy": f"{line['accuracy']:.1%}",
+                "clips/s": f"{line['clips_per_second']:.1f}",
+                "waiting": f"{line['input_wait']:.0%}",
+            }
+        )
 
     def _make_call(self):
         config = self._config
@@ -258,7 +277,7 @@ class _Run:
             self._strategy,
             lambda worker, num_workers, replicas: data.train_batches(
                 self._source,
-                self._config.data.batch_size,
+                self._replica_batch,
                 start_step=start_step,
                 stop_step=stop_step,
                 worker=worker,
@@ -285,7 +304,7 @@ class _Run:
         ids = []
         for batch in data.train_batches(
             self._source,
-            self._config.data.batch_size,
+            self._replica_batch,
             start_step=step,
             stop_step=step + 1,
             replicas=self._parts,
@@ -295,26 +314,22 @@ class _Run:
         return ", ".join(map(repr, ids[:_IDS_SHOWN])) + more
 
     def evaluate(self, validation: ClipDataset) -> dict[str, float]:
-        """Metrics on a dataset."""
-        results = evaluate(
+        """Metrics on a dataset; the files of its classes are written."""
+        evaluation = evaluate(
             self.state.model,
             self._strategy,
             validation,
             self._source.sampling,
             self._config.data.crop_size,
-            self._config.data.batch_size,
+            self._replica_batch,
         )
-        self._log.write_evaluation(self._step, results)
-        return results
-
-
-def _shown(line: Mapping[str, float]) -> dict[str, str]:
-    return {
-        "loss": f"{line['loss']:.3f}",
-        "accuracy": f"{line['accuracy']:.1%}",
-        "clips/s": f"{line['clips_per_second']:.1f}",
-        "waiting": f"{line['input_wait']:.0%}",
-    }
+        metrics = {k: v for k, v in evaluation.metrics.items() if k != "clips"}
+        self._log.write_evaluation(self._step, metrics, evaluation.class_accuracy())
+        if is_chief(self._strategy):
+            path = os.path.join(self._workdir, "per_class.csv")
+            write_class_table(path, evaluation.classes)
+            evaluation.confusion_matrix().save(os.path.join(self._workdir, CONFUSION))
+        return metrics
 
 
 def _make_schedule(config, num_clips: int, batch_size: int) -> WarmupSchedule:
@@ -355,10 +370,29 @@ def _make_state(config, schedule, num_labels: int, num_rows: int, stop) -> Train
     )
 
 
+def _dropout_states(model: keras.Model) -> list[tf.Variable]:
+    """The states of random layers, which Keras keeps out of a model's checkpoint."""
+    weights = {id(weight) for weight in model.non_trainable_weights}
+    others = [v for v in model.non_trainable_variables if id(v) not in weights]
+    return [variable.value for variable in others]
+
+
 def _initialize(config, state: TrainState) -> None:
-    """Loads the weights that the config starts from."""
-    if config.init.checkpoint:
-        load_weights(config.init.checkpoint, state.model, config.init.keep_head)
-    elif config.init.inflate:
-        models.load_inflated(config.init.inflate, state.model, config.init.keep_head)
+    """Loads the weights that the config starts from; logs which layers got others."""
+    init, layers = config.init, [each for each in state.model.layers if each.weights]
+    before = [layer.get_weights() for layer in layers]
+    if init.checkpoint:
+        load_weights(init.checkpoint, state.model, init.keep_head)
+    elif init.inflate:
+        models.load_inflated(init.inflate, state.model, init.keep_head)
     state.average.restart()
+    loaded, kept = [], []
+    for layer, former in zip(layers, before, strict=True):
+        is_same = all(map(np.array_equal, layer.get_weights(), former))
+        (kept if is_same else loaded).append(layer.name)
+    logging.info(
+        "starting from %s; loaded: %s; as they were initialized: %s",
+        init.checkpoint or init.inflate or "scratch",
+        ", ".join(loaded) or "none",
+        ", ".join(kept) or "none",
+    )

@@ -76,8 +76,21 @@ class MetricsLog(tf.Module):
         self._timed_steps += len(columns[0])
         self._waited += waited
 
-    def write(self, step: int, learning_rate: float) -> dict[str, float]:
-        """Writes the means since the last line; returns the line."""
+    def write(
+        self, step: int, learning_rate: float, label_accuracy: np.ndarray
+    ) -> dict[str, float]:
+        """Writes the means since the last line.
+
+        Args:
+            step: Of the run.
+            learning_rate: Of this step.
+            label_accuracy: [C], since the last line; NaN for labels without clips. The
+                line has its mean over labels, TensorBoard also its histogram.
+
+        Returns:
+            The line.
+        """
+        seen = label_accuracy[~np.isnan(label_accuracy)]
         *sums, steps = self._sums.numpy()
         seconds = max(time.monotonic() - self._since, 1e-9)
         means = {
@@ -87,6 +100,7 @@ class MetricsLog(tf.Module):
         line = {
             "step": step,
             **means,
+            "label_accuracy": float(seen.mean()),
             "learning_rate": learning_rate,
             "clips_per_second": self._timed_steps * self._clips_per_step / seconds,
             "input_wait": min(self._waited / seconds, 1.0),
@@ -94,20 +108,30 @@ class MetricsLog(tf.Module):
         if self._writes:
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
-            self._scalars(step, "train", {k: v for k, v in line.items() if k != "step"})
+            scalars = {k: v for k, v in line.items() if k != "step"}
+            self._summarize(step, "train", scalars, seen)
         self._sums.assign(tf.zeros_like(self._sums))
         self._timed_steps, self._waited = 0, 0.0
         self._since = time.monotonic()
         self.last = line
         return line
 
-    def write_evaluation(self, step: int, results: Mapping[str, float]) -> None:
-        """Writes the scalars of an evaluation to TensorBoard."""
-        if self._writes:
-            self._scalars(step, "validation", results)
+    def write_evaluation(
+        self, step: int, results: Mapping[str, float], class_accuracy: np.ndarray
+    ) -> None:
+        """Writes an evaluation to TensorBoard.
 
-    def _scalars(self, step: int, group: str, values: Mapping[str, float]) -> None:
+        Args:
+            step: Of the run.
+            results: The scalars.
+            class_accuracy: Of the classes that have clips.
+        """
+        if self._writes:
+            self._summarize(step, "validation", results, class_accuracy)
+
+    def _summarize(self, step: int, group: str, scalars, label_accuracy) -> None:
         with self._writer.as_default(step=step):
-            for name, value in values.items():
+            for name, value in scalars.items():
                 tf.summary.scalar(f"{group}/{name}", value)
+            tf.summary.histogram(f"{group}/accuracy_per_label", label_accuracy)
         self._writer.flush()

@@ -1,9 +1,10 @@
-"""The loss that a config names."""
+"""The loss that a config names, and how often each label is recognised."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import tensorflow as tf
 from ml_collections import config_dict
 
@@ -12,10 +13,51 @@ from spl_tf import losses
 LOSSES = ("cross_entropy", "anchor", "data_parameters")
 
 
-class Objective(tf.Module):
-    """Losses per clip, and what is learned besides the model.
+class LabelCounts(tf.Module):
+    """Counts, for each label, clips and those of them whose first choice it is."""
 
-    Its variables, those of Data Parameters, belong into the checkpoint.
+    def __init__(self, num_labels: int):
+        """Starts at 0; under the strategy's scope."""
+        super().__init__(name="label_counts")
+        # Added up when they are read, not at every step. Whole numbers, and exact.
+        self._counts = tf.Variable(
+            tf.zeros([2, num_labels]),
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.SUM,
+        )
+
+    def update(self, label: tf.Tensor, logits: tf.Tensor) -> None:
+        """Counts a batch; in a replica.
+
+        Args:
+            label: int [B].
+            logits: [B, C].
+        """
+        hits = tf.equal(tf.argmax(logits, axis=-1, output_type=label.dtype), label)
+        counted = [tf.ones_like(label, tf.float32), tf.cast(hits, tf.float32)]
+        size = self._counts.shape[1]
+        self._counts.assign_add(
+            tf.stack([tf.math.unsorted_segment_sum(x, label, size) for x in counted])
+        )
+
+    def take(self) -> np.ndarray:
+        """The accuracy per label since the last call, NaN without clips.
+
+        Outside of replicas, by all processes at once.
+
+        Returns:
+            float64 [C], shares in [0, 1].
+        """
+        clips, hits = self._counts.numpy().astype(np.float64)
+        self._counts.assign(tf.zeros(self._counts.shape))
+        return np.divide(hits, clips, out=np.full_like(hits, np.nan), where=clips > 0)
+
+
+class Objective(tf.Module):
+    """Losses per clip, and what is learned or counted besides the model.
+
+    Its variables belong into the checkpoint.
     """
 
     def __init__(self, settings: config_dict.ConfigDict, num_labels: int, rows: int):
@@ -28,6 +70,7 @@ class Objective(tf.Module):
         """
         super().__init__(name="objective")
         self._settings = settings
+        self.label_counts = LabelCounts(num_labels)
         self.data_parameters = None
         if settings.name == "data_parameters":
             self.data_parameters = losses.DataParameters(
@@ -68,7 +111,8 @@ class Objective(tf.Module):
         logits: tf.Tensor,
         sum_replicas: Callable[[tf.Tensor], tf.Tensor],
     ) -> None:
-        """Moves what is learned besides the model; in a replica, after its step."""
+        """Moves what is learned and counted; in a replica, after its step."""
+        self.label_counts.update(batch["label"], logits)
         if self.data_parameters is not None:
             self.data_parameters.update(
                 batch["label"],

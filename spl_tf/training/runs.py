@@ -16,7 +16,7 @@ from ml_collections import config_dict
 
 from spl_tf.clips import ClipDataset, write_atomically
 from spl_tf.models import build_model
-from spl_tf.training.checkpoints import load_weights
+from spl_tf.training.checkpoints import WEIGHTS, load_weights
 
 _CONFIG = "config.json"
 _RESULTS = "results.json"
@@ -26,11 +26,15 @@ _PACKAGES = ("spl_tf", "tensorflow", "keras", "numpy")
 def claim_workdir(workdir: str, config: config_dict.ConfigDict, **facts: Any) -> None:
     """Makes the workdir this run's own and writes its `config.json`.
 
+    A run that goes on may have another `runtime`: another machine may continue it, if
+    the facts stay, the clips of a step among them.
+
     Args:
         workdir: Folder of the run.
         config: Of the run.
         **facts: Written beside it; for a training run `label_names`, what the
-            model's outputs stand for, in order.
+            model's outputs stand for, in order, `datasets`, their fingerprints by
+            use, and `clips_per_step`.
 
     Raises:
         ValueError: The workdir belongs to a run with another config.
@@ -41,9 +45,15 @@ def claim_workdir(workdir: str, config: config_dict.ConfigDict, **facts: Any) ->
     settings = json.loads(json.dumps(config.to_dict()))
     if os.path.exists(path):
         former = read_json(path)
-        differing = _differences(former["config"], settings)
+        compared = [
+            {key: value for key, value in each.items() if key != "runtime"}
+            for each in (former["config"], settings)
+        ]
+        differing = _differences(*compared)
         for key, fact in facts.items():
-            if former.get(key) != fact:
+            if isinstance(fact, int):
+                differing += _differences({key: former.get(key)}, {key: fact})
+            elif former.get(key) != fact:
                 differing.append(f"{key} changed")
         if differing:
             raise ValueError(
@@ -71,6 +81,34 @@ def _differences(former: dict, current: dict, prefix: str = "") -> list[str]:
         elif old != new:
             found.append(f"{prefix}{key} was {old!r}, is {new!r}")
     return found
+
+
+def check_start(workdir: str, keep_head: bool, label_names: list[str]) -> None:
+    """Raises where a run cannot start from the weights of another one.
+
+    Args:
+        workdir: Of the other run, which must be finished.
+        keep_head: Whether its head is to be loaded, for the same labels.
+        label_names: Of the run that starts.
+
+    Raises:
+        FileNotFoundError: It is no run, or has not finished.
+        ValueError: Its head is of other labels.
+    """
+    config, weights = (os.path.join(workdir, name) for name in (_CONFIG, WEIGHTS))
+    for path in (config, weights):
+        if not os.path.exists(path):
+            raise FileNotFoundError(
+                f"config.init.checkpoint: {path} does not exist; expected the workdir "
+                "of a finished run"
+            )
+    former = read_json(config)["label_names"]
+    if keep_head and former != label_names:
+        raise ValueError(
+            f"config.init.keep_head: the head of {workdir} is of {len(former)} labels "
+            f"({', '.join(former[:3])}, ...), this run has {len(label_names)} "
+            f"({', '.join(label_names[:3])}, ...); names and order must be the same"
+        )
 
 
 def load_run(

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from experiments.build_labels import build_labels
+from experiments.predict import choose_part
 from spl_tf import training
 from spl_tf.clips import ClipDataset
 from tests.conftest import make_clip, write_dataset
+from tests.training.run_files import clusters
 from tests.training.teachers import contents, write_teacher
 
 NUM_SHARDS = 40
@@ -31,7 +33,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def start(folder, output, **flags):
+def start(folder, output, environment=None, **flags):
     """Starts the binary."""
     flags = {
         "checkpoint": folder / "teacher",
@@ -43,7 +45,11 @@ def start(folder, output, **flags):
     command = [sys.executable, "-m", "experiments.predict"]
     command += [f"--{name}={value}" for name, value in flags.items()]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=os.environ | (environment or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -82,9 +88,14 @@ def test_a_prediction_stopped_half_way_is_continued_to_the_same_bytes(
     assert contents(output) == contents(folder / "unbroken")
 
 
-def test_two_worker_processes_write_what_one_writes(folder, tmp_path):
+def slurm(index):
+    """What `srun --ntasks=2` adds to the environment of a task."""
+    return {"SLURM_PROCID": str(index), "SLURM_STEP_NUM_TASKS": "2"}
+
+
+def test_two_processes_find_their_parts_and_write_what_one_writes(folder, tmp_path):
     output = tmp_path / "out"
-    workers = [start(folder, output, worker=w, num_workers=2) for w in range(2)]
+    workers = [start(folder, output, slurm(index)) for index in range(2)]
     printed = []
     for worker in workers:
         text, log = worker.communicate(timeout=120)
@@ -92,6 +103,17 @@ def test_two_worker_processes_write_what_one_writes(folder, tmp_path):
         printed.append(text)
     assert any("200 clips in 40 shards" in text for text in printed)
     assert contents(output) == contents(folder / "unbroken")
+
+
+def test_flags_say_the_part_where_the_environment_does_not(monkeypatch):
+    for name in ("TF_CONFIG", "SLURM_STEP_NUM_TASKS"):
+        monkeypatch.delenv(name, raising=False)
+    assert choose_part(None, None) == (0, 1)
+    monkeypatch.setenv("TF_CONFIG", clusters(3)[2])
+    assert choose_part(None, None) == (2, 3)
+    assert choose_part(1, 5) == (1, 5)
+    with pytest.raises(ValueError, match="--worker is 1 and --num_workers None"):
+        choose_part(1, None)
 
 
 def test_labels_are_built_without_a_pass_over_the_data(folder, tmp_path):

@@ -13,7 +13,13 @@ def test_the_defaults_need_only_a_dataset(config):
     ("key", "value", "message"),
     [
         ("model.name", "r2d2", r"config\.model\.name is 'r2d2', expected one of"),
-        ("data.batch_size", 0, r"config\.data\.batch_size is 0"),
+        ("data.batch_size", 0, r"batch_size is 0 and .*global_batch_size 0, expected"),
+        ("data.global_batch_size", 8, r"global_batch_size 8, expected one of them to"),
+        ("data.batch_size", -1, r"config\.data\.batch_size is -1"),
+        ("runtime.startup_timeout", 0.0, r"config\.runtime\.startup_timeout is 0"),
+        ("augmentation.hue", 1.5, r"config\.augmentation\.hue is 1\.5, expected 0 to"),
+        ("init.checkpoint", "nowhere", r"config\.init\.checkpoint: there is no folder"),
+        ("init.inflate", "no.npz", r"config\.init\.inflate: there is no file no\.npz"),
         ("model.dropout", 1.0, r"config\.model\.dropout is 1\.0"),
         ("data.label_map", "nowhere", r"config\.data\.label_map: there is no folder"),
         ("runtime.log_every_steps", 7, "multiple of config.runtime.steps_per_call"),
@@ -28,7 +34,7 @@ def test_the_defaults_need_only_a_dataset(config):
 def test_impossible_values_name_their_key(config, key, value, message):
     config.update_from_flattened_dict({key: value})
     with pytest.raises(
-        ValueError if "folder" not in message else OSError, match=message
+        ValueError if "there is no" not in message else OSError, match=message
     ):
         training.check_config(config)
 

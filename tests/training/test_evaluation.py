@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import os
-import socket
 import subprocess
 import sys
 
@@ -11,9 +10,11 @@ from sklearn import metrics
 
 from spl_tf import data, training
 from spl_tf.training import evaluation, runs
-from spl_tf.training.evaluation import Scores, Views
+from spl_tf.training.evaluation import Views
+from spl_tf.training.measurement import Scores, measure
 from tests.conftest import write_dataset
 from tests.training.finished_run import decode, softmax, textured_clip, write_run
+from tests.training.run_files import clusters
 
 NAMES = ["abseiling", "Background", "a, b", "never seen"]
 
@@ -104,8 +105,24 @@ _, _, model = evaluation.open_run(run, strategy)
 dataset, sampling = ClipDataset(directory), data.ClipSampling(2, 2)
 views = evaluation.Views(sampling, 16, num_clips=2)
 evaluation.score(model, strategy, dataset, views, 3).save(output)
-print(json.dumps(evaluation.evaluate(model, strategy, dataset, sampling, 16, 5)))
+found = evaluation.evaluate(model, strategy, dataset, sampling, 16, 5)
+print(json.dumps([found.metrics, found.confusion.tolist()]))
 """
+
+
+def assert_same_results(found, run, dataset):
+    """Metrics and confusion counts are those of all clips in one batch."""
+    strategy = training.make_strategy("one")
+    _, _, model = evaluation.open_run(run, strategy)
+    views = Views(data.ClipSampling(2, 2), 16)
+    scores = evaluation.score(model, strategy, dataset, views, len(dataset))
+    best = scores.probabilities.argmax(axis=1)
+    assert 0 < (best == scores.labels).sum() < len(dataset)
+    metrics_found, confusion = found
+    assert metrics_found == pytest.approx(measure(scores).metrics)
+    assert metrics_found["clips"] == len(dataset)
+    expected = metrics.confusion_matrix(scores.labels, best, labels=range(len(NAMES)))
+    assert confusion == expected.tolist()
 
 
 def test_two_replicas_count_every_clip_once_with_padded_batches(run, tmp_path):
@@ -128,13 +145,7 @@ def test_two_replicas_count_every_clip_once_with_padded_batches(run, tmp_path):
     np.testing.assert_array_equal(two.labels, one.labels)
     np.testing.assert_allclose(two.probabilities, one.probabilities, atol=1e-5)
 
-    central = evaluation.score(model, strategy, dataset, Views(sampling, 16), 13)
-    best = central.probabilities.argmax(axis=1)
-    assert 0 < (best == central.labels).sum() < 13
-    assert json.loads(done.stdout) == {
-        "top_1": (best == central.labels).mean(),
-        "top_5": 1.0,
-    }
+    assert_same_results(json.loads(done.stdout), run, dataset)
 
 
 PROCESS = """
@@ -143,53 +154,48 @@ from spl_tf.training import evaluation, make_strategy
 strategy = make_strategy("multi_worker")
 from spl_tf import data
 from spl_tf.clips import ClipDataset
+from spl_tf.data.loading import ClipLoader
+decoded, load = [], ClipLoader.load
+def counting_load(self, row, *rest):
+    decoded.append(int(row))
+    return load(self, row, *rest)
+ClipLoader.load = counting_load
 _, _, model = evaluation.open_run(sys.argv[1], strategy)
 dataset, sampling = ClipDataset(sys.argv[2]), data.ClipSampling(2, 2)
-print(json.dumps(evaluation.evaluate(model, strategy, dataset, sampling, 16, 4)))
+found = evaluation.evaluate(model, strategy, dataset, sampling, 16, 3)
+print(json.dumps([sorted(set(decoded)), [found.metrics, found.confusion.tolist()]]))
 """
 
 
-def test_each_of_two_processes_has_the_result_of_all_clips(run, tmp_path):
-    # 5 clips in steps of 2 x 4: one process has one clip, the other four.
-    dataset = write_dataset(tmp_path / "clips", textured_clips(5), NAMES, 2, "clean")
-    with socket.socket() as first, socket.socket() as second:
-        for free in (first, second):
-            free.bind(("localhost", 0))
-        ports = [free.getsockname()[1] for free in (first, second)]
-    cluster = {"worker": [f"localhost:{port}" for port in ports]}
+def test_each_of_two_processes_has_the_results_of_all_clips_for_half_of_the_work(
+    run, tmp_path
+):
+    # 11 clips in steps of 2 x 3: the last batch of one process is padded.
+    dataset = write_dataset(tmp_path / "clips", textured_clips(11), NAMES, 2, "clean")
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", PROCESS, run, dataset.directory],
-            env=os.environ
-            | {
-                "TF_CONFIG": json.dumps(
-                    {"cluster": cluster, "task": {"type": "worker", "index": index}}
-                )
-            },
+            env=os.environ | {"TF_CONFIG": cluster},
             stdout=subprocess.PIPE,
             text=True,
         )
-        for index in range(2)
+        for cluster in clusters(2)
     ]
     try:
         outputs = [process.communicate(timeout=120)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()
-
-    strategy = training.make_strategy("one")
-    _, _, model = evaluation.open_run(run, strategy)
-    views = Views(data.ClipSampling(2, 2), 16)
-    scores = evaluation.score(model, strategy, dataset, views, 5)
-    correct = (scores.probabilities.argmax(axis=1) == scores.labels).sum()
-    assert 0 < correct < 5
-    for output in outputs:
-        assert json.loads(output) == {"top_1": correct / 5, "top_5": 1.0}
+    first, second = map(json.loads, outputs)
+    assert first[0] == [0, 1, 2, 6, 7, 8]
+    assert set(second[0]) - {0} == {3, 4, 5, 9, 10}  # padded with some clip
+    assert first[1] == second[1]
+    assert_same_results(first[1], run, dataset)
 
 
 def test_metrics_are_those_of_scikit_learn():
     scores = random_scores(np.random.default_rng(0))
-    found = evaluation.measure(scores, exclude=["Background"])
+    found = measure(scores, exclude=["Background"])
     labels, probabilities = scores.labels, scores.probabilities
     best = probabilities.argmax(axis=1)
     precision = [
@@ -223,7 +229,7 @@ def test_the_class_table_says_what_a_class_is_taken_for():
         labels=labels,
         probabilities=probabilities,
     )
-    first, second, third, fourth, *_ = evaluation.measure(scores).classes
+    first, second, third, fourth, *_ = measure(scores).classes
     assert (first.name, first.clips, first.predicted) == ("abseiling", 5, 3)
     assert (first.accuracy, first.taken_for, first.times) == (0.4, "a, b", 2)
     assert (second.accuracy, second.taken_for, second.times) == (1.0, "", 0)

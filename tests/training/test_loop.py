@@ -1,71 +1,21 @@
-import json
+"""What training makes of its config and its data."""
+
+import csv
 import os
-import re
-import shutil
-import signal
 import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from spl_tf import data, training
-from spl_tf.clips import ClipDataset
 from spl_tf.labels import ConfusionMatrix, build_label_map
-from spl_tf.training import runs
-from tests.conftest import small_disk
-
-# Trains in a process of its own, from a config given as JSON.
-TRAIN = """
-import json, sys
-from ml_collections import config_dict
-from spl_tf.training import train
-train(config_dict.ConfigDict(json.loads(sys.argv[1])), sys.argv[2])
-"""
-
-
-def lines(workdir):
-    """The log without what the clock decides."""
-    with open(os.path.join(workdir, "metrics.jsonl")) as file:
-        written = [json.loads(line) for line in file]
-    for line in written:
-        assert line.pop("clips_per_second") > 0
-        assert 0 <= line.pop("input_wait") <= 1
-    return written
-
-
-def checkpoints(workdir):
-    """Names of the checkpoints of a run, oldest first."""
-    directory = os.path.join(workdir, "checkpoints")
-    return sorted(os.listdir(directory)) if os.path.isdir(directory) else []
-
-
-def start(config, workdir, script=TRAIN):
-    """Starts training in a process of its own."""
-    command = [sys.executable, "-c", script, json.dumps(config.to_dict()), workdir]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(condition, process):
-    while not condition():
-        assert process.poll() is None, process.stderr.read()[-2000:]
-        time.sleep(0.02)
-
-
-def assert_same_run(first, second):
-    """Same losses and weights, to the bit."""
-    assert lines(first) == lines(second)
-    former, latter = weights(first), weights(second)
-    assert former.keys() == latter.keys()
-    for name in former:
-        np.testing.assert_array_equal(former[name], latter[name], err_msg=name)
-
-
-def weights(workdir):
-    with np.load(os.path.join(workdir, "weights.npz")) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+from spl_tf.models import build_model
+from spl_tf.training import evaluation, runs
+from spl_tf.training.checkpoints import WEIGHTS, load_weights
+from spl_tf.training.objectives import LabelCounts
+from tests.training.finished_run import write_run
+from tests.training.run_files import ROOT, checkpoints, lines, weights
 
 
 def test_a_small_model_learns_a_small_dataset(config, tmp_path):
@@ -78,6 +28,40 @@ def test_a_small_model_learns_a_small_dataset(config, tmp_path):
     assert [line["step"] for line in written] == list(range(10, 201, 10))
     assert written[-1]["loss"] < written[0]["loss"]
     assert results["train_loss"] == written[-1]["loss"]
+    # The labels have about as many clips in an interval.
+    last = written[-1]
+    assert last["label_accuracy"] == pytest.approx(last["accuracy"], abs=0.05)
+
+
+def test_the_classes_of_the_validation_set_are_told_apart(config, target, tmp_path):
+    config.schedule.length.steps = 16
+    results = training.train(config, str(tmp_path / "run"))
+    strategy = training.make_strategy("one")
+    _, _, model = evaluation.open_run(str(tmp_path / "run"), strategy)
+    views = evaluation.Views(data.ClipSampling(2, 2), 16)
+    scores = evaluation.score(model, strategy, target, views, 18)
+    expected = np.zeros((3, 3), int)
+    np.add.at(expected, (scores.labels, scores.probabilities.argmax(axis=1)), 1)
+    assert expected.trace() < 18  # not all are recognised
+
+    confusion = ConfusionMatrix.load(tmp_path / "run" / "confusion.npz")
+    assert (confusion.counts.toarray() == expected).all()
+    with open(tmp_path / "run" / "per_class.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == ["a", "b", "c"]
+    shares = expected.diagonal() / 6
+    assert [float(row["accuracy"]) for row in rows] == pytest.approx(shares)
+    assert results["top_1"] == pytest.approx(expected.trace() / 18)
+    assert results["mean_class_accuracy"] == pytest.approx(shares.mean())
+
+
+def test_labels_are_counted_until_they_are_taken():
+    counts = LabelCounts(4)
+    logits = np.eye(4, dtype=np.float32)[[0, 1, 2, 2, 0]]
+    counts.update(tf.constant([0, 1, 1, 2, 2]), tf.constant(logits))
+    counts.update(tf.constant([1]), tf.constant(logits[1:2]))
+    np.testing.assert_allclose(counts.take(), [1, 2 / 3, 1 / 2, np.nan])
+    assert np.isnan(counts.take()).all()
 
 
 def test_a_finished_run_returns_its_results_without_work(config, tmp_path):
@@ -88,131 +72,122 @@ def test_a_finished_run_returns_its_results_without_work(config, tmp_path):
     assert os.path.getmtime(os.path.join(workdir, "weights.npz")) == before
 
 
-def test_a_killed_run_goes_on_to_the_very_weights_of_an_unbroken_one(config, tmp_path):
-    unbroken, killed = str(tmp_path / "unbroken"), str(tmp_path / "killed")
-    config.schedule.length.steps = 196
-    training.train(config, unbroken)
-    process = start(config, killed)
-    wait_for(lambda: checkpoints(killed), process)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert not os.path.exists(os.path.join(killed, "results.json"))
-    training.train(config, killed)
-    assert_same_run(killed, unbroken)
+def started_from(caplog):
+    """The line that says so, and its layers: those loaded, those that were not."""
+    (line,) = [
+        record.getMessage()
+        for record in caplog.records
+        if record.getMessage().startswith("starting from")
+    ]
+    source, loaded, kept = line.split("; ")
+    return source, set(names_in(loaded)), set(names_in(kept))
 
 
-STOPPABLE = """
-import json, sys
-from ml_collections import config_dict
-from spl_tf import training
-try:
-    training.train(config_dict.ConfigDict(json.loads(sys.argv[1])), sys.argv[2])
-except training.TrainingStopped as stopped:
-    print(stopped, file=sys.stderr)
-    sys.exit(training.STOPPED_EXIT_CODE)
-"""
+def names_in(text):
+    return text.split(": ")[1].split(", ")
 
 
-def test_sigterm_saves_at_the_next_step_and_the_run_goes_on(config, tmp_path):
-    unbroken, stopped = str(tmp_path / "unbroken"), str(tmp_path / "stopped")
-    config.schedule.length.steps = 1996
-    # One call for many steps: only the call itself can be that quick.
-    config.runtime.update(
-        steps_per_call=1000, log_every_steps=1000, checkpoint_every_steps=1000
+@pytest.fixture
+def one_step(config, caplog):
+    """Nothing moves but batch statistics; what is logged is kept."""
+    caplog.set_level("INFO", "absl")
+    config.data.validation = ""
+    config.optimizer.learning_rate = 0.0
+    config.schedule.warmup.steps = 0
+    config.schedule.length.steps = 1
+    return config
+
+
+@pytest.mark.parametrize("keep_head", [False, True])
+def test_a_run_starts_from_the_weights_of_another_and_names_them(
+    one_step, tmp_path, caplog, keep_head
+):
+    before = write_run(tmp_path / "before", "abc")
+    one_step.init.update(checkpoint=before, keep_head=keep_head)
+    training.train(one_step, str(tmp_path / "run"))
+    first, second = weights(before), weights(tmp_path / "run")
+    names = {name.split("/")[0] for name in first}
+    source, loaded, kept = started_from(caplog)
+    assert source == f"starting from {before}"
+    assert kept == ({"none"} if keep_head else {"classifier"})
+    assert loaded == names - kept
+    for name in ("stem/0", "res3_gating/0"):
+        np.testing.assert_array_equal(first[name], second[name])
+    assert keep_head == np.array_equal(first["classifier/0"], second["classifier/0"])
+
+
+def test_inflated_weights_are_named(one_step, tmp_path, caplog):
+    one_step.init.inflate = os.path.join(write_run(tmp_path / "a", "abc"), WEIGHTS)
+    training.train(one_step, str(tmp_path / "run"))
+    source, loaded, kept = started_from(caplog)
+    assert source == f"starting from {one_step.init.inflate}"
+    assert {"stem", "res2_0_a_bn"} <= loaded
+    assert kept == {"classifier"}
+
+
+def test_a_run_from_scratch_says_so_with_what_it_costs_and_a_restart_says_what_it_reads(
+    one_step, tmp_path, caplog
+):
+    training.train(one_step, str(tmp_path / "run"))
+    source, loaded, kept = started_from(caplog)
+    assert source == "starting from scratch"
+    assert loaded == {"none"}
+    assert kept == {name.split("/")[0] for name in weights(tmp_path / "run")}
+    (table,) = [
+        r.getMessage() for r in caplog.records if "multiply-adds" in r.getMessage()
+    ]
+    assert table.splitlines()[-1].startswith("total")
+
+    caplog.clear()
+    os.remove(tmp_path / "run" / "results.json")
+    training.train(one_step, str(tmp_path / "run"))
+    read = f"continuing from {tmp_path / 'run' / 'checkpoints' / '000000001'}: average,"
+    messages = [record.getMessage() for record in caplog.records]
+    assert [m for m in messages if m.startswith(read)]
+    assert not [m for m in messages if m.startswith("starting from")]
+
+
+def test_a_head_of_other_labels_is_refused_before_anything_is_written(
+    one_step, tmp_path
+):
+    before = write_run(tmp_path / "before", "abd")
+    one_step.init.update(checkpoint=before, keep_head=True)
+    with pytest.raises(
+        ValueError, match=r"config\.init\.keep_head: the head of .*a, b"
+    ):
+        training.train(one_step, str(tmp_path / "run"))
+    os.remove(tmp_path / "before" / WEIGHTS)
+    with pytest.raises(
+        FileNotFoundError, match=r"config\.init\.checkpoint: .*finished"
+    ):
+        training.train(one_step, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_workdir_says_what_the_run_is(one_step, target, tmp_path):
+    training.train(one_step, str(tmp_path / "run"))
+    content = runs.read_json(str(tmp_path / "run" / "config.json"))
+    assert content["config"]["schedule"]["length"]["steps"] == 1
+    assert content["config"]["optimizer"]["momentum"] == 0.9
+    assert content["label_names"] == ["a", "b", "c"]
+    assert content["datasets"] == {"train": runs.dataset_fingerprint(target)}
+    assert content["clips_per_step"] == 4
+    assert content["versions"]["tensorflow"] == tf.__version__
+    done = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True
     )
-    training.train(config, unbroken)
-    process = start(config, stopped, STOPPABLE)
-    wait_for(lambda: os.path.exists(os.path.join(stopped, "metrics.jsonl")), process)
-    time.sleep(4)  # the first call compiles, then runs for some seconds
-    process.send_signal(signal.SIGTERM)
-    _, printed = process.communicate(timeout=60)
-    assert process.returncode == training.STOPPED_EXIT_CODE, printed[-2000:]
-    assert "the same command continues" in printed.splitlines()[-1]
-    (saved,) = checkpoints(stopped)
-    assert int(saved) % 1000
-    training.train(config, stopped)
-    assert_same_run(stopped, unbroken)
+    if done.returncode == 0:
+        assert content["git_revision"].startswith(done.stdout.strip())
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
-def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(config, tmp_path, damage):
-    unbroken, damaged = str(tmp_path / "unbroken"), str(tmp_path / "damaged")
-    training.train(config, unbroken)
-    shutil.copytree(unbroken, damaged)
-    os.remove(os.path.join(damaged, "results.json"))
-    newest = os.path.join(damaged, "checkpoints", checkpoints(damaged)[-1])
-    (path,) = (
-        os.path.join(newest, name) for name in os.listdir(newest) if "data" in name
-    )
-    if damage == "missing":
-        os.remove(path)
-    elif damage == "truncated":
-        os.truncate(path, os.path.getsize(path) // 2)
-    else:
-        with open(path, "r+b") as file:
-            file.seek(os.path.getsize(path) // 2)
-            byte = file.read(1)
-            file.seek(-1, os.SEEK_CUR)
-            file.write(bytes([byte[0] ^ 1]))
-    training.train(config, damaged)
-    assert checkpoints(damaged) == ["000000030", "000000040", "000000040.damaged"]
-    assert_same_run(damaged, unbroken)
-
-
-def test_a_full_disk_keeps_the_checkpoint_before(config, tmp_path):
-    small = tmp_path / "small"
-    with small_disk(small, "420k") as enlarge:
-        config.runtime.keep_checkpoints = 100
-        with pytest.raises(OSError, match=r"cannot be written.* is kept; free some"):
-            training.train(config, str(small / "run"))
-        kept = checkpoints(small / "run")
-        assert kept
-        assert all(name.isdigit() for name in kept)
-        enlarge()
-        assert training.train(config, str(small / "run"))["steps"] == 40
-
-
-def test_a_second_process_in_the_workdir_is_refused(config, tmp_path):
-    config.schedule.length.steps = 99996
-    process = start(config, str(tmp_path / "run"))
-    try:
-        wait_for((tmp_path / "run" / "config.json").exists, process)
-        with pytest.raises(RuntimeError, match=rf"process \(id {process.pid}\)"):
-            training.train(config, str(tmp_path / "run"))
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def test_another_config_in_the_same_workdir_is_refused(config, tmp_path):
-    training.train(config, str(tmp_path / "run"))
-    config.optimizer.momentum = 0.8
-    with pytest.raises(ValueError, match=r"optimizer\.momentum was 0\.9, is 0\.8"):
-        training.train(config, str(tmp_path / "run"))
-
-
-def test_fine_tuning_starts_from_all_but_the_head(config, tmp_path):
-    training.train(config, str(tmp_path / "first"))
-    config.init.checkpoint = str(tmp_path / "first")
-    config.optimizer.learning_rate = 0.0  # nothing moves but batch statistics
-    training.train(config, str(tmp_path / "second"))
-    first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
-    np.testing.assert_array_equal(first["stem/0"], second["stem/0"])
-    np.testing.assert_array_equal(first["res3_gating/0"], second["res3_gating/0"])
-    assert not np.array_equal(first["classifier/0"], second["classifier/0"])
-
-
-def test_weights_of_another_network_name_every_mismatch(config, tmp_path):
-    training.train(config, str(tmp_path / "first"))
-    from spl_tf.models import build_model
-    from spl_tf.training.checkpoints import load_weights
-
+def test_weights_of_another_network_name_every_mismatch(tmp_path):
+    first = write_run(tmp_path / "first", "abc")
     other = build_model("r3d_50_g", 3, (2, 32, 32, 3))
     before = other.get_layer("stem").get_weights()[0].copy()
     with pytest.raises(
         ValueError, match=r"stem/0 is \(3, 5, 5, 3, 16\).*res5_0_a/0 is"
     ):
-        load_weights(str(tmp_path / "first"), other, keep_head=True)
+        load_weights(first, other, keep_head=True)
     np.testing.assert_array_equal(other.get_layer("stem").get_weights()[0], before)
 
 
@@ -234,22 +209,6 @@ def test_training_on_a_label_map_gives_a_head_of_its_labels(
     assert model.output_shape == (None, 6)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(config, tmp_path):
-    config.optimizer.learning_rate = 1e12
-    config.runtime.update(steps_per_call=1, log_every_steps=1, checkpoint_every_steps=1)
-    with pytest.raises(FloatingPointError, match=r"loss of step \d is nan") as stop:
-        training.train(config, str(tmp_path / "run"))
-    step = int(re.search(r"step (\d+)", str(stop.value)).group(1))
-    assert [int(name) for name in checkpoints(tmp_path / "run")][-1] == step
-    source = data.TrainInput(
-        ClipDataset(config.data.train), None, data.ClipSampling(2, 2), 16, True, 0
-    )
-    (batch,) = data.train_batches(source, 4, start_step=step, stop_step=step + 1)
-    for clip_id in batch["id"].numpy():
-        assert repr(clip_id.decode()) in str(stop.value)
-    assert not os.path.exists(tmp_path / "run" / "results.json")
-
-
 def test_a_validation_set_of_other_classes_is_refused(config, web_dataset, tmp_path):
     confusion = ConfusionMatrix(["a", "b", "c"])
     confusion.update([0, 1], [1, 1])
@@ -257,103 +216,6 @@ def test_a_validation_set_of_other_classes_is_refused(config, web_dataset, tmp_p
     config.data.update(train=web_dataset.directory, label_map=str(tmp_path / "map"))
     with pytest.raises(ValueError, match=r"config\.data\.validation: .* 3 classes"):
         training.train(config, str(tmp_path / "run"))
-
-
-# Two replicas need logical devices that are set up before TensorFlow starts.
-MIRRORED = """
-import json, sys
-import tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-devices = [tf.config.LogicalDeviceConfiguration()] * 2
-tf.config.set_logical_device_configuration(cpu, devices)
-from ml_collections import config_dict
-from spl_tf.training import train
-train(config_dict.ConfigDict(json.loads(sys.argv[1])), sys.argv[2])
-"""
-
-
-def test_two_replicas_train_as_one_of_twice_the_batch(config, tmp_path):
-    config.model.synchronized_batch_norm = True
-    one, two = str(tmp_path / "one"), str(tmp_path / "two")
-    training.train(config, one)
-    config.data.batch_size = 2
-    config.runtime.strategy = "mirrored"
-    command = [sys.executable, "-c", MIRRORED, json.dumps(config.to_dict()), two]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-2000:]
-    for first, second in zip(lines(one), lines(two), strict=True):
-        assert second["loss"] == pytest.approx(first["loss"], rel=1e-3)
-        assert second["gradient_norm"] == pytest.approx(
-            first["gradient_norm"], rel=1e-2
-        )
-    with open(os.path.join(two, "results.json")) as file:
-        results = json.load(file)
-    assert results["top_1"] == runs.read_results(one)["top_1"]
-
-
-def test_strategies_have_names():
-    assert isinstance(training.make_strategy("one"), tf.distribute.OneDeviceStrategy)
-    with pytest.raises(ValueError, match="unknown strategy 'two'"):
-        training.make_strategy("two")
-
-
-def replicas_script(count):
-    """Trains on that many logical devices, set up before TensorFlow starts."""
-    return MIRRORED.replace("* 2", f"* {count}")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"optimizer.clip_norm": 0.5, "optimizer.moving_average": 0.9},
-        {"loss.name": "anchor", "loss.anchor.warm_up_epochs": 1},
-        {"loss.name": "data_parameters", "loss.data_parameters_mode": "joint"},
-        {"model.precision": "mixed_bfloat16", "model.projection_dim": 5},
-        {"runtime.xla": True},
-        {"data.short_side": (16, 20), "data.resampling.power": 0.5},
-    ],
-)
-def test_every_option_continues_to_the_bit_after_a_kill(config, tmp_path, change):
-    config.update_from_flattened_dict(change)
-    unbroken, cut = str(tmp_path / "unbroken"), str(tmp_path / "cut")
-    results = training.train(config, unbroken)
-    assert np.isfinite(results["train_loss"])
-    shutil.copytree(unbroken, cut)
-    for name in ("results.json", "weights.npz", "checkpoints/000000040"):
-        path = os.path.join(cut, name)
-        shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
-    training.train(config, cut)
-    assert_same_run(cut, unbroken)
-
-
-def test_replicas_and_accumulation_make_the_step_of_one_large_batch(config, tmp_path):
-    # Batch statistics are those of each accumulated batch, so they are left out here.
-    config.model.update(name="r3d_tiny_g", synchronized_batch_norm=True)
-    config.optimizer.update(clip_norm=1.0, moving_average=0.5)
-    two, both = str(tmp_path / "two"), str(tmp_path / "both")
-    config.runtime.strategy = "mirrored"
-    config.data.batch_size = 1
-    for workdir, replicas, accumulation in ((two, 1, 2), (both, 2, 1)):
-        settings = config.copy_and_resolve_references()
-        settings.optimizer.accumulation_steps = accumulation
-        script = FROZEN + replicas_script(replicas)
-        process = start(settings, workdir, script)
-        _, printed = process.communicate(timeout=240)
-        assert process.returncode == 0, printed[-2000:]
-    for first, second in zip(lines(two), lines(both), strict=True):
-        for name in ("loss", "gradient_norm"):
-            assert second[name] == pytest.approx(first[name], rel=1e-3), name
-    former, latter = weights(two), weights(both)
-    for name in former:
-        np.testing.assert_allclose(former[name], latter[name], rtol=1e-3, atol=1e-5)
-
-
-# Batch normalisation by its moving statistics, as in a network without it.
-FROZEN = """
-import spl_tf.models.layers as layers
-call = layers.BatchNorm.call
-layers.BatchNorm.call = lambda self, x, training=None, mask=None: call(self, x, False)
-"""
 
 
 def test_clipping_bounds_the_step(config, tmp_path):
@@ -370,8 +232,6 @@ def test_clipping_bounds_the_step(config, tmp_path):
     training.train(start_config, str(tmp_path / "start"))
     training.train(config, str(tmp_path / "run"))
     before, after = weights(tmp_path / "start"), weights(tmp_path / "run")
-    from spl_tf.models import build_model
-
     model = build_model("r3d_tiny_g", 3, (2, 16, 16, 3))
     moved = 0.0
     for layer in model.layers:
@@ -425,3 +285,4 @@ def test_tensorboard_gets_training_and_validation(config, tmp_path):
         for value in tf.compat.v1.Event.FromString(record.numpy()).summary.value
     }
     assert {"train/loss", "train/learning_rate", "validation/top_1"} <= tags
+    assert {f"{part}/accuracy_per_label" for part in ("train", "validation")} <= tags

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from spl_tf import clips, data, training
-from spl_tf.training import runs
+from spl_tf.training import prediction, runs
 from spl_tf.training.checkpoints import save_weights
 from spl_tf.training.prediction_folder import PredictionFolder, ShardReport
 from tests.conftest import jpeg, make_clip, small_disk, write_dataset
@@ -264,6 +264,28 @@ def test_an_error_while_writing_stops_the_run_with_its_message(teacher, tmp_path
     assert not [t for t in threading.enumerate() if t.name.startswith("write")]
     assert not list(output.glob("clips.*"))
     assert training.predict(teacher, web.directory, str(output)).num_clips == 60
+
+
+def test_clips_are_predicted_while_a_shard_is_written(teacher, tmp_path, monkeypatch):
+    web = noisy_dataset(tmp_path / "web", 12, num_shards=2)
+    write, forward = PredictionFolder.write_shard, prediction.forward_batches
+    went_on = threading.Event()
+
+    def write_later(folder, shard, records):
+        # Both shards wait until clips of the second one are predicted.
+        assert went_on.wait(60)
+        return write(folder, shard, records)
+
+    def watched_forward(*arguments):
+        for number, batch in enumerate(forward(*arguments)):
+            if number == 3:
+                went_on.set()
+            yield batch
+
+    monkeypatch.setattr(PredictionFolder, "write_shard", write_later)
+    monkeypatch.setattr(prediction, "forward_batches", watched_forward)
+    output = str(tmp_path / "out")
+    assert training.predict(teacher, web.directory, output, 2).num_clips == 12
 
 
 def test_a_full_disk_stops_with_a_message_and_the_same_call_continues(

@@ -1,0 +1,170 @@
+"""A run that is stopped, killed or damaged, and goes on."""
+
+import os
+import re
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from spl_tf import data, training
+from spl_tf.clips import ClipDataset
+from tests.conftest import make_clip, small_disk, write_dataset
+from tests.training.run_files import (
+    assert_same_run,
+    checkpoints,
+    start,
+    start_command,
+    wait_for,
+)
+
+
+def test_a_killed_run_goes_on_to_the_very_weights_of_an_unbroken_one(config, tmp_path):
+    unbroken, killed = str(tmp_path / "unbroken"), str(tmp_path / "killed")
+    config.schedule.length.steps = 196
+    config.model.dropout = 0.5
+    config.loss.update(name="data_parameters", data_parameters_mode="joint")
+    training.train(config, unbroken)
+    begun = os.path.join(killed, "metrics.jsonl")
+    # Once before anything was saved, once after.
+    for is_due in (lambda: os.path.exists(begun), lambda: checkpoints(killed)):
+        process = start(config, killed)
+        wait_for(is_due, process)
+        process.kill()
+        process.communicate()
+        assert not os.path.exists(os.path.join(killed, "results.json"))
+    training.train(config, killed)
+    assert_same_run(killed, unbroken)
+
+
+def test_sigterm_saves_at_the_next_step_and_the_run_goes_on(config, tmp_path):
+    unbroken, stopped = str(tmp_path / "unbroken"), str(tmp_path / "stopped")
+    config.schedule.length.steps = 1996
+    # One call for many steps: only the call itself can be that quick.
+    config.runtime.update(
+        steps_per_call=1000, log_every_steps=1000, checkpoint_every_steps=1000
+    )
+    training.train(config, unbroken)
+    process = start_command(config, stopped)
+    wait_for(lambda: os.path.exists(os.path.join(stopped, "metrics.jsonl")), process)
+    time.sleep(4)  # the first call compiles, then runs for some seconds
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == training.STOPPED_EXIT_CODE == 75, printed[-2000:]
+    assert "the same command continues" in printed.splitlines()[-1]
+    (saved,) = checkpoints(stopped)
+    assert int(saved) % 1000
+    training.train(config, stopped)
+    assert_same_run(stopped, unbroken)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimizer.clip_norm": 0.5, "optimizer.moving_average": 0.9},
+        {"model.dropout": 0.5, "optimizer.accumulation_steps": 2},
+        {"loss.name": "anchor", "loss.anchor.warm_up_epochs": 1},
+        {"loss.name": "data_parameters", "loss.data_parameters_mode": "joint"},
+        {"model.precision": "mixed_bfloat16", "model.projection_dim": 5},
+        {"runtime.xla": True},
+        {"data.short_side": (16, 20), "data.resampling.power": 0.5},
+    ],
+)
+def test_every_option_continues_to_the_bit_after_a_kill(config, tmp_path, change):
+    config.update_from_flattened_dict(change)
+    unbroken, cut = str(tmp_path / "unbroken"), str(tmp_path / "cut")
+    results = training.train(config, unbroken)
+    assert np.isfinite(results["train_loss"])
+    shutil.copytree(unbroken, cut)
+    for name in ("results.json", "weights.npz", "checkpoints/000000040"):
+        path = os.path.join(cut, name)
+        shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+    training.train(config, cut)
+    assert_same_run(cut, unbroken)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
+def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(
+    config, tmp_path, caplog, damage
+):
+    unbroken, damaged = str(tmp_path / "unbroken"), str(tmp_path / "damaged")
+    training.train(config, unbroken)
+    shutil.copytree(unbroken, damaged)
+    os.remove(os.path.join(damaged, "results.json"))
+    newest = os.path.join(damaged, "checkpoints", checkpoints(damaged)[-1])
+    (path,) = (
+        os.path.join(newest, name) for name in os.listdir(newest) if "data" in name
+    )
+    if damage == "missing":
+        os.remove(path)
+    elif damage == "truncated":
+        os.truncate(path, os.path.getsize(path) // 2)
+    else:
+        with open(path, "r+b") as file:
+            file.seek(os.path.getsize(path) // 2)
+            byte = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ 1]))
+    training.train(config, damaged)
+    assert checkpoints(damaged) == ["000000030", "000000040", "000000040.damaged"]
+    (warning,) = [r for r in caplog.records if "cannot be read" in r.getMessage()]
+    assert warning.levelname == "WARNING"
+    assert f"{newest} cannot be read and is set aside" in warning.getMessage()
+    assert_same_run(damaged, unbroken)
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(config, tmp_path):
+    small = tmp_path / "small"
+    with small_disk(small, "420k") as enlarge:
+        config.runtime.keep_checkpoints = 100
+        with pytest.raises(OSError, match=r"cannot be written.* is kept; free some"):
+            training.train(config, str(small / "run"))
+        kept = checkpoints(small / "run")
+        assert kept
+        assert all(name.isdigit() for name in kept)
+        enlarge()
+        assert training.train(config, str(small / "run"))["steps"] == 40
+
+
+def test_a_second_process_in_the_workdir_is_refused(config, tmp_path):
+    config.schedule.length.steps = 99996
+    process = start(config, str(tmp_path / "run"))
+    try:
+        wait_for((tmp_path / "run" / "config.json").exists, process)
+        with pytest.raises(RuntimeError, match=rf"process \(id {process.pid}\)"):
+            training.train(config, str(tmp_path / "run"))
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_another_config_in_the_same_workdir_is_refused(config, tmp_path):
+    training.train(config, str(tmp_path / "run"))
+    config.optimizer.momentum = 0.8
+    with pytest.raises(ValueError, match=r"optimizer\.momentum was 0\.9, is 0\.8"):
+        training.train(config, str(tmp_path / "run"))
+    config.optimizer.momentum = 0.9
+    write_dataset(tmp_path / "target", [make_clip(0, 0, names="abc")], "abc", 1)
+    with pytest.raises(ValueError, match=r"another config: datasets changed"):
+        training.train(config, str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("calls", [1, 5])
+def test_a_loss_that_is_not_finite_stops_the_run(config, tmp_path, calls):
+    config.optimizer.learning_rate = 1e12
+    names = ("steps_per_call", "log_every_steps", "checkpoint_every_steps")
+    config.runtime.update(dict.fromkeys(names, calls))
+    with pytest.raises(FloatingPointError, match=r"loss of step \d is nan") as stop:
+        training.train(config, str(tmp_path / "run"))
+    step = int(re.search(r"step (\d+)", str(stop.value)).group(1))
+    saved = [int(name) for name in checkpoints(tmp_path / "run")]
+    assert max(saved, default=0) == step // calls * calls
+    source = data.TrainInput(
+        ClipDataset(config.data.train), None, data.ClipSampling(2, 2), 16, True, 0
+    )
+    (batch,) = data.train_batches(source, 4, start_step=step, stop_step=step + 1)
+    for clip_id in batch["id"].numpy():
+        assert repr(clip_id.decode()) in str(stop.value)
+    assert not os.path.exists(tmp_path / "run" / "results.json")
