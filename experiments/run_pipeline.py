@@ -1,193 +1,81 @@
-"""The whole experiment by one command, from video files to a table of strategies.
+"""A whole experiment by one command, from video files to a report.
 
 python -m experiments.run_pipeline --config=experiments/configs/synthetic.py \
-    --workdir=runs/demo
+    --workdir=runs/demo --jobs=2
 
-Stages: render -> convert -> teacher -> predict -> labels -> for each strategy: pretrain
--> finetune -> table. Every stage writes a folder of the workdir and is passed over when
-that is complete, so a run that was stopped goes on with the same command.
+Stages: render -> convert -> teacher -> predict -> for each strategy: build_labels ->
+pretrain -> finetune -> evaluate -> report. The same command continues a run that was
+stopped. After a change of the config or of an input it runs again what depends on that,
+and says why; a result that is replaced stays in `stale/`. `--dry_run` shows what would
+run, how long it takes and how much disk.
+
+`--stages=pretrain,'seed_0/spl_b/*'`, `--strategies=none,spl_b` and `--seeds=0,1` choose
+what may run. Exit code 0: all there; 1: a stage failed, its log is named, and the
+others' results are in the table; 75: stopped by SIGTERM, and saved.
 """
 
 from __future__ import annotations
 
 import os
-import time
-from typing import Any
+import sys
 
-from absl import app, flags, logging
-from ml_collections import config_dict, config_flags
+from absl import app, flags
+from ml_collections import config_flags
 
-from experiments.build_labels import build_labels, confusion_of_dataset
-from experiments.synthetic import render
+from experiments.pipeline import server
 from spl_tf import binary
-from spl_tf.analysis.label_plots import plot_confusion
-from spl_tf.labels import STRATEGIES, LabelMap
-from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped, predict, train
-from spl_tf.training.runs import claim_workdir, write_json
-from tfrecords_tools.convert_videos import ConversionSettings, convert_videos
-
-_TARGET = {"train": render.TARGET_TRAIN, "validation": render.TARGET_VAL}
-_NONE = "none"  # no pre-training
-
-
-def run_pipeline(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
-    """Runs or continues the experiment.
-
-    Args:
-        config: See `experiments/configs/synthetic.py`.
-        workdir: Gets a folder per stage, `confusion.png` and `results.json`.
-
-    Returns:
-        The content of `results.json`: `rows`, one per strategy, and `noise_ratio`.
-
-    Raises:
-        ValueError: A strategy is unknown, or the workdir belongs to another config.
-    """
-    unknown = set(config.strategies) - {_NONE, *STRATEGIES}
-    if unknown:
-        raise ValueError(
-            f"config.strategies has {sorted(unknown)}, known are {[_NONE, *STRATEGIES]}"
-        )
-    claim_workdir(workdir, config)
-    started = time.time()
-    folder = _Folders(workdir)
-    _render_and_convert(config, folder)
-
-    logging.info("teacher: %s", folder("runs", _NONE))
-    baseline = _train(config, "scratch", folder, folder("runs", _NONE))
-    if not os.path.exists(folder("clips", "web_teacher", "dataset.json")):
-        predict(
-            folder("runs", _NONE),
-            folder("clips", "web"),
-            folder("clips", "web_teacher"),
-            batch_size=4 * config.pretrain.data.batch_size,
-        )
-    rows = [
-        _row(_NONE, None, baseline)
-        if strategy == _NONE
-        else _pretrain_and_finetune(config, strategy, folder)
-        for strategy in config.strategies
-    ]
-    confusion = confusion_of_dataset(folder("clips", "web_teacher"))
-    plot_confusion(confusion, folder("confusion.png"))
-    results = {"noise_ratio": confusion.noise_ratio, "rows": rows}
-    write_json(folder("results.json"), results)
-    logging.info("done after %.0f s", time.time() - started)
-    return results
-
-
-class _Folders:
-    """Paths in the workdir."""
-
-    def __init__(self, workdir: str):
-        self._workdir = workdir
-
-    def __call__(self, *parts: str) -> str:
-        path = os.path.join(self._workdir, *parts)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        return path
-
-
-def _render_and_convert(config, folder: _Folders) -> None:
-    world = config.world.copy_and_resolve_references()
-    world.seed = config.seed
-    # `web.csv` is the last file that rendering writes.
-    if not os.path.exists(folder("world", "web.csv")):
-        render.render(world, folder("world"))
-    for split in render.SPLITS:
-        output = folder("clips", split)
-        if os.path.exists(os.path.join(output, "dataset.json")):
-            continue
-        weak = split == render.WEB
-        settings = dict(config.conversion, seed=config.seed)
-        settings["label_kind"] = "weak" if weak else "clean"
-        convert_videos(
-            folder("world", f"{split}.csv"),
-            folder("world", "classes.txt"),
-            output,
-            settings=ConversionSettings(**settings),
-        )
-
-
-def _train(config, phase, folder: _Folders, workdir, changes=None) -> dict[str, Any]:
-    """Trains one phase; fine-tuning and scratch on the target set, else on the web."""
-    settings = config[phase].copy_and_resolve_references()
-    settings.seed = config.seed
-    if phase == "pretrain":
-        settings.data.train = folder("clips", "web_teacher")
-    else:
-        settings.data.train = folder("clips", _TARGET["train"])
-        settings.data.validation = folder("clips", _TARGET["validation"])
-    settings.update_from_flattened_dict(changes or {})
-    return train(settings, workdir)
-
-
-def _pretrain_and_finetune(config, strategy: str, folder: _Folders) -> dict[str, Any]:
-    """Runs one strategy on the labelled web clips; returns its row of the table."""
-    built = build_labels(
-        folder("labels", strategy), strategy, dataset=folder("clips", "web_teacher")
-    )
-    pretrained = folder("runs", f"{strategy}_pretrain")
-    label_map = folder("labels", strategy, "label_map")
-    _train(config, "pretrain", folder, pretrained, {"data.label_map": label_map})
-    finetuned = _train(
-        config,
-        "finetune",
-        folder,
-        folder("runs", strategy),
-        {"init.checkpoint": pretrained},
-    )
-    return _row(strategy, built.label_map, finetuned)
-
-
-def _row(
-    strategy: str, label_map: LabelMap | None, results: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "strategy": strategy,
-        "labels": label_map.num_labels if label_map else 0,
-        "clips": label_map.num_kept if label_map else 0,
-        "kept": label_map.kept_ratio if label_map else 0.0,
-        "top_1": results["top_1"],
-        "top_5": results["top_5"],
-        "train_loss": results["train_loss"],
-    }
-
-
-def format_table(results: dict[str, Any]) -> str:
-    """The results as a table for the terminal."""
-    lines = [
-        f"noise ratio {results['noise_ratio']:.1%}: the share of web clips whose "
-        "teacher disagrees with the query",
-        "",
-        "pre-trained on   labels   web clips    kept   top-1   top-5",
-    ]
-    for row in results["rows"]:
-        lines.append(
-            f"{row['strategy']:<14} {row['labels']:>8} {row['clips']:>11,} "
-            f"{row['kept']:>7.1%} {row['top_1']:>7.1%} {row['top_5']:>7.1%}"
-        )
-    return "\n".join(lines)
 
 
 def main(argv: list[str]) -> int:
     """Reads the flags, runs the pipeline, prints the table."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    workdir = flags.FLAGS.workdir
+    # Here and not above: it imports TensorFlow, which the server does meanwhile.
+    from experiments.pipeline import results, runner
+    from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped
+    from spl_tf.training.interruption import WorkdirBusyError
+
+    values = flags.FLAGS
+    arguments = {
+        "stages": tuple(values.stages),
+        "strategies": tuple(values.strategies),
+        "seeds": tuple(map(int, values.seeds)),
+        "jobs": values.jobs or runner.count_cores(),
+    }
+    if values.dry_run:
+        print(runner.describe_plan(values.config, values.workdir, **arguments))
+        return 0
     try:
-        results = run_pipeline(flags.FLAGS.config, workdir)
+        found = runner.run_pipeline(
+            values.config, values.workdir, threads=values.threads, **arguments
+        )
     except TrainingStopped as stopped:
         print(stopped)
         return STOPPED_EXIT_CODE
-    print(f"\n{format_table(results)}\n")
-    for name in ("results.json", "confusion.png"):
-        print(os.path.join(workdir, name))
-    return 0
+    except WorkdirBusyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"\n{results.format_table(found)}\n")
+    for name in ("results.json", "report/index.html"):
+        path = os.path.join(values.workdir, name)
+        if os.path.exists(path):
+            print(path)
+    return int(any(stage["state"] == "failed" for stage in found["stages"]))
 
 
 if __name__ == "__main__":
     config_flags.DEFINE_config_file("config", None, "The experiment.")
     flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+    flags.DEFINE_list("stages", [], "Run only these: names, last parts, or patterns.")
+    flags.DEFINE_list("strategies", [], "Run only these rows of the table.")
+    flags.DEFINE_list("seeds", [], "Run only these; may be others than the config's.")
+    flags.DEFINE_integer(
+        "jobs", 1, "Stages at a time; 0 for one per core.", lower_bound=0
+    )
+    flags.DEFINE_integer(
+        "threads", 0, "TensorFlow's in each stage; 0 shares the cores.", lower_bound=0
+    )
+    flags.DEFINE_bool("dry_run", False, "Show what would run; touch nothing.")
     flags.mark_flag_as_required("config")
+    server.start()
     binary.run(main)

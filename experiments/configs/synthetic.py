@@ -8,14 +8,15 @@ About 4 minutes on 2 idle cores. One seed, and fewer steps than a claim would ne
 
 from ml_collections import config_dict
 
+from experiments.pipeline.config import default_config
 from experiments.synthetic import render
 from spl_tf import training
 
 
 def get_config():
     """World, conversion, and one training config per phase."""
-    config = config_dict.ConfigDict()
-    config.seed = 0
+    config = default_config()
+    config.title = "Sub-Pseudo Labels on a rendered web-video world"
     config.strategies = ("none", "weak", "agreement", "spl_b")
     config.world = render.default_config()
     config.world.frame_size = 28
@@ -27,6 +28,7 @@ def get_config():
         clips_per_video=config.world.segments_per_video,
         clip_seconds=config.world.frames_per_segment / config.world.frame_rate,
     )
+    config.conversion_processes = 1
     pretraining, finetuning = 2400, 400
     # A high rate: at 0.1 the motion in spl_b's labels takes twice as many steps.
     config.pretrain = _recipe(learning_rate=0.6, steps=pretraining)

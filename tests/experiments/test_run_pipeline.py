@@ -2,117 +2,229 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 
-import av
 import numpy as np
 import pytest
 
-from experiments.configs import synthetic
-from experiments.run_pipeline import format_table, run_pipeline
+from experiments.pipeline.results import format_table
+from experiments.pipeline.runner import describe_plan, run_pipeline
 from spl_tf.clips import ClipDataset
-from spl_tf.labels import STRATEGIES, LabelMap
+from spl_tf.labels import LabelMap
+from spl_tf.training.interruption import WorkdirBusyError, locked
+from tests.experiments.pipelines import reasons, table
+
+STAGES = [
+    "seed_0/render",
+    "seed_0/convert_target_train",
+    "seed_0/convert_web",
+    "seed_0/teacher",
+    "seed_0/convert_target_val",
+    "seed_0/predict",
+    "seed_0/none/evaluate",
+    "seed_0/none/probe",
+    "seed_0/spl_b/build_labels",
+    "seed_0/spl_b/pretrain",
+    "seed_0/spl_b/finetune",
+    "seed_0/spl_b/evaluate",
+    "seed_0/spl_b/probe",
+]
 
 
 @pytest.fixture(scope="module")
-def config():
-    config = synthetic.get_config()
-    config.strategies = ("none", "agreement", "spl_b")
-    config.world.update(
-        target_clips_per_class=2, validation_clips_per_class=2, web_videos_per_class=2
-    )
-    config.conversion.num_shards = 2
-    for phase in ("pretrain", "finetune", "scratch"):
-        config[phase].data.batch_size = 8
-        config[phase].schedule.warmup.steps = 2
-        config[phase].schedule.length.steps = 8
-        config[phase].runtime.update(
-            steps_per_call=5, log_every_steps=5, checkpoint_every_steps=5
-        )
-    return config
+def config(finished_pipeline):
+    return finished_pipeline.config
 
 
 @pytest.fixture(scope="module")
-def finished(config, tmp_path_factory):
-    workdir = str(tmp_path_factory.mktemp("pipeline") / "run")
-    return workdir, run_pipeline(config, workdir)
+def finished(finished_pipeline, tmp_path_factory):
+    """A copy of the run, which these tests change."""
+    workdir = str(tmp_path_factory.mktemp("copy") / "run")
+    shutil.copytree(finished_pipeline.workdir, workdir)
+    return workdir, finished_pipeline.results, finished_pipeline.lines
 
 
-def test_the_videos_are_real_files(finished):
-    workdir, _ = finished
-    folder = os.path.join(workdir, "world", "videos", "web")
-    name = sorted(os.listdir(folder))[0]
-    with av.open(os.path.join(folder, name)) as container:
-        assert container.streams.video[0].codec_context.name == "h264"
-        assert sum(1 for _ in container.decode(video=0)) == 48
+def files(workdir):
+    """Times of all files but those that each run writes anew."""
+    found = {
+        os.path.join(folder, name): os.stat(os.path.join(folder, name)).st_mtime_ns
+        for folder, _, names in os.walk(workdir)
+        for name in names
+    }
+    for name in ("config.json", "results.json", "lock"):
+        found.pop(os.path.join(workdir, name), None)
+    return found
 
 
-def test_every_web_segment_is_a_clip_with_a_teacher(finished):
-    workdir, _ = finished
-    web = ClipDataset(os.path.join(workdir, "clips", "web_teacher"))
-    assert len(web) == 12 * 2 * 6
-    assert (web.index.teacher >= 0).all()
-    assert (web.index.frames == 8).all()
+def test_every_stage_runs_once_and_says_so(finished):
+    _, results, lines = finished
+    assert [stage["stage"] for stage in results["stages"]] == STAGES
+    assert list(reasons(results, "done")) == STAGES
+    for name in STAGES:
+        assert sum(f"{name} starts" in line for line in lines) == 1
+        assert sum(f"{name} done in " in line for line in lines) == 1
+
+
+def test_every_stage_has_a_log_of_what_it_printed(finished):
+    workdir, results, _ = finished
+    logs = {stage["stage"]: stage["log"] for stage in results["stages"]}
+    with open(os.path.join(workdir, logs["seed_0/spl_b/build_labels"])) as file:
+        assert "> spl_b" in file.read().replace(">  ", "> ")
+    with open(os.path.join(workdir, logs["seed_0/teacher"])) as file:
+        assert "multiply-adds" in file.read()
 
 
 def test_the_table_agrees_with_the_files_it_is_made_from(finished):
-    workdir, results = finished
-    web = ClipDataset(os.path.join(workdir, "clips", "web_teacher"))
+    workdir, results, _ = finished
+    (seed,) = results["seeds"]
+    web = ClipDataset(os.path.join(workdir, seed["web_teacher"]))
     agree = int((web.index.label == web.index.teacher).sum())
-    assert results["noise_ratio"] == pytest.approx(1 - agree / len(web))
-    rows = {row["strategy"]: row for row in results["rows"]}
-    assert list(rows) == ["none", "agreement", "spl_b"]
-    assert (rows["none"]["labels"], rows["none"]["clips"]) == (0, 0)
-    assert (rows["agreement"]["labels"], rows["agreement"]["clips"]) == (12, agree)
-    assert (rows["spl_b"]["labels"], rows["spl_b"]["clips"]) == (24, len(web))
-    for strategy in rows:
-        with open(os.path.join(workdir, "runs", strategy, "results.json")) as file:
-            assert json.load(file)["top_1"] == rows[strategy]["top_1"]
+    assert seed["noise_ratio"] == pytest.approx(1 - agree / len(web))
+    none, spl_b = results["rows"]
+    assert (none["strategy"], none["labels"], none["clips"]) == ("none", 0, 0)
+    assert (spl_b["strategy"], spl_b["labels"]) == ("spl_b", 24)
+    assert (spl_b["clips"], spl_b["kept"], spl_b["cover"]) == (len(web), 1.0, 1.0)
+    truth = ClipDataset(os.path.join(workdir, seed["target_val"])).index.label
+    for row in (none, spl_b):
+        assert row["top_1"] == top_1(os.path.join(workdir, row["evaluation"]), truth)
+        probe = os.path.join(workdir, f"seed_0/probe/{row['strategy']}")
+        assert row["probe_top_1"] == top_1(probe, truth)
     with open(os.path.join(workdir, "results.json")) as file:
         assert json.load(file) == results
-    with open(os.path.join(workdir, "confusion.png"), "rb") as file:
-        assert file.read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+def top_1(evaluation, truth):
+    with np.load(os.path.join(evaluation, "predictions.npz")) as scores:
+        chosen = scores["probabilities"].argmax(axis=1)
+        return float((chosen == truth[scores["rows"]]).mean())
+
+
+def test_the_curve_has_rows_of_its_own_which_may_be_the_tables(finished):
+    _, results, _ = finished
+    assert results["curve"] == results["rows"][1:]
 
 
 def test_the_saved_label_map_labels_the_clips(finished):
-    workdir, _ = finished
-    label_map = LabelMap.load(os.path.join(workdir, "labels", "spl_b", "label_map"))
-    assert label_map.strategy in STRATEGIES
-    web = ClipDataset(os.path.join(workdir, "clips", "web_teacher"))
+    workdir, results, _ = finished
+    label_map = LabelMap.load(os.path.join(workdir, results["rows"][1]["label_map"]))
+    web = ClipDataset(os.path.join(workdir, results["seeds"][0]["web_teacher"]))
     labels = label_map.lookup(web.index.label, web.index.teacher)
     agree = web.index.label == web.index.teacher
     expected = np.where(agree, web.index.label, 12 + web.index.label)
     assert labels.tolist() == expected.tolist()
 
 
-def test_a_finished_run_changes_nothing_and_another_config_is_refused(finished, config):
-    workdir, results = finished
-    paths = [
-        os.path.join(folder, name)
-        for folder, _, names in os.walk(os.path.join(workdir, "clips"))
-        for name in names
-    ]
-    before = [os.path.getmtime(path) for path in paths]
-    assert run_pipeline(config, workdir) == results
-    assert [os.path.getmtime(path) for path in paths] == before
-    other = config.copy_and_resolve_references()
-    other.seed = 5
-    with pytest.raises(ValueError, match="seed was 0, is 5"):
-        run_pipeline(other, workdir)
+def test_fine_tuning_starts_from_what_pre_training_has_learned(finished):
+    workdir, results, _ = finished
+    row = results["rows"][1]
+    with open(os.path.join(workdir, row["finetune"], "config.json")) as file:
+        start = json.load(file)["config"]["init"]["checkpoint"]
+    assert start.endswith(f"/run/{row['pretrain']}")
 
 
 def test_the_printed_table_has_a_line_per_strategy(finished):
-    _, results = finished
+    _, results, _ = finished
     lines = format_table(results).splitlines()
-    assert lines[0].startswith(f"noise ratio {results['noise_ratio']:.1%}")
-    for line, row in zip(lines[-3:], results["rows"], strict=True):
-        cells = line.split()
-        assert cells[0] == row["strategy"]
-        assert cells[-2] == f"{row['top_1']:.1%}"
+    assert lines[0].startswith(f"noise ratio {results['seeds'][0]['noise_ratio']:.1%}")
+    for line, row in zip(lines[-2:], results["rows"], strict=True):
+        name, labels, clips, kept, *shares = line.split()
+        assert (name, labels, clips) == (
+            row["strategy"],
+            str(row["labels"]),
+            str(row["clips"]),
+        )
+        assert kept == f"{row['kept']:.1%}"
+        expected = [row["top_1"], row["top_5"], row["probe_top_1"]]
+        assert shares == [f"{share:.1%}" for share in expected]
 
 
-def test_an_unknown_strategy_is_refused_before_any_work(config, tmp_path):
-    other = config.copy_and_resolve_references()
-    other.strategies = ("none", "spl_x")
-    with pytest.raises(ValueError, match=r"has \['spl_x'\], known are"):
-        run_pipeline(other, str(tmp_path / "run"))
-    assert not (tmp_path / "run").exists()
+def test_a_second_run_changes_nothing(finished, config):
+    workdir, results, _ = finished
+    before, lines = files(workdir), []
+    again = run_pipeline(config, workdir, echo=lines.append)
+    assert table(again) == table(results)
+    assert list(reasons(again, "skipped")) == STAGES
+    assert files(workdir) == before
+    assert lines == [f"{len(STAGES)} of {len(STAGES)} stages were up to date"]
+
+
+def test_another_process_in_the_workdir_is_named(finished, config):
+    workdir, _, _ = finished
+    with locked(workdir), pytest.raises(WorkdirBusyError, match=str(os.getpid())):
+        run_pipeline(config, workdir)
+
+
+def test_a_dry_run_shows_the_plan_and_touches_nothing(finished, config, tmp_path):
+    fresh = tmp_path / "fresh"
+    text = describe_plan(config, str(fresh))
+    assert not fresh.exists()
+    assert f"{len(STAGES)} of {len(STAGES)} stages would run" in text
+    assert line_of(text, "seed_0/teacher").split()[-7:-5] == ["8", "steps"]
+    assert "~" in line_of(text, "seed_0/teacher")
+
+    workdir, _, _ = finished
+    before = files(workdir)
+    changed = config.copy_and_resolve_references()
+    changed.finetune.optimizer.learning_rate = 0.01
+    text = describe_plan(changed, workdir)
+    assert files(workdir) == before
+    finetune = line_of(text, "seed_0/spl_b/finetune")
+    assert "settings.optimizer.learning_rate was 0.05, is 0.01" in finetune
+    assert "~" not in finetune  # measured: it has run
+    assert "after seed_0/spl_b/finetune" in line_of(text, "seed_0/spl_b/evaluate")
+    assert f"2 of {len(STAGES)} stages would run" in text
+
+
+def line_of(text, start):
+    return next(line for line in text.splitlines() if line.startswith(start))
+
+
+def test_a_changed_key_runs_what_depends_on_it_and_keeps_the_former(finished, config):
+    workdir, results, _ = finished
+    changed = config.copy_and_resolve_references()
+    changed.finetune.schedule.length.steps = 4
+    changed.description = "said in other words"
+    changed.finetune.runtime.keep_checkpoints = 1
+    lines = []
+    again = run_pipeline(changed, workdir, jobs=2, echo=lines.append)
+    ran = reasons(again, "done")
+    assert list(ran) == ["seed_0/spl_b/finetune", "seed_0/spl_b/evaluate"]
+    key = "settings.schedule.length.steps was 6, is 4"
+    assert ran["seed_0/spl_b/finetune"] == key
+    assert ran["seed_0/spl_b/evaluate"].startswith("inputs.checkpoint changed (")
+    (line,) = (line for line in lines if "finetune starts" in line)
+    assert f"because {key}" in line
+    former = os.path.join(workdir, "stale", "seed_0/runs/spl_b-1")
+    assert former in os.path.join(workdir, line.rsplit(" ", 1)[-1])
+    with open(os.path.join(former, "results.json")) as file:
+        assert json.load(file)["steps"] == 8
+    assert again["description"] == "said in other words"
+    assert again["rows"][0] == results["rows"][0]
+
+
+def test_the_binary_prints_the_table_and_takes_choices(config, tmp_path):
+    settings, path = tmp_path / "settings.json", tmp_path / "config.py"
+    settings.write_text(json.dumps(config.to_dict()))
+    path.write_text(
+        "import json\nfrom ml_collections import config_dict\n"
+        f"def get_config():\n    with open({str(settings)!r}) as file:\n"
+        "        return config_dict.ConfigDict(json.load(file))\n"
+    )
+    workdir = tmp_path / "run"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "experiments.run_pipeline", f"--config={path}"),
+            *(f"--workdir={workdir}", "--seeds=3", "--stages=render,convert_*"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "seed_3/render done in" in done.stdout
+    assert "pre-trained on" in done.stdout
+    assert str(workdir / "results.json") in done.stdout
+    assert len(ClipDataset(workdir / "seed_3/clips/target_val")) == 24
+    assert not (workdir / "seed_3/runs").exists()

@@ -1,0 +1,228 @@
+"""What stages do, each in a process of its own: the calls of the stages' own binaries.
+
+An action returns facts about its result, as JSON has them. One of them is `count`, how
+much was done, in the action's unit; times of further stages are estimated from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any
+
+from ml_collections import config_dict
+
+from experiments.build_labels import build_labels, confusion_of_dataset
+from experiments.evaluate import evaluate
+from experiments.synthetic import render
+from spl_tf import training
+from spl_tf.clips import DatasetInfo
+from spl_tf.labels import LabelMap
+from tfrecords_tools.conversion import FileSettings, RunOptions
+from tfrecords_tools.convert_images import convert_images
+from tfrecords_tools.convert_tfds import TfdsSettings, convert_tfds
+from tfrecords_tools.convert_videos import ConversionSettings, convert_videos
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """What a stage may use of the machine.
+
+    Attributes:
+        processes: How many a conversion or rendering may start.
+        threads: For TensorFlow's operations.
+        job: Its place among the stages that run at a time, from 0.
+        jobs: How many places there are.
+    """
+
+    processes: int
+    threads: int
+    job: int
+    jobs: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A stage as its process gets it.
+
+    Attributes:
+        action: See `Stage`, as the next four; paths are absolute here.
+        settings: What decides the output.
+        inputs: Paths by name.
+        output: Folder to write.
+        options: What makes no difference.
+        workdir: Of the experiment.
+        share: Of the machine.
+    """
+
+    action: str
+    settings: dict[str, Any]
+    inputs: dict[str, str]
+    output: str
+    options: dict[str, Any]
+    workdir: str
+    share: Share
+
+
+def run(task: Task) -> dict[str, Any]:
+    """Does what a task says.
+
+    Returns:
+        Facts, with `bytes`, the size of the output.
+
+    Raises:
+        TrainingStopped: SIGTERM came; the same task continues.
+        Exception: As the action's function.
+    """
+    facts = ACTIONS[task.action](task)
+    return facts | {"bytes": size_of(task.output)}
+
+
+def size_of(folder: str) -> int:
+    """Bytes of all files of a folder."""
+    return sum(
+        os.path.getsize(os.path.join(parent, name))
+        for parent, _, names in os.walk(folder)
+        for name in names
+    )
+
+
+def _render(task: Task) -> dict[str, Any]:
+    config = config_dict.ConfigDict(task.settings)
+    summary = render.render(config, task.output, task.share.processes)
+    return {**summary, "count": summary["num_frames"]}
+
+
+def _convert(task: Task) -> dict[str, Any]:
+    convert = _CONVERTERS[task.settings["kind"]]
+    run_options = RunOptions(
+        num_workers=task.options["processes"] or task.share.processes,
+        max_skipped_fraction=task.options["max_skipped_fraction"],
+    )
+    info = convert(task, run_options)
+    return {
+        "count": info.num_clips,
+        "clips": info.num_clips,
+        "classes": len(info.class_names),
+        "skipped": len(info.skipped),
+    }
+
+
+def _convert_videos(task: Task, run_options: RunOptions) -> DatasetInfo:
+    return convert_videos(
+        task.inputs["manifest"],
+        task.inputs["classes"],
+        task.output,
+        task.settings["root"],
+        ConversionSettings(**_conversion_settings(task)),
+        run_options,
+    )
+
+
+def _convert_images(task: Task, run_options: RunOptions) -> DatasetInfo:
+    return convert_images(
+        task.inputs["classes"],
+        task.output,
+        task.settings["root"],
+        task.inputs.get("manifest", ""),
+        FileSettings(**_conversion_settings(task)),
+        run_options,
+    )
+
+
+def _convert_tfds(task: Task, run_options: RunOptions) -> DatasetInfo:
+    return convert_tfds(
+        task.settings["name"],
+        task.settings["split"],
+        task.output,
+        task.settings["data_dir"],
+        TfdsSettings(**_conversion_settings(task)),
+        run_options,
+    )
+
+
+def _conversion_settings(task: Task) -> dict[str, Any]:
+    settings = dict(task.settings["settings"])
+    if "exclude_ids" in task.inputs:
+        settings["exclude_ids"] = task.inputs["exclude_ids"]
+    return settings
+
+
+_CONVERTERS = {
+    "videos": _convert_videos,
+    "images": _convert_images,
+    "tfds": _convert_tfds,
+}
+
+
+def _train(task: Task) -> dict[str, Any]:
+    config = config_dict.ConfigDict(task.settings | task.options)
+    config.data.train = task.inputs["train"]
+    config.data.label_map = task.inputs.get("label_map", "")
+    if "checkpoint" in task.inputs:
+        config.init.checkpoint = task.inputs["checkpoint"]
+    results = training.train(config, task.output)
+    return {**results, "count": results["steps"]}
+
+
+def _predict(task: Task) -> dict[str, Any]:
+    info = training.predict(
+        task.inputs["checkpoint"], task.inputs["dataset"], task.output, **task.settings
+    )
+    confusion = confusion_of_dataset(task.output)
+    return {"count": info.num_clips, "noise_ratio": confusion.noise_ratio}
+
+
+def _build_labels(task: Task) -> dict[str, Any]:
+    settings = task.settings
+    result = build_labels(
+        task.output,
+        settings["strategy"],
+        dataset=task.inputs["dataset"],
+        num_labels=settings["num_labels"],
+    )
+    print(result.table, *result.notes, sep="\n")
+    return {"count": 1, **_label_facts(result.label_map)}
+
+
+def _label_facts(label_map: LabelMap) -> dict[str, Any]:
+    return {
+        "labels": label_map.num_labels,
+        "clips": label_map.num_kept,
+        "kept": label_map.kept_ratio,
+        "cover": label_map.sample_cover_ratio,
+    }
+
+
+def _evaluate(task: Task) -> dict[str, Any]:
+    report = evaluate(
+        task.inputs["checkpoint"],
+        task.inputs["dataset"],
+        task.output,
+        train_dataset=task.inputs.get("train_dataset", ""),
+        **task.settings,
+    )
+    metrics = {k: v for k, v in report.results.items() if k != "settings"}
+    return {**metrics, "count": metrics["clips"]}
+
+
+def _report(task: Task) -> dict[str, Any]:
+    # Here and not above: the report's own libraries load when it is made.
+    from experiments.report import build_report
+
+    return {
+        "count": 1,
+        "page": os.path.relpath(build_report(task.workdir), task.workdir),
+    }
+
+
+ACTIONS: dict[str, Callable[[Task], dict[str, Any]]] = {
+    "render": _render,
+    "convert": _convert,
+    "train": _train,
+    "predict": _predict,
+    "build_labels": _build_labels,
+    "evaluate": _evaluate,
+    "report": _report,
+}

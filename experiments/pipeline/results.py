@@ -1,0 +1,195 @@
+"""`results.json`, the table of an experiment, and its form for the terminal."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ml_collections import config_dict
+
+from experiments.pipeline.config import (
+    NONE,
+    TARGET_TRAIN,
+    TARGET_VAL,
+    WEB,
+    Row,
+    parse_row,
+)
+from experiments.pipeline.fingerprints import Record
+from experiments.pipeline.ledger import Ledger
+from experiments.pipeline.scheduler import log_of
+from experiments.pipeline.stages import Layout
+
+
+def collect(
+    config: config_dict.ConfigDict, seeds: Iterable[int], ledger: Ledger
+) -> dict[str, Any]:
+    """The content of `results.json`: what there is of results that are up to date.
+
+    Args:
+        config: Of the experiment.
+        seeds: Of its rows.
+        ledger: Of its stages.
+    """
+    maker = _Collector(config, ledger)
+    layouts = [Layout(config, seed) for seed in seeds]
+    return {
+        "title": config.title,
+        "description": config.description,
+        "strategies": list(config.strategies),
+        "paper": config.paper.to_dict() or None,
+        "seeds": [maker.seed(layout) for layout in layouts],
+        "rows": maker.rows(layouts, config.strategies),
+        "curve": [
+            # In the curve the number of labels tells them apart.
+            row | {"strategy": row["strategy"].partition(":")[0]}
+            for row in maker.rows(layouts, config.curve)
+        ],
+        "stages": maker.stages(),
+    }
+
+
+class _Collector:
+    """Picks results from the records of a ledger."""
+
+    def __init__(self, config: config_dict.ConfigDict, ledger: Ledger):
+        self._config = config
+        self._ledger = ledger
+
+    def _record(self, name: str) -> Record | None:
+        outcome = self._ledger.outcomes.get(name)
+        return outcome and outcome.record
+
+    def seed(self, layout: Layout) -> dict[str, Any]:
+        predicted = self._record(layout.stage("predict"))
+        return {
+            "seed": layout.seed,
+            "noise_ratio": predicted.facts["noise_ratio"] if predicted else None,
+            "target_train": layout.clips(TARGET_TRAIN),
+            "target_val": layout.clips(TARGET_VAL),
+            "web": layout.clips(WEB),
+            "web_teacher": layout.labelled,
+            "world": layout.world,
+        }
+
+    def rows(
+        self, layouts: Sequence[Layout], names: Iterable[str]
+    ) -> list[dict[str, Any]]:
+        found = [
+            self._row(layout, parse_row(self._config, name))
+            for layout in layouts
+            for name in names
+        ]
+        return [row for row in found if row is not None]
+
+    def _row(self, layout: Layout, row: Row) -> dict[str, Any] | None:
+        """A row of the table; None if it is not evaluated yet."""
+
+        def record(step: str) -> Record | None:
+            return self._record(layout.stage(row.folder, step))
+
+        evaluated, probed = record("evaluate"), record("probe")
+        if evaluated is None:
+            return None
+        trained = record("finetune") or record("scratch")
+        trained = trained or self._record(layout.stage("teacher"))
+        labelled, pretrained = record("build_labels"), record("pretrain")
+        labels = labelled.facts if labelled else {}
+        steps = {"pretrain": pretrained, "finetune": trained, "evaluate": evaluated}
+        is_pretrained = row.labels != NONE
+        return {
+            "seed": layout.seed,
+            "strategy": row.name,
+            "labels": labels.get("labels", 0),
+            "clips": labels.get("clips", 0),
+            "kept": labels.get("kept", 0.0),
+            "cover": labels.get("cover"),
+            "top_1": evaluated.facts["top_1"],
+            "top_5": evaluated.facts["top_5"],
+            "train_loss": trained.facts["train_loss"],
+            "probe_top_1": probed.facts["top_1"] if probed else None,
+            "label_map": f"{layout.labels(row)}/label_map" if is_pretrained else None,
+            "pretrain": layout.pretrain(row) if is_pretrained else None,
+            "finetune": layout.run(row),
+            "evaluation": layout.evaluation(row),
+            "seconds": {
+                step: found.seconds if found else 0.0 for step, found in steps.items()
+            },
+        }
+
+    def stages(self) -> list[dict[str, Any]]:
+        found = []
+        for stage in self._ledger.stages:
+            outcome = self._ledger.outcomes.get(stage.name)
+            if outcome is None:
+                continue
+            log = log_of(stage.name)
+            has_log = os.path.exists(os.path.join(self._ledger.workdir, log))
+            found.append(
+                {
+                    "stage": stage.name,
+                    "seconds": outcome.record.seconds if outcome.record else 0.0,
+                    "state": outcome.state,
+                    "reason": outcome.reason,
+                    "log": log if has_log else None,
+                }
+            )
+        return found
+
+
+def format_table(results: dict[str, Any]) -> str:
+    """The results as a table for the terminal, means over the seeds."""
+    lines = []
+    noise = [s["noise_ratio"] for s in results["seeds"] if s["noise_ratio"] is not None]
+    if noise:
+        lines += [
+            f"noise ratio {_share(noise)}: the share of web clips whose teacher "
+            "disagrees with the query",
+            "",
+        ]
+    table = [("pre-trained on", "labels", "web clips", "kept", "top-1", "top-5")]
+    rows = results["rows"]
+    has_probe = any(row["probe_top_1"] is not None for row in rows)
+    if has_probe:
+        table[0] += ("linear",)
+    several = len({row["seed"] for row in rows}) > 1
+    if several:
+        table[0] += ("seeds",)
+    for name in results["strategies"]:
+        of_name = [row for row in rows if row["strategy"] == name]
+        if not of_name:
+            continue
+        cells = (
+            name,
+            f"{_mean(of_name, 'labels'):,.0f}",
+            f"{_mean(of_name, 'clips'):,.0f}",
+            f"{_mean(of_name, 'kept'):.1%}",
+            _share([row["top_1"] for row in of_name]),
+            _share([row["top_5"] for row in of_name]),
+        )
+        if has_probe:
+            probed = [row["probe_top_1"] for row in of_name]
+            cells += (_share([share for share in probed if share is not None]),)
+        table.append(cells + ((str(len(of_name)),) if several else ()))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for name, *cells in table:
+        shown = [f"{c:>{width}}" for c, width in zip(cells, widths[1:], strict=True)]
+        lines.append("   ".join([f"{name:<{widths[0]}}", *shown]))
+    return "\n".join(lines)
+
+
+def _mean(rows: Sequence[dict[str, Any]], key: str) -> float:
+    return sum(row[key] for row in rows) / len(rows)
+
+
+def _share(values: Sequence[float]) -> str:
+    """Mean, and with several values its standard error, in percent."""
+    if not values:
+        return "-"
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return f"{mean:.1%}"
+    variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    return f"{100 * mean:.1f} ± {100 * math.sqrt(variance / len(values)):.1f}%"

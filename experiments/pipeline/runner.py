@@ -1,0 +1,138 @@
+"""Runs or continues an experiment, or says what there is to do."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ml_collections import config_dict
+
+from experiments.pipeline import estimates, results
+from experiments.pipeline.config import check_config, check_seeds
+from experiments.pipeline.ledger import NOT_CHOSEN, NOT_RUN, SKIPPED, Ledger
+from experiments.pipeline.scheduler import Machine, Scheduler
+from experiments.pipeline.stages import RESULTS_FILE, Choice, make_stages
+from spl_tf.training import TrainingStopped
+from spl_tf.training.interruption import locked, on_sigterm
+from spl_tf.training.runs import claim_workdir, write_json
+
+_echo = functools.partial(print, flush=True)
+
+
+def run_pipeline(
+    config: config_dict.ConfigDict,
+    workdir: str,
+    stages: Sequence[str] = (),
+    strategies: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    jobs: int = 1,
+    threads: int = 0,
+    echo: Callable[[str], None] = _echo,
+) -> dict[str, Any]:
+    """Runs or continues an experiment.
+
+    A program that calls it at its top level needs `if __name__ == "__main__":`.
+
+    Args:
+        config: See `experiments.pipeline.config.default_config`.
+        workdir: Gets all results.
+        stages: Names or patterns of the stages that may run; empty for all.
+        strategies: The rows of the table that may run; empty for all.
+        seeds: Likewise; these may be others than the config's.
+        jobs: Stages that run at a time, each in a process of its own.
+        threads: TensorFlow's, in each; 0 for an equal share of the cores. Another
+            number may change the last digits of a result.
+        echo: Gets a line when a stage starts or ends.
+
+    Returns:
+        The content of `results.json`. Stages that failed are in it, under `stages`.
+
+    Raises:
+        ValueError: The config or a choice is wrong (before any work).
+        WorkdirBusyError: Another process works in the workdir.
+        TrainingStopped: SIGTERM came; all stages are saved.
+    """
+    ledger, all_seeds = _open(config, workdir, Choice(stages, strategies, seeds))
+    cores = count_cores()
+    machine = Machine(jobs, cores, threads or max(1, cores // jobs))
+
+    def write() -> dict[str, Any]:
+        found = results.collect(config, all_seeds, ledger)
+        write_json(os.path.join(workdir, RESULTS_FILE), found)
+        return found
+
+    os.makedirs(workdir, exist_ok=True)
+    stop = threading.Event()
+    with locked(workdir), on_sigterm(stop.set):
+        _write_config(config, workdir)
+        Scheduler(ledger, machine, echo).run(stop, write)
+        found = write()
+    if stop.is_set():
+        raise TrainingStopped("stopped and saved; the same command continues")
+    _summarize(found["stages"], echo)
+    return found
+
+
+def describe_plan(
+    config: config_dict.ConfigDict,
+    workdir: str,
+    stages: Sequence[str] = (),
+    strategies: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    jobs: int = 1,
+) -> str:
+    """What `run_pipeline` would run and why, with time and disk; touches nothing.
+
+    Args:
+        config: See `run_pipeline`, as are the others.
+        workdir: May not exist.
+        stages: Names or patterns.
+        strategies: Rows.
+        seeds: Seeds.
+        jobs: Stages at a time.
+
+    Raises:
+        ValueError: The config or a choice is wrong.
+    """
+    ledger, _ = _open(config, workdir, Choice(stages, strategies, seeds))
+    return estimates.describe(ledger, config, jobs, count_cores())
+
+
+def _open(
+    config: config_dict.ConfigDict, workdir: str, choice: Choice
+) -> tuple[Ledger, list[int]]:
+    """Checks everything; returns the ledger and the seeds of the experiment."""
+    check_config(config)
+    if choice.seeds:
+        check_seeds(choice.seeds, "--seeds")
+    seeds = list(dict.fromkeys((*config.seeds, *choice.seeds)))
+    stages = make_stages(config, seeds)
+    return Ledger(stages, choice.of(stages), os.path.abspath(workdir)), seeds
+
+
+def count_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _write_config(config: config_dict.ConfigDict, workdir: str) -> None:
+    # A changed config is no other experiment: each stage sees what concerns it.
+    former = os.path.join(workdir, "config.json")
+    if os.path.exists(former):
+        os.remove(former)
+    claim_workdir(workdir, config)
+
+
+def _summarize(stages: Sequence[dict[str, Any]], echo: Callable[[str], None]) -> None:
+    """Says how many stages were up to date, and which did not run."""
+    skipped = sum(stage["state"] == SKIPPED for stage in stages)
+    if skipped:
+        echo(f"{skipped} of {len(stages)} stages were up to date")
+    for stage in stages:
+        if stage["state"] == NOT_RUN and not stage["reason"].startswith(NOT_CHOSEN):
+            echo(f"{stage['stage']} did not run: {stage['reason']}")

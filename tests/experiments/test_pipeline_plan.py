@@ -1,0 +1,191 @@
+"""What the pipeline decides from configs alone, and from files that are not videos."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.pipeline.config import check_config, parse_row
+from experiments.pipeline.fingerprints import describe_changes, flatten
+from experiments.pipeline.results import format_table
+from experiments.pipeline.runner import run_pipeline
+from experiments.pipeline.stages import Choice, make_stages, needs
+from spl_tf.clips import ClipDataset
+from spl_tf.labels import LabelMap
+from tests.experiments.pipelines import reasons, small_config
+
+
+def changed(**changes):
+    """A config with some keys changed; dots are written as two underscores."""
+    config = small_config("none", "spl_b")
+    config.update_from_flattened_dict(
+        {key.replace("__", "."): value for key, value in changes.items()}
+    )
+    return config
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"strategies": ("none", "spl_x")}, "'spl_x' is no strategy; known are"),
+        ({"strategies": ("weak:3",)}, "only spl_m and spl_d take a number"),
+        ({"seeds": (1, 1)}, r"config.seeds is \(1, 1\), expected different"),
+        ({"pretrain__model__name": "r3d"}, "config.pretrain: config.model.name is"),
+        ({"finetune__data__train": "clips"}, "config.finetune.data names 'clips'"),
+        ({"evaluate__protocol": "linear"}, "config.evaluate.protocol is 'linear'"),
+        ({"predict__num_crops": 2}, "config.predict.num_crops is 2"),
+        ({"conversion__jpeg_quality": 0}, "config.conversion.*jpeg_quality is 0"),
+        ({"world__crf": 99}, "crf: got 99"),
+        ({"data__classes": "a.txt"}, "config.world is set, and so is config.data"),
+    ],
+)
+def test_a_wrong_config_is_refused_before_any_work(changes, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        run_pipeline(changed(**changes), str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_key_is_refused():
+    config = small_config("none")
+    config.stratgies = ("none",)
+    with pytest.raises(ValueError, match=r"config\.stratgies is unknown"):
+        check_config(config)
+
+
+def test_a_choice_of_nothing_is_refused(tmp_path):
+    config = small_config("none", "spl_b")
+    with pytest.raises(ValueError, match="no stage is called 'pre-train'"):
+        run_pipeline(config, str(tmp_path / "run"), stages=["pre-train"])
+    with pytest.raises(ValueError, match="strategy 'weak' is none of the config's"):
+        run_pipeline(config, str(tmp_path / "run"), strategies=["weak"])
+
+
+def names(stages):
+    return [stage.name for stage in stages]
+
+
+def test_the_teacher_is_the_row_none_or_has_a_recipe_of_its_own():
+    config = small_config("none")
+    assert "seed_0/none/scratch" not in names(make_stages(config, [0]))
+    config.teacher = config.scratch.copy_and_resolve_references()
+    config.teacher.schedule.length.steps = 3
+    stages = {stage.name: stage for stage in make_stages(config, [0])}
+    assert stages["seed_0/teacher"].settings["schedule"]["length"]["steps"] == 3
+    assert stages["seed_0/none/scratch"].settings["schedule"]["length"]["steps"] == 6
+    assert needs(list(stages.values()))["seed_0/none/evaluate"] == [
+        "seed_0/convert_target_val",
+        "seed_0/none/scratch",
+    ]
+
+
+def test_rows_share_data_and_teacher_and_differ_in_what_they_change():
+    config = small_config("weak", "data_parameters", "spl_m:36")
+    config.curve = ("spl_m:36", "spl_m:14")
+    loss = {"loss": {"name": "data_parameters"}}
+    config.variants.data_parameters = {"labels": "weak", "pretrain": loss}
+    check_config(config)
+    stages = {stage.name: stage for stage in make_stages(config, [4, 5])}
+    assert sum(name.endswith("/teacher") for name in stages) == 2
+    assert sum(name.endswith("/pretrain") for name in stages) == 2 * 4
+    weak = stages["seed_4/weak/pretrain"].settings
+    other = stages["seed_4/data_parameters/pretrain"].settings
+    assert (weak["loss"]["name"], other["loss"]["name"]) == (
+        "cross_entropy",
+        "data_parameters",
+    )
+    assert weak["seed"] == other["seed"] == 4  # the same initial weights
+    built = stages["seed_5/spl_m_36/build_labels"]
+    assert built.settings == {"strategy": "spl_m", "num_labels": 36}
+    assert parse_row(config, "spl_m:14").num_labels == 14
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        (
+            Choice(stages=("pretrain",)),
+            ["seed_0/spl_b/pretrain", "seed_1/spl_b/pretrain"],
+        ),
+        (Choice(stages=("seed_1/spl_b/*",), seeds=(1,)), 4),
+        (Choice(rows=("none",), seeds=(0,)), 7),
+        (Choice(), 22),
+    ],
+)
+def test_stages_are_chosen_by_name_pattern_row_and_seed(choice, expected):
+    stages = make_stages(small_config("none", "spl_b"), [0, 1])
+    chosen = choice.of(stages)
+    if isinstance(expected, int):
+        assert len(chosen) == expected
+    else:
+        assert sorted(chosen) == expected
+
+
+def test_changes_are_named_from_what_to_what():
+    former = flatten({"a": {"b": 1, "c": [1, 2]}, "d": "x"}, "settings.")
+    current = former | {"settings.a.b": 2, "settings.e": True}
+    assert describe_changes(former, former) == ""
+    assert describe_changes(former, current) == (
+        "settings.a.b was 1, is 2; settings.e was absent, is True"
+    )
+    digests = {"inputs.train": "0123456789abcdef"}, {"inputs.train": "fedcba9876543210"}
+    assert describe_changes(*digests) == "inputs.train changed (01234567 to fedcba98)"
+
+
+def test_the_table_of_several_seeds_has_means_and_standard_errors():
+    row = {"labels": 24, "clips": 10, "kept": 1.0, "top_5": 1.0, "probe_top_1": None}
+    rows = [
+        {"seed": seed, "strategy": "spl_b", "top_1": share} | row
+        for seed, share in enumerate((0.8, 0.9, 0.7, 0.6))
+    ]
+    results = {
+        "strategies": ["spl_b", "weak"],
+        "seeds": [{"noise_ratio": 0.5}, {"noise_ratio": None}],
+        "rows": rows,
+    }
+    *_, header, line = format_table(results).splitlines()
+    assert header.split()[-1] == "seeds"
+    # Standard deviation of n - 1, over the square root of n.
+    error = np.std([80, 90, 70, 60], ddof=1) / 2
+    assert f"75.0 ± {error:.1f}%" in line
+    assert line.split()[-1] == "4"
+
+
+def write_images(folder, names, per_class, rng):
+    for label, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        for number in range(per_class):
+            grey = rng.integers(0, 60, (32, 32, 3)) + 90 * label
+            image = Image.fromarray(grey.astype(np.uint8))
+            image.save(folder / name / f"{number}.png")
+
+
+def test_images_on_disk_go_the_same_way_and_are_converted_once_for_all_seeds(tmp_path):
+    rng, classes = np.random.default_rng(0), ["black", "white"]
+    (tmp_path / "classes.txt").write_text("".join(f"{name}\n" for name in classes))
+    config = small_config("none", "spl_m:3")
+    config.world = None
+    config.seeds = (0, 1)
+    config.conversion = {"num_shards": 1, "short_side": 0}
+    config.data.classes = str(tmp_path / "classes.txt")
+    for split, count in (("target_train", 8), ("target_val", 4), ("web", 8)):
+        write_images(tmp_path / split, classes, count, rng)
+        config.data[split].update(kind="images", root=str(tmp_path / split))
+    for phase in ("scratch", "pretrain", "finetune"):
+        config[phase].data.update(num_frames=1, stride=1)
+    workdir = str(tmp_path / "run")
+    results = run_pipeline(config, workdir, stages=["convert_*", "seed_0/*"])
+    done = list(reasons(results, "done"))
+    shared = ["convert_target_train", "convert_web", "convert_target_val"]
+    assert [name for name in done if not name.startswith("seed_0/")] == shared
+    assert not reasons(results, "failed")
+    none, spl_m = results["rows"]
+    assert (none["seed"], spl_m["seed"], spl_m["strategy"]) == (0, 0, "spl_m:3")
+    label_map = LabelMap.load(os.path.join(workdir, spl_m["label_map"]))
+    assert (label_map.strategy, label_map.requested_num_labels) == ("spl_m", 3)
+    assert spl_m["labels"] == label_map.num_labels
+    for seed in results["seeds"]:
+        assert seed["web"] == "clips/web"
+        assert seed["world"] is None
+    web = ClipDataset(os.path.join(workdir, "clips/web"))
+    assert (len(web), set(web.index.frames)) == (16, {1})
