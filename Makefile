@@ -8,9 +8,10 @@ DEMO_DIR ?= runs/demo
 # Warnings and errors only, of TensorFlow.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test test-slow test-s3 lint format bench clean
+.PHONY: help demo table test test-slow test-s3 lint format bench clean
 help:
 	@echo "make demo       the whole experiment on rendered videos -> $(DEMO_DIR)/"
+	@echo "make table      all strategies on two worlds and eight seeds -> runs/table_*"
 	@echo "make test       the test suite (under 10 minutes on 2 cores)"
 	@echo "make test-slow  the tests that take longer"
 	@echo "make test-s3    the tests of s3:// paths, with python3.11 and TensorFlow 2.17"
@@ -30,7 +31,14 @@ $(VENV)/installed-dev: $(VENV)/installed
 
 demo: $(VENV)/installed
 	$(BIN)/python -m experiments.run_pipeline \
-	    --config=experiments/configs/synthetic.py --workdir=$(DEMO_DIR)
+	    --config=experiments/configs/synthetic.py --workdir=$(DEMO_DIR) --jobs=3 --threads=1
+
+# Hours; the same command goes on.
+table: $(VENV)/installed
+	$(BIN)/python -m experiments.run_pipeline \
+	    --config=experiments/configs/table.py:fa --workdir=runs/table_fa --jobs=3 --threads=1
+	$(BIN)/python -m experiments.run_pipeline \
+	    --config=experiments/configs/table.py:fw --workdir=runs/table_fw --jobs=3 --threads=1
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
@@ -59,6 +67,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.label_maps --pairs=10_000_000
 	$(BIN)/python -m benchmarks.convert_videos --rounds=2 --clips_per_video=1
 	$(BIN)/python -m benchmarks.input_pipeline --clips=256 --rounds=2 --rows=1_000_000
+	$(BIN)/python -m benchmarks.train_loop --rounds=1
 
 clean:
 	rm -rf $(VENV) $(S3_VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -41,6 +41,7 @@ from PIL import Image
 from benchmarks.input_pipeline import make_frames
 from spl_tf import clips, data
 from spl_tf.training import default_config, loop, make_strategy, predict, train
+from spl_tf.training.inputs import open_source
 from spl_tf.training.runs import build_from_config
 
 _CLASSES = 10
@@ -169,14 +170,7 @@ class Contenders:
             self._few, dataclasses.replace(setting, num_clips=setting.batch_size)
         )
         self._config = make_config(setting, self._dataset)
-        self._source = data.TrainInput(
-            dataset=clips.ClipDataset(self._dataset),
-            label_map=None,
-            sampling=data.ClipSampling(setting.num_frames, self._config.data.stride),
-            crop_size=setting.crop_size,
-            flip=self._config.data.flip,
-            seed=self._config.seed,
-        )
+        self._source, _ = open_source(self._config)
         self._teacher = os.path.join(directory, "teacher")
         short = dataclasses.replace(setting, steps=1)
         train(make_config(short, self._dataset), self._teacher)
@@ -233,14 +227,11 @@ class Contenders:
         workdir = self._empty("loop")
         os.makedirs(workdir)
         strategy = make_strategy("one")
-        _MemoryRun(
-            self._config,
-            workdir,
-            strategy,
-            self._source,
-            self._setting.num_clips,
-            _CLASSES,
-        ).train()
+        size, num_clips = self._setting.batch_size, self._setting.num_clips
+        run = _MemoryRun(
+            self._config, workdir, strategy, self._source, size, num_clips, _CLASSES
+        )
+        run.train()
         return _logged_rate(workdir)
 
     def train(self) -> float:

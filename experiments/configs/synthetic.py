@@ -8,9 +8,9 @@ About 4 minutes on 2 idle cores. One seed, and fewer steps than a claim would ne
 
 from ml_collections import config_dict
 
+from experiments.configs import tiny
 from experiments.pipeline.config import default_config
 from experiments.synthetic import render
-from spl_tf import training
 
 
 def get_config():
@@ -19,8 +19,6 @@ def get_config():
     config.title = "Sub-Pseudo Labels on a rendered web-video world"
     config.strategies = ("none", "weak", "agreement", "spl_b")
     config.world = render.default_config()
-    config.world.frame_size = 28
-    config.world.nuisance.path_length = (7.0, 13.0)
     config.conversion = config_dict.create(
         short_side=0,  # the frames are rendered at the size they are used at
         jpeg_quality=95,
@@ -31,25 +29,8 @@ def get_config():
     config.conversion_processes = 1
     pretraining, finetuning = 2400, 400
     # A high rate: at 0.1 the motion in spl_b's labels takes twice as many steps.
-    config.pretrain = _recipe(learning_rate=0.6, steps=pretraining)
-    config.finetune = _recipe(learning_rate=0.05, steps=finetuning)
+    config.pretrain = tiny.recipe(learning_rate=0.6, steps=pretraining)
+    config.finetune = tiny.recipe(learning_rate=0.05, steps=finetuning)
     # The baseline trains as many steps as the others do in total; it is the teacher.
-    config.scratch = _recipe(learning_rate=0.1, steps=pretraining + finetuning)
-    return config
-
-
-def _recipe(learning_rate: float, steps: int):
-    config = training.default_config()
-    config.model.name = "r3d_tiny_g"
-    config.model.dropout = 0.0
-    config.data.update(num_frames=4, stride=2, crop_size=24, batch_size=32)
-    config.augmentation.update(brightness=0.1, contrast=0.2, saturation=0.2, hue=0.05)
-    config.optimizer.update(
-        learning_rate=learning_rate, reference_batch_size=32, weight_decay=1e-4
-    )
-    config.schedule.update(
-        warmup={"steps": steps // 10, "epochs": 0.0},
-        length={"steps": steps - steps // 10, "epochs": 0.0},
-        warmup_start=0.0,
-    )
+    config.scratch = tiny.recipe(learning_rate=0.1, steps=pretraining + finetuning)
     return config

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import keras
 
+from spl_tf.models.layers import ReplicaDropout
+
 FEATURES = "features"
 # What belongs to the labels trained on: left behind when other labels follow.
 HEAD_LAYERS = ("projection", "classifier")
@@ -28,7 +30,7 @@ def add_head(
         Logits, float32 `[B, num_classes]`.
     """
     x = keras.layers.GlobalAveragePooling3D(dtype="float32", name=FEATURES)(x)
-    x = keras.layers.Dropout(dropout, dtype="float32", name="dropout")(x)
+    x = ReplicaDropout(dropout, dtype="float32", name="dropout")(x)
     projection, classifier = HEAD_LAYERS
     if projection_dim:
         x = keras.layers.Dense(

@@ -1,7 +1,8 @@
 """Convolution, batch normalisation and feature gating of clips `[B, T, H, W, C]`.
 
 The only module that may know the backend: on TensorFlow, batch normalisation takes the
-fused kernel, and convolutions over time have a gradient of their own.
+fused kernel, convolutions over time have a gradient of their own, and dropout knows its
+replica.
 """
 
 from __future__ import annotations
@@ -271,6 +272,20 @@ class FeatureGating(keras.layers.Layer):
     def get_config(self):
         """The constructor's arguments."""
         return super().get_config() | {"use_bias": self.use_bias}
+
+
+class ReplicaDropout(keras.layers.Dropout):
+    """Dropout whose masks differ between replicas, which all have the same seed."""
+
+    def call(self, inputs, training=False):
+        """Drops entries of `inputs` in training."""
+        if keras.backend.backend() != "tensorflow" or not training or not self.rate:
+            return super().call(inputs, training=training)
+        import tensorflow as tf
+
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        seed = tf.cast(self.seed_generator.next(), tf.int32) + tf.stack([replica, 0])
+        return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed)
 
 
 class SpatialMaxPool(keras.layers.Layer):

@@ -189,6 +189,7 @@ class _ReplicaSteps:
         if settings.xla:
             self._differentiate = tf.function(self._gradients, jit_compile=True)
 
+    @tf.autograph.experimental.do_not_convert
     def accumulate(self, batch) -> tf.Tensor:
         """Adds the batch's gradients up; the model does not move yet."""
         gradients, report, logits = self._differentiate(self._numbers(batch))
@@ -197,6 +198,7 @@ class _ReplicaSteps:
         self._update_objective(batch, logits)
         return report
 
+    @tf.autograph.experimental.do_not_convert
     def last(self, batch) -> tf.Tensor:
         """Makes the step with this batch's gradients and those accumulated before."""
         state, settings = self._state, self._settings

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -82,3 +85,29 @@ def test_the_head_of_pre_training_is_left_behind(
             np.testing.assert_array_equal(old, new)
         expected = feature_model(pretrained)(clip)
         np.testing.assert_array_equal(feature_model(model)(clip), expected)
+
+
+_MASKS_OF_TWO_REPLICAS = """
+import keras
+import tensorflow as tf
+from spl_tf.models.layers import ReplicaDropout
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, two)
+strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+keras.utils.set_random_seed(1)
+with strategy.scope():
+    layer = ReplicaDropout(0.5)
+drop = tf.function(lambda: layer(tf.ones(200), training=True))
+steps = [strategy.experimental_local_results(strategy.run(drop)) for _ in range(2)]
+masks = {mask.numpy().tobytes() for step in steps for mask in step}
+assert len(masks) == 4, len(masks)
+keras.utils.set_random_seed(1)
+first = ReplicaDropout(0.5)(tf.ones(200), training=True).numpy()
+assert (first == steps[0][0].numpy()).all()
+"""
+
+
+def test_every_replica_and_step_has_dropout_masks_of_its_own():
+    subprocess.run([sys.executable, "-c", _MASKS_OF_TWO_REPLICAS], check=True)
