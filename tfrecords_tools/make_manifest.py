@@ -20,15 +20,17 @@ import collections
 import csv
 import dataclasses
 import io
+import os
 from collections.abc import Iterable, Sequence
 
+import tensorflow as tf
 from absl import app, flags
 
 from spl_tf import binary, clips
 from spl_tf.clips.remote import usable_path
 from spl_tf.labels import parse_class_names
 from tfrecords_tools import options
-from tfrecords_tools.manifest import read_text
+from tfrecords_tools.manifest import read_text, root_of
 from tfrecords_tools.manifest_formats import FORMATS, FileIndex, ManifestSettings
 from tfrecords_tools.manifest_formats.listing import Entry
 from tfrecords_tools.manifest_formats.selection import select
@@ -116,7 +118,9 @@ def make_manifest(
     """
     settings = settings or ManifestSettings()
     _check_format(format_name, settings)
-    for path in (video_root, output, classes_output, *annotations, classes, *exclude):
+    inputs = [*annotations, classes, *exclude]
+    _check_outputs([output, classes_output, left_out_output], inputs)
+    for path in (video_root, output, classes_output, left_out_output, *inputs):
         usable_path(path)
     class_names = None
     if classes:
@@ -136,11 +140,20 @@ def make_manifest(
         _write_csv(
             left_out_output, _LEFT_OUT_COLUMNS, (e for e in selected if e.reason)
         )
-    clips.write_atomically(
-        classes_output, "".join(f"{n}\n" for n in class_names).encode()
-    )
+    _write(classes_output, "".join(f"{name}\n" for name in class_names).encode())
     _write_csv(output, _COLUMNS, (entry for entry in selected if not entry.reason))
     return summary
+
+
+def _check_outputs(outputs: Sequence[str], inputs: Sequence[str]) -> None:
+    places = [root_of(path) for path in outputs if path]
+    known = {root_of(path) for path in inputs if path}
+    for number, place in enumerate(places):
+        if place in known or place in places[:number]:
+            raise ValueError(
+                f"{place} would be written over: --output, --classes_output and "
+                "--left_out_output need names of their own"
+            )
 
 
 def _check_format(format_name: str, settings: ManifestSettings) -> None:
@@ -200,6 +213,11 @@ def _write_csv(path: str, columns: Sequence[str], entries: Iterable[Entry]) -> N
             f"{path}: a file's name is not UTF-8: {name.encode(errors='replace')}; "
             "rename it"
         ) from error
+    _write(path, content)
+
+
+def _write(path: str, content: bytes) -> None:
+    tf.io.gfile.makedirs(os.path.dirname(path) or ".")
     clips.write_atomically(path, content)
 
 

@@ -5,9 +5,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from tests.conftest import counting_images, write_video
@@ -16,7 +18,9 @@ from tfrecords_tools.conversion import FileSettings, RunOptions
 from tfrecords_tools.convert_images import convert_images
 from tfrecords_tools.convert_videos import ConversionSettings, convert_videos
 from tfrecords_tools.make_manifest import make_manifest
-from tfrecords_tools.manifest_formats import ManifestSettings
+from tfrecords_tools.manifest_formats import FileIndex, ManifestSettings
+from tfrecords_tools.manifest_formats.listing import Entry
+from tfrecords_tools.manifest_formats.selection import select
 
 ONE_WORKER = RunOptions(num_workers=1)
 
@@ -52,7 +56,7 @@ def make(tmp_path, name, annotations=(), classes="", exclude=(), **settings):
         [str(path) for path in annotations],
         classes,
         exclude,
-        str(tmp_path / "left_out.csv"),
+        str(tmp_path / "deep" / "left_out.csv"),
         ManifestSettings(**settings),
     )
     return summary, rows_of(tmp_path / "web.csv")
@@ -64,7 +68,10 @@ def rows_of(path):
 
 
 def left_out(tmp_path):
-    return {row["name"]: row["reason"] for row in rows_of(tmp_path / "left_out.csv")}
+    return {
+        row["name"]: row["reason"]
+        for row in rows_of(tmp_path / "deep" / "left_out.csv")
+    }
 
 
 def columns(rows, *names):
@@ -382,10 +389,11 @@ def test_what_occurs_in_another_manifest_is_excluded_by_its_address(tmp_path):
         ("run/1.mp4",),
         ("run/ddddddddddd.mp4",),
     ]
+    (tmp_path / "web.csv").rename(tmp_path / "first.csv")
     with pytest.raises(
         ValueError, match=r"nothing of what folders lists(?s:.*)excluded"
     ):
-        make(tmp_path, "folders", exclude=[str(tmp_path / "web.csv"), val])
+        make(tmp_path, "folders", exclude=[str(tmp_path / "first.csv"), val])
 
 
 def test_a_classes_file_gives_the_order_and_unknown_labels_are_refused(tmp_path):
@@ -402,6 +410,42 @@ def test_a_classes_file_gives_the_order_and_unknown_labels_are_refused(tmp_path)
     assert columns(rows, "label") == [("a",), ("c",)]
     assert summary.counts[""] == {"listed": 3, "in manifest": 2, "other label": 1}
     assert summary.unused_classes == ("z",)
+
+
+def test_nothing_that_is_read_is_written_over(tmp_path):
+    put(tmp_path / "root", b"never opened", "here_000000_000001.mp4")
+    path = text(tmp_path, "web.csv", csv_case("run,here,0,1,train"))
+    with pytest.raises(ValueError, match=r"web\.csv would be written over"):
+        make(tmp_path, "kinetics", [path])
+    assert (tmp_path / "web.csv").read_text() == csv_case("run,here,0,1,train")
+
+
+def test_a_name_that_is_no_text_is_named(tmp_path):
+    root = tmp_path / "root"
+    put(root, b"never opened", "run/fine.mp4", "run/not fine.mp4")
+    os.rename(root / "run" / "not fine.mp4", os.fsencode(root / "run") + b"/n\xff.mp4")
+    with pytest.raises(ValueError, match=r"name is not UTF-8: .*run/n\?"):
+        make(tmp_path, "folders")
+
+
+def test_the_folder_may_be_remote(tmp_path):
+    for name in ("run/x.mp4", "run/.hidden/x.mp4", "jump/deep/y.jpg"):
+        path = f"ram://index/{name}"
+        tf.io.gfile.makedirs(os.path.dirname(path))
+        with tf.io.gfile.GFile(path, "wb") as file:
+            file.write(b"never opened")
+    assert FileIndex("ram://index").paths == ["jump/deep/y.jpg", "run/x.mp4"]
+
+
+def test_excluding_takes_time_in_proportion_to_the_rows(tmp_path):
+    names = [f"{number:05d}.jpg" for number in range(50_000)]
+    lines = "".join(f"0{name},run\n" for name in names)
+    other = text(tmp_path, "other.csv", "video,label\n" + lines)
+    entries = [Entry("list", 1, name, "run", "", name, name) for name in names]
+    began = time.monotonic()
+    chosen = list(select(entries, ["run"], [other], ManifestSettings()))
+    assert time.monotonic() - began < 10  # two minutes if each row met each other
+    assert chosen == entries
 
 
 def csv_case(*lines):
@@ -434,14 +478,20 @@ def csv_case(*lines):
             {"splits": "val"},
             "'val', which is not there",
         ),
+        (
+            csv_case("run,here,0,1,train"),
+            {"exclude": ["k.csv"]},
+            "no manifest: expected",
+        ),
         (csv_case("run,here,0,1,train"), {"fold": 2}, "--fold is for ucf101, hmdb51"),
     ],
 )
 def test_faults_of_a_csv_are_named_with_their_line(
-    tmp_path, content, settings, message
+    tmp_path, monkeypatch, content, settings, message
 ):
     put(tmp_path / "root", b"never opened", "here_000000_000001.mp4")
     path = text(tmp_path, "k.csv", content)
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=message):
         make(tmp_path, "kinetics", [path], **settings)
     assert not (tmp_path / "web.csv").exists()

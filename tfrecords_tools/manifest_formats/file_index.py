@@ -104,6 +104,8 @@ def _walk(root: str) -> Iterator[str]:
     for directory, _, names in steps:
         below = os.path.relpath(directory, root).replace(os.sep, "/")
         prefix = "" if below == "." else below + "/"
+        if "/." in "/" + prefix:
+            continue
         yield from (prefix + name for name in names if not name.startswith("."))
 
 

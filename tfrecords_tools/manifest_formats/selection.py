@@ -47,25 +47,30 @@ def video_keys(media_id: str) -> set[str]:
     return {media_id, match[1] or match[2]} if match else {media_id}
 
 
-def read_excluded(paths: Iterable[str]) -> dict[str, str]:
-    """The keys of all videos of some manifests, and the manifest of each.
+def read_excluded(paths: Iterable[str]) -> set[str]:
+    """The keys of all videos of some manifests, see `video_keys`.
 
     Raises:
         ValueError: One cannot be read, or is no manifest.
     """
-    keys: dict[str, str] = {}
+    keys: set[str] = set()
     for path in paths:
-        reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
-        if "video" not in (reader.fieldnames or []):
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
+        try:
+            if "video" not in (reader.fieldnames or []):
+                raise ValueError(
+                    f"{path}, line 1: no manifest: expected a column 'video', found "
+                    f"{reader.fieldnames}"
+                )
+            for row in reader:
+                name = row.get("media_id") or row["video"]
+                if not name:
+                    raise ValueError(f"{path}, line {reader.line_num}: names no video")
+                keys |= video_keys(name)
+        except csv.Error as error:
             raise ValueError(
-                f"{path}, line 1: no manifest: expected a column 'video', found "
-                f"{reader.fieldnames}"
-            )
-        for row in reader:
-            name = row.get("media_id") or row["video"]
-            if not name:
-                raise ValueError(f"{path}, line {reader.line_num}: the video is empty")
-            keys.update(dict.fromkeys(video_keys(name), path))
+                f"{path}, after line {reader.line_num}: {error}"
+            ) from error
     return keys
 
 
