@@ -118,10 +118,10 @@ def make_manifest(
     """
     settings = settings or ManifestSettings()
     _check_format(format_name, settings)
-    inputs = [*annotations, classes, *exclude]
-    _check_outputs([output, classes_output, left_out_output], inputs)
-    for path in (video_root, output, classes_output, left_out_output, *inputs):
-        usable_path(path)
+    _check_paths(
+        [output, classes_output, left_out_output], [*annotations, classes, *exclude]
+    )
+    usable_path(video_root)
     class_names = None
     if classes:
         class_names = parse_class_names(read_text(classes).encode(), classes)
@@ -137,15 +137,16 @@ def make_manifest(
             f"is {video_root}, --splits {settings.splits!r}\n{summary.table()}"
         )
     if left_out_output:
-        _write_csv(
-            left_out_output, _LEFT_OUT_COLUMNS, (e for e in selected if e.reason)
-        )
+        left_out = (entry for entry in selected if entry.reason)
+        _write_csv(left_out_output, _LEFT_OUT_COLUMNS, left_out)
     _write(classes_output, "".join(f"{name}\n" for name in class_names).encode())
     _write_csv(output, _COLUMNS, (entry for entry in selected if not entry.reason))
     return summary
 
 
-def _check_outputs(outputs: Sequence[str], inputs: Sequence[str]) -> None:
+def _check_paths(outputs: Sequence[str], inputs: Sequence[str]) -> None:
+    for path in (*outputs, *inputs):
+        usable_path(path)
     places = [root_of(path) for path in outputs if path]
     known = {root_of(path) for path in inputs if path}
     for number, place in enumerate(places):

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import tensorflow as tf
 from absl import app, flags
 
 from spl_tf import binary, clips
@@ -92,16 +94,33 @@ def make_queries(
         for the same class.
 
     Raises:
-        ValueError: A translation is missing, or two classes have one query; the message
-            names the file and the line.
+        ValueError: A translation is missing, a file is malformed, or two classes have
+            one query; the message names it.
     """
     if soccernet == bool(classes):
         raise ValueError("give either --classes or --soccernet")
     if not languages or len(set(languages)) < len(languages) or "" in languages:
         raise ValueError(f"--languages is {list(languages)}, expected each one once")
+    if output in (classes, translations):
+        raise ValueError(f"--output is {output}, which is read")
     for path in filter(None, (output, classes, translations)):
         usable_path(path)
     topics = _SOCCERNET_TOPICS if soccernet else _class_topics(classes)
+    queries, repeated = _translate(topics, languages, translations)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([Query._fields, *queries])
+    tf.io.gfile.makedirs(os.path.dirname(output) or ".")
+    clips.write_atomically(output, text.getvalue().encode())
+    return queries, repeated
+
+
+def _translate(
+    topics: Sequence[tuple[str, dict[str, str]]],
+    languages: Sequence[str],
+    translations: str,
+) -> tuple[list[Query], list[Query]]:
+    """The queries of all topics, and those that repeat one of the same class."""
     known = _read_translations(translations, languages) if translations else {}
     queries: list[Query] = []
     repeated: list[Query] = []
@@ -123,10 +142,6 @@ def make_queries(
                     f"{other.language!r} and of {label!r} in {language!r}"
                 )
             (queries if other is query else repeated).append(query)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([Query._fields, *queries])
-    clips.write_atomically(output, text.getvalue().encode())
     return queries, repeated
 
 

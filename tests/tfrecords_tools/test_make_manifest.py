@@ -20,7 +20,7 @@ from tfrecords_tools.convert_videos import ConversionSettings, convert_videos
 from tfrecords_tools.make_manifest import make_manifest
 from tfrecords_tools.manifest_formats import FileIndex, ManifestSettings
 from tfrecords_tools.manifest_formats.listing import Entry
-from tfrecords_tools.manifest_formats.selection import select
+from tfrecords_tools.manifest_formats.selection import select, video_keys
 
 ONE_WORKER = RunOptions(num_workers=1)
 
@@ -410,6 +410,24 @@ def test_a_classes_file_gives_the_order_and_unknown_labels_are_refused(tmp_path)
     assert columns(rows, "label") == [("a",), ("c",)]
     assert summary.counts[""] == {"listed": 3, "in manifest": 2, "other label": 1}
     assert summary.unused_classes == ("z",)
+
+
+@pytest.mark.parametrize(
+    ("media_id", "keys"),
+    [
+        ("aaaaaaaaa-_", {"aaaaaaaaa-_"}),
+        ("aaaaaaaaa-__000010_000020", {"aaaaaaaaa-_"}),
+        ("x/aaaaaaaaa-__000010_000020.mp4", {"aaaaaaaaa-_"}),
+        ("x/Mr. X [aaaaaaaaa-_]", {"aaaaaaaaa-_"}),
+        ("x/Mr. X [aaaaaaaaa-_].webm", {"aaaaaaaaa-_"}),
+        ("aaaaaaaaa-__10_20", set()),
+        ("aaaaaaaaaéé", set()),
+        ("x/aaaaaaaaa-_.jpg", set()),
+        ("aaaaaaaaa-_/1.mkv", set()),
+    ],
+)
+def test_a_youtube_id_is_found_as_downloaders_write_it(media_id, keys):
+    assert video_keys(media_id) == keys | {media_id}
 
 
 def test_nothing_that_is_read_is_written_over(tmp_path):

@@ -8,7 +8,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from tfrecords_tools.manifest import read_text
-from tfrecords_tools.manifest_formats.file_index import IMAGE_ENDINGS, ending_of
+from tfrecords_tools.manifest_formats.file_index import (
+    IMAGE_ENDINGS,
+    VIDEO_ENDINGS,
+    ending_of,
+)
 from tfrecords_tools.manifest_formats.listing import (
     EXCLUDED,
     MISSING,
@@ -41,9 +45,12 @@ def video_keys(media_id: str) -> set[str]:
         The media id, and the YouTube id in it (in its file name, if it is a path), if
         there is one.
     """
-    if ending_of(media_id) in IMAGE_ENDINGS:
+    ending = ending_of(media_id)
+    if ending in IMAGE_ENDINGS:
         return {media_id}
-    match = _YOUTUBE.fullmatch(stem_of(media_id))
+    name = media_id.rsplit("/", 1)[-1]
+    # What follows a dot in a title is no ending.
+    match = _YOUTUBE.fullmatch(stem_of(name) if ending in VIDEO_ENDINGS else name)
     return {media_id, match[1] or match[2]} if match else {media_id}
 
 
