@@ -356,6 +356,26 @@ def test_folders_are_classes_and_may_be_splits(tmp_path, video_bytes):
         make(tmp_path, "folders")
 
 
+def test_folders_of_images_convert_too(tmp_path):
+    root = tmp_path / "root"
+    for level, name in enumerate(("dog/a.jpg", "cat/b.png")):
+        (root / name).parent.mkdir(parents=True)
+        Image.new("L", (40, 32), 50 * level).save(root / name)
+    make(tmp_path, "folders")
+    convert_images(
+        str(tmp_path / "classes.txt"),
+        str(tmp_path / "clips"),
+        str(root),
+        str(tmp_path / "web.csv"),
+        run=ONE_WORKER,
+    )
+    _, by_id = read_all(tmp_path / "clips")
+    assert {name: clip.label_index for name, clip in by_id.items()} == {
+        "cat/b.png@0-0": 0,
+        "dog/a.jpg@0-0": 1,
+    }
+
+
 def test_links_to_folders_are_followed_once(tmp_path, video_bytes):
     put(tmp_path / "disk", video_bytes, "run/x.mp4")
     (tmp_path / "root").mkdir()
@@ -410,6 +430,19 @@ def test_a_classes_file_gives_the_order_and_unknown_labels_are_refused(tmp_path)
     assert columns(rows, "label") == [("a",), ("c",)]
     assert summary.counts[""] == {"listed": 3, "in manifest": 2, "other label": 1}
     assert summary.unused_classes == ("z",)
+
+
+def test_an_absent_video_of_another_class_is_not_missing(tmp_path):
+    put(tmp_path / "root", b"never opened", "here_000000_000001.mp4")
+    lines = csv_case("run,here,0,1,train", "jump,gone,0,1,train")
+    path = text(tmp_path, "k.csv", lines)
+    classes = text(tmp_path, "some.txt", "run\n")
+    summary, _ = make(
+        *(tmp_path, "kinetics", [path], classes),
+        unknown_labels="skip",
+        missing="error",
+    )
+    assert summary.counts["train"] == {"listed": 2, "in manifest": 1, "other label": 1}
 
 
 @pytest.mark.parametrize(

@@ -89,9 +89,9 @@ def select(
 ) -> Iterator[Entry]:
     """Gives every entry of the wanted splits a reason if it must be left out.
 
-    The first of these that holds: the reader's reason (`missing` and others), a label
-    that is not among the classes, a video of an excluded manifest, a media id with the
-    same start and end that was kept before in the split.
+    The first of these that holds: a reader's reason other than `missing`, a label that
+    is not among the classes, `missing`, a video of an excluded manifest, a media id
+    with the same start and end that was kept before in the split.
 
     Args:
         entries: Of a listing.
@@ -109,10 +109,7 @@ def select(
     for entry in entries:
         if not settings.wants(entry.split):
             continue
-        if entry.reason:
-            reason, fault = entry.reason, "there is no file"
-        else:
-            reason, fault = _judge(entry, known, excluded, kept)
+        reason, fault = _judge(entry, known, excluded, kept)
         flag = _FLAGS.get(reason)
         # A reader that found a repeat knows it to be harmless.
         if flag and getattr(settings, flag) == "error" and entry.reason != REPEATED:
@@ -125,9 +122,13 @@ def select(
 
 def _judge(entry, known, excluded, kept) -> tuple[str, str]:
     """The reason to leave an entry out, or "", and what is wrong in words."""
-    if entry.label not in known:
+    if entry.reason not in ("", MISSING):
+        return entry.reason, ""
+    if entry.label and entry.label not in known:
         fault = f"the label {entry.label!r} is not among the {len(known)} classes"
         return UNKNOWN_LABEL, fault
+    if entry.reason == MISSING:
+        return MISSING, "there is no file"
     if excluded and not video_keys(entry.media_id).isdisjoint(excluded):
         return EXCLUDED, ""
     key = (entry.split, entry.media_id, entry.start, entry.end)
