@@ -1,0 +1,52 @@
+"""Readers of datasets in the form in which they are distributed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from tfrecords_tools.manifest_formats import (
+    clothing1m,
+    folders,
+    hmdb51,
+    kinetics,
+    soccernet,
+    ucf101,
+    yt_dlp,
+)
+from tfrecords_tools.manifest_formats.file_index import FileIndex
+from tfrecords_tools.manifest_formats.listing import Listing, ManifestSettings
+
+
+class Format(NamedTuple):
+    """How a dataset is read.
+
+    Attributes:
+        read: Makes its listing from the files, `--annotations` and the settings.
+        fields: The settings of its own that it reads.
+    """
+
+    read: Callable[[FileIndex, Sequence[str], ManifestSettings], Listing]
+    fields: tuple[str, ...] = ()
+
+
+FORMATS = {
+    "kinetics": Format(kinetics.read),
+    "ucf101": Format(ucf101.read, ("fold",)),
+    "hmdb51": Format(hmdb51.read, ("fold",)),
+    "soccernet": Format(
+        soccernet.read,
+        (
+            "split_lists",
+            "labels_file",
+            "half_video",
+            "clip_seconds",
+            "background_clips",
+            "background_margin",
+            "seed",
+        ),
+    ),
+    "clothing1m": Format(clothing1m.read),
+    "yt_dlp": Format(yt_dlp.read, ("queries", "query_from")),
+    "folders": Format(folders.read, ("split_folders",)),
+}

@@ -1,0 +1,58 @@
+"""A folder per class, or per split and class, of videos or images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tfrecords_tools.manifest_formats.file_index import (
+    IMAGE_ENDINGS,
+    VIDEO_ENDINGS,
+    FileIndex,
+    ending_of,
+)
+from tfrecords_tools.manifest_formats.listing import Entry, Listing, ManifestSettings
+from tfrecords_tools.manifest_formats.text_files import no_path
+
+
+def read(
+    files: FileIndex, annotations: Sequence[str], settings: ManifestSettings
+) -> Listing:
+    """Lists the videos and images below the root; a file's class is its top folder.
+
+    Args:
+        files: The files; those of other endings do not count, but are noted.
+        annotations: None.
+        settings: Its `split_folders` is read.
+
+    Returns:
+        The classes in alphabetical order.
+
+    Raises:
+        ValueError: A video or image lies in no class's folder.
+    """
+    no_path(annotations, "the folders are the labels")
+    entries, others = [], []
+    for path in files.paths:
+        if ending_of(path) not in VIDEO_ENDINGS | IMAGE_ENDINGS:
+            others.append(path)
+            continue
+        split, label = folders_of(files, path, settings.split_folders)
+        entries.append(Entry(files.path(path), 0, path, label, split, path, path))
+    notes = ()
+    if others:
+        notes = (f"{len(others)} files are no videos or images, e.g. {others[0]}",)
+    return Listing(sorted({entry.label for entry in entries}), entries, notes)
+
+
+def folders_of(files: FileIndex, path: str, split_folders: bool) -> tuple[str, str]:
+    """The split (empty without `split_folders`) and the class that a path tells.
+
+    Raises:
+        ValueError: It lies in too few folders.
+    """
+    *folders, _ = path.split("/")
+    expected = "SPLIT/CLASS/FILE" if split_folders else "CLASS/FILE"
+    if len(folders) < 1 + split_folders:
+        raise ValueError(f"{files.path(path)}: expected {expected} in {files.root}")
+    split = folders[0] if split_folders else ""
+    return split, folders[split_folders].strip()

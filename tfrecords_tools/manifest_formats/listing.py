@@ -1,0 +1,136 @@
+"""What a reader of a dataset's own files hands over, and the settings it gets."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+from tfrecords_tools import options
+
+# Why an entry is not in the manifest.
+MISSING = "missing"
+UNREADABLE = "unreadable"
+UNUSED = "unused"
+REPEATED = "repeated"
+UNKNOWN_LABEL = "other label"
+EXCLUDED = "excluded"
+
+
+class Entry(NamedTuple):
+    """One video, image or span of a video that a dataset lists.
+
+    Attributes:
+        source: The file that lists it.
+        line: Its line there; 0 where lines do not tell.
+        name: What it is called there.
+        label: Class name.
+        split: "train" and the like; empty when the dataset has one part.
+        media_id: Name of the video in clip ids.
+        video: Its path, relative to the video root; empty when there is no file.
+        start: Seconds; None when the clip starts with the video.
+        end: Seconds; None when the clip ends with the video.
+        reason: Why it is left out; empty when it is not.
+    """
+
+    source: str
+    line: int
+    name: str
+    label: str
+    split: str
+    media_id: str
+    video: str = ""
+    start: float | None = None
+    end: float | None = None
+    reason: str = ""
+
+    @property
+    def where(self) -> str:
+        """The place in the dataset's files, for messages."""
+        return f"{self.source}, line {self.line}" if self.line else self.source
+
+
+class Listing(NamedTuple):
+    """All that a dataset lists.
+
+    Attributes:
+        class_names: In the distribution's order.
+        entries: In the distribution's order, those without a file among them.
+        notes: What the reader could not do as asked, for the summary.
+    """
+
+    class_names: list[str]
+    entries: list[Entry]
+    notes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class ManifestSettings:
+    """What enters the manifest; the fields after `duplicates` are of some formats."""
+
+    splits: str = options.option(
+        "", "Take only these splits, with commas between; all when empty."
+    )
+    missing: str = options.option(
+        "skip", "A listed file that is not there: skip (and count it) or error."
+    )
+    unknown_labels: str = options.option(
+        "error", "A label that is not in --classes: error or skip."
+    )
+    duplicates: str = options.option(
+        "error", "A media id that was listed before: error or skip (the first stays)."
+    )
+    fold: int = options.option(1, "ucf101, hmdb51: which of the three splits.")
+    split_folders: bool = options.option(
+        False,
+        "folders: the first level of folders are splits, the second classes.",
+    )
+    queries: str = options.option(
+        "", "yt_dlp: CSV of make_queries; a query's videos get its label."
+    )
+    query_from: str = options.option(
+        "folder",
+        "yt_dlp: the query is the name of the video's folder (folder), or the search "
+        "that .info.json states as playlist_title (search).",
+    )
+    split_lists: tuple = options.option(
+        (), "soccernet: SPLIT=FILE, e.g. train=SoccerNetGamesTrain.json; repeat."
+    )
+    labels_file: str = options.option(
+        "Labels.json", "soccernet: the annotation file of a match, or Labels-v2.json."
+    )
+    half_video: str = options.option(
+        "", "soccernet: name of a half's video, e.g. {half}_224p.mkv; found if empty."
+    )
+    clip_seconds: float = options.option(
+        10.0, "soccernet: length of a clip; an event is in its middle."
+    )
+    background_clips: int = options.option(
+        5, "soccernet: Background clips per match, seeded random times."
+    )
+    background_margin: float = options.option(
+        30.0, "soccernet: seconds between a Background clip and any event."
+    )
+    seed: int = options.option(0, "soccernet: of the Background clips' times.")
+
+    def __post_init__(self):
+        choices = ("error", "skip")
+        options.check(
+            self,
+            ("missing", self.missing in choices, "error or skip"),
+            ("unknown_labels", self.unknown_labels in choices, "error or skip"),
+            ("duplicates", self.duplicates in choices, "error or skip"),
+            ("fold", self.fold in (1, 2, 3), "1, 2 or 3"),
+            ("query_from", self.query_from in ("folder", "search"), "folder or search"),
+            ("half_video", self._names_half(), "a file name with {half} in it"),
+            ("clip_seconds", 1e-3 <= self.clip_seconds < 1e6, "0.001 to 1,000,000"),
+            ("background_clips", self.background_clips >= 0, "0 or more"),
+            ("background_margin", self.background_margin >= 0, "0 or more"),
+            ("seed", self.seed >= 0, "0 or more"),
+        )
+
+    def wants(self, split: str) -> bool:
+        """Whether the split is among those asked for."""
+        return not self.splits or split in self.splits.split(",")
+
+    def _names_half(self) -> bool:
+        return not self.half_video or "{half}" in self.half_video

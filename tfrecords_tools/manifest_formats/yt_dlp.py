@@ -1,0 +1,121 @@
+"""What yt-dlp downloaded: videos with an `.info.json` file beside each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from spl_tf.progress import Progress
+from tfrecords_tools.manifest_formats.file_index import (
+    VIDEO_ENDINGS,
+    FileIndex,
+    ending_of,
+)
+from tfrecords_tools.manifest_formats.folders import folders_of
+from tfrecords_tools.manifest_formats.listing import (
+    MISSING,
+    REPEATED,
+    Entry,
+    Listing,
+    ManifestSettings,
+)
+from tfrecords_tools.manifest_formats.text_files import (
+    no_path,
+    read_columns,
+    read_json,
+)
+
+_ENDING = ".info.json"
+
+
+def read(
+    files: FileIndex, annotations: Sequence[str], settings: ManifestSettings
+) -> Listing:
+    """Reads every `NAME.info.json`, whose video is `NAME.mp4` or another ending.
+
+    The label of a video is the query that found it: the name of its top folder, or the
+    search that the file states; or what `queries` says for that query. A video that
+    several queries of one class found stays once. The media id is the video's id, with
+    the site's name before it if that is not YouTube. Files about a playlist or a
+    channel describe no video and are passed over.
+
+    Args:
+        files: Videos and `.info.json` files.
+        annotations: None.
+        settings: Its `queries` and `query_from` are read.
+
+    Returns:
+        The classes in alphabetical order.
+
+    Raises:
+        ValueError: A file is no yt-dlp information, or its query is not in `queries`;
+            the message names it.
+    """
+    no_path(annotations, "the .info.json files are beside the videos")
+    labels = _read_queries(settings.queries) if settings.queries else None
+    infos = [path for path in files.paths if path.endswith(_ENDING)]
+    if not infos:
+        raise ValueError(f"{files.root} holds no {_ENDING} files (--write-info-json)")
+    videos: dict[str, str] = {}
+    for path in files.paths:
+        stem = path[: -len(ending_of(path))]
+        if ending_of(path) in VIDEO_ENDINGS:
+            videos.setdefault(stem, path)
+    entries = []
+    with Progress(len(infos), "file", f"reading {_ENDING} files") as progress:
+        for path in infos:
+            entry = _entry(files, path, videos, labels, settings)
+            entries += [entry] if entry else []
+            progress.update()
+    entries = list(_marked_repeats(entries))
+    class_names = {entry.label for entry in entries}
+    return Listing(sorted(class_names | set((labels or {}).values())), entries)
+
+
+def _read_queries(path: str) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for line, (query, label) in read_columns(path, ("query", "label")):
+        if labels.setdefault(query, label) != label:
+            raise ValueError(
+                f"{path}, line {line}: the query {query!r} has the label {label!r}, "
+                f"but {labels[query]!r} in a line before"
+            )
+    return labels
+
+
+def _marked_repeats(entries: list[Entry]) -> Iterator[Entry]:
+    """Leaves out what another query of the same class found, too."""
+    seen = set()
+    for entry in entries:
+        key = entry.media_id, entry.label
+        if entry.video and key in seen:
+            entry = entry._replace(reason=REPEATED)
+        elif entry.video:
+            seen.add(key)
+        yield entry
+
+
+def _entry(files, path, videos, labels, settings) -> Entry | None:
+    where = files.path(path)
+    info = read_json(where)
+    if not isinstance(info, dict) or "id" not in info:
+        raise ValueError(f"{where}: no information about a video; it has no 'id'")
+    if info.get("_type", "video") != "video":
+        return None
+    query = info.get("playlist_title")
+    if settings.query_from == "folder":
+        query = folders_of(files, path, False)[1]
+    elif not query:
+        raise ValueError(
+            f"{where} has no 'playlist_title'; give --query_from=folder if the folders "
+            "are named as the queries"
+        )
+    if labels is not None and query not in labels:
+        raise ValueError(f"{where}: the query {query!r} is not in {settings.queries}")
+    label = query if labels is None else labels[query]
+    site = str(info.get("extractor") or "youtube").lower()
+    media_id = str(info["id"]) if site == "youtube" else f"{site}:{info['id']}"
+    stem = path.removesuffix(_ENDING)
+    video = videos.get(stem, "")
+    return Entry(
+        where, 0, stem, label, "", media_id, video, reason="" if video else MISSING
+    )
