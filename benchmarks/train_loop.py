@@ -73,8 +73,8 @@ class Setting:
 
 
 SETTINGS = {
-    "tiny": Setting("r3d_tiny_g", 4, 24, (8, 28, 28), 32, 4096, 400),
-    "r3d_18": Setting("r3d_18", 4, 64, (16, 128, 171), 4, 128, 20),
+    "tiny_clips": Setting("r3d_tiny_g", 4, 24, (8, 28, 28), 32, 4096, 400),
+    "larger_clips": Setting("r3d_tiny_g", 16, 112, (32, 128, 171), 8, 512, 25),
 }
 
 
@@ -292,11 +292,11 @@ def report(name: str, rates: list[dict[str, float]]) -> None:
     """Prints the median rates, and the ratios with their range over the rounds."""
     for contender in rates[0]:
         median = statistics.median(rate[contender] for rate in rates)
-        print(f"{name:<8} {contender:<8} {median:9.1f} clips/s")
+        print(f"{name:<13} {contender:<8} {median:9.1f} clips/s")
     for contender, rivals, least in _BARS:
         ratios = [rate[contender] / min(rate[r] for r in rivals) for rate in rates]
         print(
-            f"{name:<8} {contender} / {' or '.join(rivals)}: "
+            f"{name:<13} {contender} / {' or '.join(rivals)}: "
             f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}),"
             f" limit {least}",
             flush=True,

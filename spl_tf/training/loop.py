@@ -84,6 +84,7 @@ def train(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
         OSError: The disk is full; earlier checkpoints stay.
     """
     check_config(config)
+    runs.check_workdir(workdir)
     runtime = config.runtime
     cluster = find_cluster() if runtime.strategy == "multi_worker" else None
     try:

@@ -23,6 +23,18 @@ _RESULTS = "results.json"
 _PACKAGES = ("spl_tf", "tensorflow", "keras", "numpy")
 
 
+def check_workdir(workdir: str) -> None:
+    """Raises ValueError for a path that is no folder of a mounted file system.
+
+    Checkpoints are put in place by renaming, and a lock keeps others out.
+    """
+    if "://" in workdir:
+        raise ValueError(
+            f"workdir is {workdir}, expected a folder of this machine or of a shared "
+            "file system; only the clips may be remote"
+        )
+
+
 def claim_workdir(workdir: str, config: config_dict.ConfigDict, **facts: Any) -> None:
     """Makes the workdir this run's own and writes its `config.json`.
 

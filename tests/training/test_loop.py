@@ -286,3 +286,10 @@ def test_tensorboard_gets_training_and_validation(config, tmp_path):
     }
     assert {"train/loss", "train/learning_rate", "validation/top_1"} <= tags
     assert {f"{part}/accuracy_per_label" for part in ("train", "validation")} <= tags
+
+
+def test_a_remote_workdir_is_refused(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="workdir is gs://bucket/run, expected a fold"):
+        training.train(config, "gs://bucket/run")
+    assert not os.path.exists("gs:")
