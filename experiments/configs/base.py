@@ -9,7 +9,8 @@ The argument of a config is a list: a strategy, and the switches `anchor` (ancho
 in pre-training) and `smoke` (rendered data, a tiny network, two steps), for example
 `pretrain.py:spl_b,smoke`. What such a training writes goes to `spl_b_pretrain` of that
 workdir: rows are named as `spl_m_1600` and `spl_b_anchor` for `spl_m:1600` and
-`spl_b,anchor`.
+`spl_b,anchor`. From then on go on by hand: the pipeline takes over only what it ran
+itself, and would move the rest to `stale/`.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def get_config(argument: str = ""):
     noise = noise or "80"
     if noise not in map(str, _NOISE):
         raise ValueError(f"the noise is {noise!r} %, expected one of {_NOISE}")
-    config = base.image_experiment("")
+    config = base.image_experiment("controlled_noisy_web_labels")
     config.title = f"Controlled Noisy Web Labels, {noise} % noise"
     config.strategies = ("none", "weak", "agreement", "forward_correction", "spl_b")
     splits = {

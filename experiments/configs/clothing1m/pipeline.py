@@ -6,8 +6,8 @@ python -m experiments.run_pipeline \
 
 Reads `classes.txt` (14 classes) and the manifests `target_train.csv` (the 47,570 clean
 images), `target_val.csv` (the clean test images) and `web.csv` (the million noisy ones)
-in `data/clothing1m`. 8 GPUs are assumed for the 256
-images of a pre-training step. The switch `smoke` needs no data.
+in `data/clothing1m`. 8 GPUs are assumed for the 256 images of a pre-training step. The
+switch `anchor` adds a row with anchor loss; `smoke` needs no data.
 
 Forward correction takes its transitions from the teacher's predictions. To count them
 from images with both labels instead, run `experiments.build_labels` on their pairs and

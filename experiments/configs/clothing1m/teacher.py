@@ -4,8 +4,8 @@ python -m experiments.train \
     --config=experiments/configs/clothing1m/teacher.py \
     --workdir=runs/clothing1m/seed_0/runs/none
 
-One GPU is assumed to do; a step has 32 images. Open: it
-starts from ImageNet. The papers give no number for it.
+One GPU is assumed to do; a step has 32 images. Open: it starts from ImageNet. The
+papers give no number for it.
 """
 
 from experiments.configs import base

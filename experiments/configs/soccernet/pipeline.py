@@ -7,8 +7,8 @@ python -m experiments.run_pipeline \
 Reads `classes.txt`, with a class called Background, and the manifests
 `target_train.csv`, `target_val.csv` and `web.csv` in `data/soccernet`. Arguments and
 hardware are those of `kinetics200/pipeline.py`. Numbers to expect, none of them
-reproduced here, are the mean average precision over the three classes but Background;
-`evaluation/*/results.json` has it under `mAP`, while the table shows top-1 and top-5:
+reproduced here, are the mean average precision over the three classes but Background,
+which the report shows:
 
 | pre-training | Table 5, 73K clips | 401K clips |
 | --- | --- | --- |
