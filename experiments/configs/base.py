@@ -93,8 +93,12 @@ def video_experiment(dataset: str) -> config_dict.ConfigDict:
     # Open: how the teacher looks at a 10 s clip. 4 x 16 frames at stride 4 cover it.
     config.predict.num_clips = 4
     config.evaluate.protocol = "paper"
-    # Open: clips per video. 147K videos gave 6.7e5 clips, about 5 each.
-    config.data.web.settings = {"clips_per_video": 5, "clip_seconds": 10.0}
+    # Open: how many, of "roughly balanced" classes. 147K videos gave 6.7e5 clips.
+    config.data.web.settings = {
+        "clips_per_video": 5,
+        "clip_seconds": 10.0,
+        "balance_classes": True,
+    }
     return config
 
 
@@ -143,9 +147,8 @@ def transfer_experiment(
     runs = f"{workdir_of(source, switches)}/seed_0/runs"
     for name in ("weak", "spl_b"):
         init = {"inflate": "", "checkpoint": f"{runs}/{name}_pretrain"}
-        config.variants[f"{name}_{source}"] = config_dict.ConfigDict(
-            {"labels": NONE, "scratch": {"init": init}}
-        )
+        variant = {"labels": NONE, "scratch": {"init": init}}
+        config.variants[f"{name}_{source}"] = config_dict.ConfigDict(variant)
     return config
 
 
@@ -198,15 +201,17 @@ def image_recipe(
 
 
 def _experiment(dataset: str) -> config_dict.ConfigDict:
-    """An experiment on the manifests in `data/<dataset>`, with Table 1's variants."""
+    """An experiment on what is in `data/<dataset>`, with Table 1's variants."""
     config = default_config()
     config.data.classes = f"data/{dataset}/classes.txt"
-    for split in SPLITS:
-        config.data[split].manifest = f"data/{dataset}/{split}.csv"
+    for split, name in zip(SPLITS, ("target", "target", "web"), strict=True):
+        config.data[split].manifest = f"data/{dataset}/{name}.csv"
+        config.data[split].root = f"data/{dataset}/{name}"
+    config.data.target_train.settings = {"split": "train"}
+    config.data.target_val.settings = {"split": "test"}
     config.conversion = {"short_side": 256}
-    # Open: which of the temperatures are learned; one per clip.
-    data_parameters = {"name": "data_parameters", "data_parameters_mode": "instance"}
-    config.variants.data_parameters = _variant("weak", data_parameters)
+    # Open: which temperatures are learned; the default is one per clip.
+    config.variants.data_parameters = _variant("weak", {"name": "data_parameters"})
     config.variants.spl_b_anchor = _variant("spl_b", {"name": "anchor"})
     return config
 
@@ -225,11 +230,7 @@ def finish(
 
 
 def shrink(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
-    """The same experiment on a small rendered world, which shows that it runs.
-
-    12 classes, 12 clips for training, 12 for validation and 48 from the web; images are
-    one frame of each.
-    """
+    """The same on a small rendered world of 12 classes; images are one frame a clip."""
     config.title += " (smoke run)"
     config.world = render.default_config()
     config.world.update(

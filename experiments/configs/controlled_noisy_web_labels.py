@@ -16,6 +16,7 @@ noisy set, with the same right labels.
 """
 
 from experiments.configs import base
+from experiments.pipeline.config import default_config
 
 _NOISE = (0, 5, 10, 15, 20, 30, 40, 50, 60, 80)
 _NAME = "controlled_noisy_web_labels/mini_imagenet_red"
@@ -42,9 +43,9 @@ def get_config(argument: str = ""):
         "target_val": "validation",
         "web": f"train_{int(noise):02d}",
     }
-    config.data.classes = ""
+    config.data = default_config().data  # no manifests
     for name, split in splits.items():
-        config.data[name].update(kind="tfds", manifest="", name=_NAME, split=split)
+        config.data[name].update(kind="tfds", name=_NAME, split=split)
     config.conversion.short_side = 0  # they are 84 x 84
     for phase in ("scratch", "pretrain", "finetune"):
         config[phase].model.name = "resnet_18"

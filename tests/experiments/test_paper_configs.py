@@ -91,6 +91,9 @@ def make_data_files(config):
     splits = (config.data[name].manifest for name in base.SPLITS)
     for path in filter(None, (config.data.classes, *splits)):
         pathlib.Path(path).touch()
+    for name in base.SPLITS:
+        if config.data[name].root:
+            pathlib.Path(config.data[name].root).mkdir(exist_ok=True)
 
 
 @pytest.mark.parametrize("argument", ["", "0", "80", "20,smoke"])
@@ -214,21 +217,28 @@ COLOURS = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (200, 50, 40)}
 NOISE = 1 / 3
 
 
-def write_images(folder, split, count, noise=0.0):
-    """JPEGs of one colour each; a share of the labels is the next colour's."""
-    rng, names = np.random.default_rng(len(split)), list(COLOURS)
-    (folder / split).mkdir()
-    with open(folder / f"{split}.csv", "w", newline="") as file:
+def write_images(folder, name, splits, noise=0.0):
+    """JPEGs of one colour each; a share of the labels is the next colour's.
+
+    Args:
+        folder: Gets `name.csv` and the images in `name/`.
+        name: Of the manifest.
+        splits: The split of each image.
+        noise: That share.
+    """
+    rng, names = np.random.default_rng(len(name)), list(COLOURS)
+    (folder / name).mkdir()
+    with open(folder / f"{name}.csv", "w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(["video", "label"])
-        for number in range(count):
+        rows.writerow(["video", "label", "split"])
+        for number, split in enumerate(splits):
             truth = number % 3
             is_wrong = number % 30 < 30 * noise
             pixels = rng.normal(COLOURS[names[truth]], 25, (36, 48, 3))
             image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-            image.save(folder / split / f"{number}.jpg")
+            image.save(folder / name / f"{number}.jpg")
             label = names[(truth + is_wrong) % 3]
-            rows.writerow([f"{split}/{number}.jpg", label])
+            rows.writerow([f"{number}.jpg", label, split])
 
 
 @pytest.fixture
@@ -240,10 +250,12 @@ def image_config(tmp_path):
     config.data = get_config("clothing1m", "pipeline", "").data
     config.data.classes = str(tmp_path / "classes.txt")
     config.conversion = {"short_side": 36, "num_shards": 1}
-    sizes = {"target_train": 48, "target_val": 30, "web": 90}
-    for split, count in sizes.items():
-        write_images(tmp_path, split, count, NOISE if split == "web" else 0.0)
-        config.data[split].manifest = str(tmp_path / f"{split}.csv")
+    write_images(tmp_path, "target", ["train"] * 48 + ["test"] * 30)
+    write_images(tmp_path, "web", ["noisy_train"] * 90, NOISE)
+    for split in base.SPLITS:
+        name = "web" if split == "web" else "target"
+        manifest, root = str(tmp_path / f"{name}.csv"), str(tmp_path / name)
+        config.data[split].update(manifest=manifest, root=root)
     for phase in ("scratch", "pretrain", "finetune"):
         config[phase].schedule.length.steps = 40
         config[phase].optimizer.learning_rate = 0.05
@@ -266,3 +278,4 @@ def test_noisy_images_go_the_same_way_as_videos(image_config, tmp_path):
     assert label_map.lookup([2], [0]).tolist() == [2 * 3 + 0]  # eq. 2
     web = ClipDataset(os.path.join(workdir, "clips/web"))
     assert (len(web), set(web.index.frames)) == (90, {1})
+    assert len(ClipDataset(os.path.join(workdir, "clips/target_val"))) == 30

@@ -4,10 +4,11 @@ python -m experiments.run_pipeline \
     --config=experiments/configs/clothing1m/pipeline.py \
     --workdir=runs/clothing1m
 
-Reads `classes.txt` (14 classes) and the manifests `target_train.csv` (the 47,570 clean
-images), `target_val.csv` (the clean test images) and `web.csv` (the million noisy ones)
-in `data/clothing1m`. 8 GPUs are assumed for the 256 images of a pre-training step. The
-switch `anchor` adds a row with anchor loss; `smoke` needs no data.
+Reads, in `data/clothing1m`, `classes.txt` (14 classes), `target.csv` with the clean
+images (splits train, of 47,570, and test), `web.csv` with the million noisy ones, and
+the dataset's own folder, with all images, as `target/`. 8 GPUs are assumed for the 256
+images of a pre-training step. The switch `anchor` adds a row with anchor loss; `smoke`
+needs no data.
 
 Forward correction takes its transitions from the teacher's predictions. To count them
 from images with both labels instead, run `experiments.build_labels` on their pairs and
@@ -34,6 +35,7 @@ def get_config(argument: str = ""):
     switches = base.parse_switches(argument)
     config = base.image_experiment("clothing1m")
     config.title = "Clothing1M"
+    config.data.web.root = config.data.target_train.root
     config.strategies = ("none", "weak", "agreement", "forward_correction", "spl")
     config.paper = {
         "source": "Table 6 (Clothing1M; weak is its row None)",

@@ -4,11 +4,11 @@ python -m experiments.run_pipeline \
     --config=experiments/configs/kinetics200/pipeline.py \
     --workdir=runs/kinetics200
 
-Reads `classes.txt`, `target_train.csv`, `target_val.csv` and `web.csv` in
-`data/kinetics200`, manifests whose paths start from that folder
-(`--config.data.web.root=DIR` for another). The switch `anchor` (`pipeline.py:anchor`)
-adds a row with anchor loss; `smoke` needs no data. With `--stages=convert_*,teacher,
-predict,build_labels` it prepares everything for `pretrain.py`.
+Reads, in `data/kinetics200`, `classes.txt`, `target.csv` with the splits train and val,
+`web.csv`, and the videos in `target/` and `web/` (`--config.data.web.root=DIR` for
+another folder). The switch `anchor` (`pipeline.py:anchor`) adds a row with anchor loss;
+`smoke` needs no data. `--stages=convert_*,teacher,predict,build_labels` prepares
+everything for `pretrain.py`.
 
 The paper does not say on what it ran. A pre-training is assumed to have 64 GPUs or TPU
 cores, 6 clips each; the pipeline runs on one machine, where the learning rate is scaled
@@ -50,6 +50,7 @@ def get_config(argument: str = ""):
     switches = base.parse_switches(argument)
     config = base.video_experiment("kinetics200")
     config.title = "Kinetics-200, pre-trained on WebK200"
+    config.data.target_val.settings = {"split": "val"}
     config.strategies = (*_PAPER, "spl_m", "spl_d")
     # With the default of 400 labels, cover ratios of 50, 65 and 80 %.
     config.curve = ("spl_m:1600", "spl_m:4500", "spl_d:1600", "spl_d:4500")

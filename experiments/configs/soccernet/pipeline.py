@@ -4,11 +4,11 @@ python -m experiments.run_pipeline \
     --config=experiments/configs/soccernet/pipeline.py \
     --workdir=runs/soccernet
 
-Reads `classes.txt`, with a class called Background, and the manifests
-`target_train.csv`, `target_val.csv` and `web.csv` in `data/soccernet`. Arguments and
-hardware are those of `kinetics200/pipeline.py`. Numbers to expect, none of them
-reproduced here, are the mean average precision over the three classes but Background,
-which the report shows:
+Reads, in `data/soccernet`, `classes.txt` with a class called Background, `target.csv`
+with the splits train and valid, `web.csv`, and the videos in `target/` and `web/`.
+Arguments and hardware are those of `kinetics200/pipeline.py`. Numbers to expect, none
+of them reproduced here, are the mean average precision over the three classes but
+Background, which the report shows:
 
 | pre-training | Table 5, 73K clips | 401K clips |
 | --- | --- | --- |
@@ -41,6 +41,7 @@ def get_config(argument: str = ""):
     config = base.video_experiment("soccernet")
     config.title = "SoccerNet, pre-trained on WebS4"
     config.strategies = tuple(_PAPER)
+    config.data.target_val.settings = {"split": "valid"}
     for phase in ("scratch", "finetune"):
         base.small_target_schedule(config[phase])
     config.evaluate.exclude_classes = ("Background",)

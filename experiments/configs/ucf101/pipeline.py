@@ -4,9 +4,9 @@ python -m experiments.run_pipeline \
     --config=experiments/configs/ucf101/pipeline.py \
     --workdir=runs/ucf101
 
-Reads `classes.txt`, `target_train.csv` and `target_val.csv` in `data/ucf101`, of one of
-the three official splits, and the pre-trained network of the Kinetics-200 experiment in
-`runs/kinetics200/seed_0/runs/spl_b_pretrain`, which must be there
+Reads, in `data/ucf101`, `classes.txt`, `target.csv` with one of the three official
+divisions into train and test, and the videos in `target/`; and the pre-trained network
+in `runs/kinetics200/seed_0/runs/spl_b_pretrain`, which must be there
 (`--config.variants.spl_b_kinetics200.scratch.init.checkpoint=DIR` for another). No web
 videos are collected for this target. `smoke` starts from the smoke run of Kinetics-200.
 
