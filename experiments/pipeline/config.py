@@ -147,6 +147,12 @@ def _parse_labels(config, text: str) -> tuple[str, int | None]:
     return strategy, int(number)
 
 
+def uses_web(config: config_dict.ConfigDict) -> bool:
+    """Whether a row is pre-trained on the web clips, so that they need labels."""
+    names = (*config.strategies, *config.curve)
+    return any(parse_row(config, name).labels != NONE for name in names)
+
+
 def recipe(config: config_dict.ConfigDict, phase: str, row: Row, seed: int):
     """The training config of a phase for a row; paths are filled in by the stage."""
     settings = config[phase].copy_and_resolve_references()
@@ -291,7 +297,7 @@ def _check_world(config) -> None:
 
 
 def _check_data(config) -> None:
-    for split in SPLITS:
+    for split in SPLITS if uses_web(config) else (TARGET_TRAIN, TARGET_VAL):
         path, settings = f"config.data.{split}", config.data[split]
         if settings.kind not in SETTINGS:
             raise ValueError(

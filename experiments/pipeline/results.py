@@ -108,6 +108,7 @@ class _Collector:
             "cover": labels.get("cover"),
             "top_1": evaluated.facts["top_1"],
             "top_5": evaluated.facts["top_5"],
+            "mAP": evaluated.facts["mAP"],
             "train_loss": trained.facts["train_loss"],
             "probe_top_1": probed.facts["top_1"] if probed else None,
             "label_map": f"{layout.labels(row)}/label_map" if is_pretrained else None,

@@ -24,6 +24,7 @@ from experiments.pipeline.config import (
     conversion_settings,
     parse_row,
     recipe,
+    uses_web,
 )
 from experiments.synthetic import render
 from tfrecords_tools.manifest import root_of
@@ -176,10 +177,19 @@ def _stages_of_seed(config, layout: Layout) -> Iterator[Stage]:
         world = config.world.to_dict() | {"seed": layout.seed}
         name = layout.stage("render")
         yield Stage(name, "render", world, {}, layout.world, seed=layout.seed)
-    yield from _conversions(config, layout, TARGET_TRAIN, WEB)
+    has_labels = uses_web(config)
+    yield from _conversions(config, layout, TARGET_TRAIN, *[WEB] * has_labels)
     yield _teacher_stage(config, layout)
     yield from _conversions(config, layout, TARGET_VAL)
-    yield Stage(
+    if has_labels:
+        yield _prediction(config, layout)
+    for row in rows_of(config):
+        for stage in _row_stages(config, layout, row):
+            yield dataclasses.replace(stage, seed=layout.seed, row=row.name)
+
+
+def _prediction(config, layout: Layout) -> Stage:
+    return Stage(
         layout.stage("predict"),
         "predict",
         config.predict.to_dict(),
@@ -190,9 +200,6 @@ def _stages_of_seed(config, layout: Layout) -> Iterator[Stage]:
         layout.labelled,
         seed=layout.seed,
     )
-    for row in rows_of(config):
-        for stage in _row_stages(config, layout, row):
-            yield dataclasses.replace(stage, seed=layout.seed, row=row.name)
 
 
 def _conversions(config, layout: Layout, *splits: str) -> Iterator[Stage]:

@@ -32,6 +32,7 @@ _ROW_FIELDS = (
     "cover",
     "top_1",
     "top_5",
+    "mAP",
     "probe_top_1",
 )
 

@@ -74,6 +74,9 @@ def default_config() -> config_dict.ConfigDict:
         name="cross_entropy",
         label_smoothing=0.0,  # of cross_entropy
         data_parameters_mode="instance",
+        # Of forward_correction: a saved ConfusionMatrix of noisy labels (rows) and true
+        # classes; empty for the clips' labels and their teacher's predictions.
+        transition="",
     )
     config.loss.anchor = config_dict.create(
         gamma=0.5, slack=0.05, anchor="negative", form="sigmoid", warm_up_epochs=5
@@ -193,6 +196,9 @@ def _check_paths(config) -> None:
         path = _value(config, key)
         if path and "://" not in path and not os.path.isdir(path):
             raise FileNotFoundError(f"config.{key}: there is no folder {path}")
+    transition = config.loss.transition
+    if transition and not os.path.exists(transition):
+        raise FileNotFoundError(f"config.loss.transition: there is no {transition}")
     source = config.init.inflate
     if source and source != IMAGENET and not os.path.exists(source):
         raise FileNotFoundError(f"config.init.inflate: there is no file {source}")
@@ -238,6 +244,11 @@ def _check_combinations(config) -> None:
         raise ValueError(
             f"config.loss.label_smoothing is {config.loss.label_smoothing}, and "
             f"config.loss.name {config.loss.name!r} has no label smoothing"
+        )
+    if config.loss.transition and config.loss.name != "forward_correction":
+        raise ValueError(
+            f"config.loss.transition is {config.loss.transition!r}, and "
+            f"config.loss.name {config.loss.name!r} has no use for it"
         )
     accumulation = config.optimizer.accumulation_steps
     if config.loss.name == "data_parameters" and accumulation > 1:

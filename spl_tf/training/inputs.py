@@ -7,6 +7,7 @@ from ml_collections import config_dict
 from spl_tf import data
 from spl_tf.clips import ClipDataset
 from spl_tf.labels import LabelMap
+from spl_tf.training.objectives import read_transition
 
 
 def open_source(config: config_dict.ConfigDict) -> tuple[data.TrainInput, list[str]]:
@@ -29,6 +30,9 @@ def open_source(config: config_dict.ConfigDict) -> tuple[data.TrainInput, list[s
         on_bad_record=config.data.on_bad_record,
     )
     names = dataset.info.class_names if label_map is None else label_map.label_names
+    if config.loss.name == "forward_correction":
+        # What does not fit is refused here, before the workdir is claimed.
+        read_transition(config.loss.transition, dataset, len(names))
     return source, list(names)
 
 

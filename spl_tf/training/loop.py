@@ -184,7 +184,7 @@ class _Run:
         stop = tf.Variable(0.0, trainable=False)
         with self._strategy.scope():
             self.state = _make_state(
-                config, self._schedule, num_labels, len(source.dataset), stop
+                config, self._schedule, num_labels, source.dataset, stop
             )
             writes = is_chief(strategy)
             self._log = MetricsLog(workdir, self._batch_size, writes)
@@ -355,7 +355,7 @@ def _make_schedule(config, num_clips: int, batch_size: int) -> WarmupSchedule:
     )
 
 
-def _make_state(config, schedule, num_labels: int, num_rows: int, stop) -> TrainState:
+def _make_state(config, schedule, num_labels: int, dataset, stop) -> TrainState:
     model = runs.build_from_config(config, num_labels)
     logging.info("%s", models.format_summary(models.summarize(model)))
     optimizer = ReducedSGD(
@@ -365,7 +365,7 @@ def _make_state(config, schedule, num_labels: int, num_rows: int, stop) -> Train
     return TrainState(
         model=model,
         optimizer=optimizer,
-        objective=Objective(config.loss, num_labels, num_rows),
+        objective=Objective(config.loss, num_labels, dataset),
         average=MovingAverage(model, config.optimizer.moving_average),
         stop=stop,
     )

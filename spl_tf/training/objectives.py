@@ -9,8 +9,54 @@ import tensorflow as tf
 from ml_collections import config_dict
 
 from spl_tf import losses
+from spl_tf.clips import ClipDataset
+from spl_tf.labels import ConfusionMatrix
 
-LOSSES = ("cross_entropy", "anchor", "data_parameters")
+LOSSES = ("cross_entropy", "anchor", "data_parameters", "forward_correction")
+
+
+def read_transition(path: str, dataset: ClipDataset, num_labels: int) -> np.ndarray:
+    """The transition matrix of loss "forward_correction".
+
+    Args:
+        path: A saved `ConfusionMatrix` of noisy labels (rows) and true classes, as
+            `build_labels` counts them from pairs; empty for the dataset's own labels
+            and its teacher's predictions.
+        dataset: Whose labels are noisy.
+        num_labels: Of the model.
+
+    Returns:
+        float32 [N, N], see `losses.transition_matrix`.
+
+    Raises:
+        ValueError: There are no counts, or of other classes, or the labels that are
+            trained on are not the dataset's classes.
+        FileNotFoundError: Nothing is at the path.
+    """
+    names = dataset.info.class_names
+    if num_labels != len(names):
+        raise ValueError(
+            f"config.loss.name is 'forward_correction' with {num_labels} labels, but "
+            f"{dataset.directory} has {len(names)} classes; it needs the weak labels"
+        )
+    if path:
+        confusion = ConfusionMatrix.load(path)
+        if list(confusion.class_names) != list(names):
+            raise ValueError(
+                f"config.loss.transition: {path} counts {confusion.num_classes} "
+                f"classes, {dataset.directory} has {len(names)}, or their names differ"
+            )
+        return losses.transition_matrix(confusion.counts.toarray())
+    predicted = dataset.index.teacher >= 0
+    if not predicted.any():
+        raise ValueError(
+            f"config.loss.transition is empty, and the clips of {dataset.directory} "
+            "have no teacher predictions; name a confusion matrix, or run "
+            "`python -m experiments.predict` on the clips first"
+        )
+    confusion = ConfusionMatrix(names)
+    confusion.update(dataset.index.label[predicted], dataset.index.teacher[predicted])
+    return losses.transition_matrix(confusion.counts.toarray())
 
 
 class LabelCounts(tf.Module):
@@ -60,22 +106,26 @@ class Objective(tf.Module):
     Its variables belong into the checkpoint.
     """
 
-    def __init__(self, settings: config_dict.ConfigDict, num_labels: int, rows: int):
+    def __init__(
+        self, settings: config_dict.ConfigDict, num_labels: int, dataset: ClipDataset
+    ):
         """Makes the variables; under the strategy's scope.
 
         Args:
             settings: The config's `loss`.
             num_labels: Of the model.
-            rows: Rows of the dataset's index.
+            dataset: What is trained on.
         """
         super().__init__(name="objective")
         self._settings = settings
         self.label_counts = LabelCounts(num_labels)
-        self.data_parameters = None
+        self.data_parameters, self._transition = None, None
         if settings.name == "data_parameters":
             self.data_parameters = losses.DataParameters(
-                settings.data_parameters_mode, num_labels, rows
+                settings.data_parameters_mode, num_labels, len(dataset)
             )
+        elif settings.name == "forward_correction":
+            self._transition = read_transition(settings.transition, dataset, num_labels)
 
     def __call__(
         self, batch: Mapping[str, tf.Tensor], logits: tf.Tensor, epoch: tf.Tensor
@@ -90,6 +140,8 @@ class Objective(tf.Module):
         settings = self._settings
         if self.data_parameters is not None:
             return self.data_parameters(batch["label"], logits, batch["index"])
+        if self._transition is not None:
+            return losses.forward_correction(batch["label"], logits, self._transition)
         if settings.name == "anchor":
             return losses.anchor_loss(
                 batch["label"],

@@ -1,13 +1,21 @@
 """Numbers, pictures and texts of the report, against values found by other means."""
 
 import io
+import re
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from spl_tf.analysis.report import Counts, ReportContent, Row, WebClips, wording
+from spl_tf.analysis.report import (
+    Counts,
+    ReportContent,
+    Row,
+    WebClips,
+    render_page,
+    wording,
+)
 from spl_tf.analysis.report.charts import cover_chart, distribution_charts
 from spl_tf.analysis.report.classes import class_table
 from spl_tf.analysis.report.comparison import Estimate, compare, estimate
@@ -273,3 +281,26 @@ def test_without_the_baseline_there_is_no_change_to_show():
     assert (table.before, table.after) == (None, "weak")
     assert table.lines[0].partner is None
     assert class_table([]) is None
+
+
+def table_of(page):
+    """The text of the cells of the comparison, line by line."""
+    table = page.partition('<table class="comparison">')[2].partition("</table>")[0]
+    lines = table.split("<tr")[1:]
+    cells = [
+        re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line, re.DOTALL) for line in lines
+    ]
+    return [[re.sub(r"<[^>]*>", " ", c).split() for c in line] for line in cells]
+
+
+def test_mean_average_precision_is_shown_where_the_paper_has_it():
+    row = Row("spl_b", 0, top_1=0.5, top_5=0.9, mAP=0.625)
+    paper = {"source": "Table 5", "rows": {"spl_b": {"mAP": 0.768}}}
+    page = render_page(content([row], ["spl_b"], paper=paper))
+    head, line = table_of(page)
+    assert line[head.index(["mAP", "%"])] == ["62.5"]
+    assert line[head.index(["paper:", "mAP"])] == ["76.8"]
+    paper["rows"]["spl_b"] = {"top_1": 0.843}
+    head, line = table_of(render_page(content([row], ["spl_b"], paper=paper)))
+    assert ["mAP", "%"] not in head
+    assert line[head.index(["paper:", "top-1", "/", "top-5"])] == ["84.3"]

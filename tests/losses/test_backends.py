@@ -8,7 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-from spl_tf.losses import DataParameters, anchor_loss, softmax_cross_entropy
+from spl_tf.losses import (
+    DataParameters,
+    anchor_loss,
+    forward_correction,
+    softmax_cross_entropy,
+)
 
 _ON_JAX = """
 import sys
@@ -16,6 +21,7 @@ import jax
 import keras
 import numpy as np
 from spl_tf.losses import DataParameters, anchor_loss, softmax_cross_entropy
+from spl_tf.losses import forward_correction
 
 assert keras.backend.backend() == "jax"
 data = np.load(sys.argv[1])
@@ -45,6 +51,7 @@ np.savez(
         lambda z: anchor_loss(labels, z, form="softmax", warm_up_epochs=0)
     )(logits),
     out_of_range=jax.jit(softmax_cross_entropy)(labels + 1, logits),
+    corrected=jax.jit(forward_correction)(labels, logits, data["transition"]),
     scaled=jax.jit(parameters)(labels, logits, instances),
     logarithm=parameters.instances.logarithm.numpy(),
 )
@@ -66,12 +73,14 @@ def test_losses_on_jax_are_those_on_tensorflow(tmp_path):
     logits = rng.normal(scale=3, size=(5, 4)).astype(np.float32)
     rows = rng.dirichlet(np.ones(4), 5).astype(np.float32)
     instances = np.array([8, 0, 3, 4, 1], np.int32)
+    transition = rng.dirichlet(np.ones(4), 4).astype(np.float32)
     np.savez(
         tmp_path / "in.npz",
         labels=labels,
         logits=logits,
         rows=rows,
         instances=instances,
+        transition=transition,
     )
     done = subprocess.run(
         [sys.executable, "-c", _ON_JAX, tmp_path / "in.npz", tmp_path / "out.npz"],
@@ -93,6 +102,7 @@ def test_losses_on_jax_are_those_on_tensorflow(tmp_path):
         "anchored": anchored,
         "gradient": tape.gradient(anchored, z),
         "softmax_form": anchor_loss(labels, z, form="softmax", warm_up_epochs=0),
+        "corrected": forward_correction(labels, logits, transition),
         "scaled": parameters(labels, logits, instances),
         "logarithm": parameters.instances.logarithm,
     }

@@ -84,7 +84,16 @@ class Comparison:
         return None
 
 
-_FIELDS = ("top_1", "top_5", "probe_top_1", "labels", "clips", "kept", "cover")
+_FIELDS = (
+    "top_1",
+    "top_5",
+    "mAP",
+    "probe_top_1",
+    "labels",
+    "clips",
+    "kept",
+    "cover",
+)
 
 
 def compare(content: ReportContent) -> Comparison:

@@ -24,8 +24,9 @@ class Row:
         clips: Web clips that pre-training used.
         kept: Their share of all web clips.
         cover: Sample cover ratio.
-        top_1: Of the fine-tuned model, in [0, 1], as the next two.
+        top_1: Of the fine-tuned model, in [0, 1], as the next three.
         top_5: See `top_1`.
+        mAP: Mean average precision over the classes that the evaluation counts.
         probe_top_1: Of a linear classifier on the features before fine-tuning.
         seconds: Time of each stage by name.
     """
@@ -38,6 +39,7 @@ class Row:
     cover: float | None = None
     top_1: float | None = None
     top_5: float | None = None
+    mAP: float | None = None  # noqa: N815, as results.json has it
     probe_top_1: float | None = None
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 

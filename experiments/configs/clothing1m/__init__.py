@@ -1,0 +1,1 @@
+"""Clothing1M (section 4.6)."""

@@ -1,0 +1,1 @@
+"""Kinetics-200 and WebK200 (section 4.3)."""

@@ -1,0 +1,1 @@
+"""SoccerNet and WebS4 (section 4.5)."""

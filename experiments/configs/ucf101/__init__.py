@@ -1,0 +1,1 @@
+"""UCF-101 after pre-training on WebK200 (section 4.4)."""
