@@ -1,4 +1,5 @@
-# Every target works on a machine that has only Python (3.10 to 3.13) and make.
+# Needs Python (3.10 to 3.13) and make; bench also ffmpeg, test-s3 python3.11, and the
+# tests of the report's page chromium.
 PYTHON ?= python3
 VENV := .venv
 # tensorflow-io needs Python 3.11 or older and TensorFlow 2.17: its own environment.

@@ -95,6 +95,8 @@ def train(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
             wait_for_all(strategy)
             return results
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        if cluster is None and runtime.strategy != "tpu":
+            raise
         raise WorkerLostError(
             "another process of this run cannot be reached any more "
             f"({_cause(error.message)}); start all of them again, the run "
@@ -358,9 +360,8 @@ def _make_schedule(config, num_clips: int, batch_size: int) -> WarmupSchedule:
 def _make_state(config, schedule, num_labels: int, dataset, stop) -> TrainState:
     model = runs.build_from_config(config, num_labels)
     logging.info("%s", models.format_summary(models.summarize(model)))
-    optimizer = ReducedSGD(
-        schedule, config.optimizer.momentum, config.optimizer.nesterov
-    )
+    sgd = config.optimizer
+    optimizer = ReducedSGD(schedule, sgd.momentum, sgd.nesterov)
     optimizer.build(model.trainable_variables)
     return TrainState(
         model=model,

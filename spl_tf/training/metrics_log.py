@@ -48,17 +48,17 @@ class MetricsLog(tf.Module):
     def open(self, step: int) -> None:
         """Opens the files; drops lines from after the step that a run continues at."""
         self._since = time.monotonic()
-        if not self._writes:
-            return
         kept = []
         if os.path.exists(self._path):
             with open(self._path, encoding="utf-8") as file:
                 # A last line without its end was cut off by a kill.
                 lines = [line for line in file if line.endswith("\n")]
             kept = [line for line in lines if json.loads(line)["step"] <= step]
-        write_atomically(self._path, "".join(kept).encode())
         if kept:
             self.last = json.loads(kept[-1])
+        if not self._writes:
+            return
+        write_atomically(self._path, "".join(kept).encode())
         self._writer = tf.summary.create_file_writer(self._tensorboard_dir)
 
     def add(self, values: Mapping[str, np.ndarray], waited: float) -> None:
