@@ -48,6 +48,7 @@ from spl_tf.labels.storage import replacing
 _CHUNK = 1 << 20
 
 # The maps whose distributions are drawn beside the chosen one.
+_LABELS_CSV = "labels.csv"
 _DRAWN = ("spl_b", "spl_m", "spl_d", "weak")
 
 
@@ -119,7 +120,7 @@ def build_labels(
         result = compare_strategies(confusion, strategy, num_labels)
         _write_results(result, output_dir)
         if spool is not None:
-            _write_labels_csv(result.label_map, spool, output_dir / "labels.csv")
+            _write_labels_csv(result.label_map, spool, output_dir / _LABELS_CSV)
     return result
 
 
@@ -228,6 +229,8 @@ def _spool_file(output_dir: Path) -> Iterator[BinaryIO]:
 
 def _write_results(result: BuildResult, output_dir: Path) -> None:
     output_dir.mkdir(parents=True, exist_ok=True)
+    # One of another label map must not be taken for this one's.
+    (output_dir / _LABELS_CSV).unlink(missing_ok=True)
     result.confusion.save(output_dir / "confusion")
     result.label_map.save(output_dir / "label_map")
     plot_confusion(result.confusion, output_dir / "confusion.png")

@@ -39,11 +39,27 @@ def run(
             return "stopped"
 
     try:
-        app.run(reporting_main)
+        app.run(reporting_main, flags_parser=_parse_flags)
     except SystemExit as end:
         code = end.code
         status[0] = code if isinstance(code, int) else int(code is not None)
         raise
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    """As absl parses them; a key that a config does not have is one line, too."""
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (AttributeError, KeyError) as error:
+        # ml_collections may wrap its own error, which names the last part of the key.
+        cause = error
+        while cause.args and isinstance(cause.args[0], Exception):
+            cause = cause.args[0]
+        reason = ". ".join(str(cause.args[0]).splitlines())
+        given = [arg for arg in argv if arg.startswith("--config.")]
+        raise SystemExit(
+            f"error: the config has no key {reason}; given: {' '.join(given)}"
+        ) from error
 
 
 def prepare_worker() -> None:

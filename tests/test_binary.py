@@ -134,3 +134,39 @@ def test_workers_that_are_prepared_end_cleanly(tmp_path, load):
 def test_the_module_does_not_import_tensorflow():
     code = "import sys, spl_tf.binary; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_a_key_that_a_config_does_not_have_is_one_line(tmp_path):
+    (tmp_path / "config.py").write_text(
+        "from ml_collections import config_dict\n"
+        "def get_config():\n"
+        "    return config_dict.create(data=config_dict.create(train=''))\n"
+    )
+    define = """
+    from ml_collections import config_flags
+    config_flags.DEFINE_config_file("config")
+    """
+    script = tmp_path / "script.py"
+    main = "def main(argv):\n    print(flags.FLAGS.config.data.train)\n"
+    script.write_text(f"{PREAMBLE}{textwrap.dedent(define)}{main}{ENDING}")
+    command = [sys.executable, script, f"--config={tmp_path / 'config.py'}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def run(argument):
+        return subprocess.run(
+            [*command, argument],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert run("--config.data.train=here").stdout == "here\n"
+    done = run("--config.data.trian=here")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "error: the config has no key 'trian'. Did you mean \"train\" instead of "
+        '"trian"?; given: --config.data.trian=here'
+    )
+    assert "Traceback" not in done.stderr

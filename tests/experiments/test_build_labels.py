@@ -93,6 +93,12 @@ def test_everything_is_written(tmp_path, classes):
     assert rows[1:] == [[str(i), str(y)] for i, y in enumerate(expected, 1)]
 
 
+def test_labels_of_a_former_label_map_are_not_left_beside_another(tmp_path, classes):
+    build(tmp_path, classes, as_csv(named_pairs()), labels_csv=True)
+    build(tmp_path, classes, as_csv(named_pairs()), strategy="weak")
+    assert not (tmp_path / "out" / "labels.csv").exists()
+
+
 def test_labels_csv_marks_discarded_rows_and_spans_chunks(
     tmp_path, classes, monkeypatch
 ):
