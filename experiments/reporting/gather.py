@@ -1,7 +1,7 @@
 """From the folders of a workdir to what the page shows.
 
-What a failed or unfinished stage has not written is listed under `missing`, by section;
-a file that is there but damaged is an error.
+What a failed or unfinished stage has not written is listed under `missing`, by section,
+but not what is still to run; a file that is there but damaged is an error.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ def _row(entry: Mapping[str, Any]) -> Row:
 
 
 def _note_absent_rows(source: Workdir, rows: list[Row]) -> None:
+    if source.is_planned():
+        return  # a row is there once it is evaluated
     found = {(row.strategy, row.seed) for row in rows if row.top_1 is not None}
     seeds = [entry["seed"] for entry in source.results["seeds"]]
     for strategy in source.results["strategies"]:
@@ -108,7 +110,7 @@ def _datasets(source: Workdir) -> list[DatasetFacts]:
     found = []
     for entry in source.results["seeds"][:1]:
         for key, role in _ROLES.items():
-            path = source.find_dataset("datasets", role, entry.get(key))
+            path = source.find_dataset("datasets", role, entry, key)
             if path is None:
                 continue
             info = clips.DatasetInfo.load(path)

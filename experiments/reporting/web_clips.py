@@ -40,7 +40,7 @@ def read_web_clips(source: Workdir) -> WebClips | None:
     """The web clips of the first seed whose teacher has labelled them."""
     for entry in source.results["seeds"]:
         name = f"web clips with teacher, seed {entry['seed']}"
-        path = source.find_dataset("web", name, entry.get("web_teacher"))
+        path = source.find_dataset("web", name, entry, "web_teacher")
         if path is None:
             continue
         source.missing.pop("web", None)  # of seeds before this one

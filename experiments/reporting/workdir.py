@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from spl_tf.training import runs
 
 _RESULTS = "results.json"
+_NOT_RUN, _FAILED = "not run", "failed"  # states of stages
+# Which stage of a seed makes a dataset.
+_MAKERS = {
+    "target_train": "convert_target_train",
+    "target_val": "convert_target_val",
+    "web": "convert_web",
+    "web_teacher": "predict",
+}
 
 
 class Workdir:
@@ -37,6 +47,22 @@ class Workdir:
         if lacking:
             raise ValueError(f"{file} lacks the keys {sorted(lacking)}")
         self.missing: dict[str, list[str]] = {}
+        self._states = {
+            entry["stage"]: entry["state"] for entry in self.results.get("stages", ())
+        }
+
+    def is_planned(self, *stages: str) -> bool:
+        """Whether stages are still to run, so that what they make is no loss yet.
+
+        After a failure nothing counts as planned: it may be why they did not run.
+
+        Args:
+            stages: Names of which one suffices; any stage if none is given.
+        """
+        if _FAILED in self._states.values():
+            return False
+        names = stages or self._states
+        return any(self._states.get(name) == _NOT_RUN for name in names)
 
     def find(self, section: str, what: str, path: str | None) -> str | None:
         """The place of a file or folder of the workdir if it is there.
@@ -53,12 +79,25 @@ class Workdir:
         self.miss(section, f"{what}: not there" + (f" ({path})" if path else ""))
         return None
 
-    def find_dataset(self, section: str, what: str, path: str | None) -> str | None:
+    def find_dataset(
+        self, section: str, what: str, seed: Mapping[str, Any], key: str
+    ) -> str | None:
         """As `find`, of a folder of clips whose conversion or prediction is finished.
 
-        Until then the folder may hold a part of its files.
+        Until then the folder may hold a part of its files. One whose stage is still to
+        run is not noted.
+
+        Args:
+            section: See `find`.
+            what: See `find`.
+            seed: Entry of `results.json`.
+            key: Of the entry, for example "web".
         """
+        path = seed.get(key)
         info = path and os.path.join(path, "dataset.json")
+        is_there = info and os.path.exists(os.path.join(self.path, info))
+        if not is_there and self.is_planned(f"seed_{seed['seed']}/{_MAKERS[key]}"):
+            return None
         found = self.find(section, what, info)
         return found and os.path.dirname(found)
 

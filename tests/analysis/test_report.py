@@ -274,6 +274,7 @@ def test_the_class_table_compares_with_no_web_clips():
     assert drop.before == pytest.approx(6 / 20)
     assert drop.after == pytest.approx(1 / 20)
     assert (rise.first, rise.second) == ("a", "c")
+    assert table.largest_score == drop.before
 
 
 def test_without_the_baseline_there_is_no_change_to_show():

@@ -129,6 +129,40 @@ def test_a_tap_shows_a_cell_on_a_phone_and_nothing_is_wider_than_it(opened):
         assert detail(page).startswith(f"tying a knot ~ {SCRIPT} clips 4 ")
 
 
+def test_a_table_that_goes_on_to_the_right_fades_out_there_until_its_end(opened):
+    with opened(viewport=PHONE, has_touch=True, is_mobile=True) as page:
+        region = page.locator("#results .scroll.more")
+        assert "gradient" in region.evaluate("r => getComputedStyle(r).maskImage")
+        page.locator("#results .scroll").evaluate("r => r.scrollTo(r.scrollWidth, 0)")
+        region.wait_for(state="detached")
+    with opened() as page:
+        assert page.locator("#results .scroll").count() == 1
+        assert page.locator("#results .scroll.more").count() == 0
+
+
+def test_long_names_of_the_matrix_keep_their_ends(opened):
+    with opened(viewport=PHONE) as page:
+        written = page.evaluate(
+            """() => {
+                const found = [];
+                const draw = CanvasRenderingContext2D.prototype.fillText;
+                CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+                    found.push(text);
+                    draw.call(this, text, ...rest);
+                };
+                matrix.mark();
+                const later = requestAnimationFrame;
+                return new Promise((done) => later(() => later(() => done(found))));
+            }"""
+        )
+        short = [text for text in written if "…" in text]
+        assert short
+        for text in short:
+            start, end = text.split("…")
+            assert any(n.startswith(start) and n.endswith(end) for n in NAMES)
+            assert abs(len(start) - len(end)) <= 1
+
+
 def test_the_theme_follows_the_system_and_the_button(opened):
     def brightness(page):
         picture = Image.open(io.BytesIO(page.screenshot())).convert("L")

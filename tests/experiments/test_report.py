@@ -203,6 +203,33 @@ def test_what_failed_stages_did_not_write_is_named(copied):
     assert "79.0 ± 4.0" in words
 
 
+def test_what_is_still_to_run_is_said_once_and_is_no_fault(tmp_path):
+    write_workdir(tmp_path, [3])
+
+    def begin(results):
+        results["rows"].clear()
+        names = ("predict", "none/evaluate", "spl_b/evaluate")
+        waiting = {"state": "not run", "reason": "not chosen", "seconds": 0.0}
+        results["stages"] += [
+            {"stage": f"seed_3/{n}", "log": None} | waiting for n in names
+        ]
+
+    change_results(tmp_path, begin)
+    shutil.rmtree(tmp_path / "seed_3" / "clips" / "web_teacher")
+    page = read_page(tmp_path)
+    assert not gather(tmp_path).missing
+    assert page.words.count("Not run yet: 3 of 4 stages.") == 1
+    sections = [attrs.get("id") for tag, attrs in page.elements if tag == "section"]
+    assert sections == [None, "results", "data", "run"]
+    links = [attrs["href"] for tag, attrs in page.elements if tag == "a"]
+    assert links[1:] == ["#results", "#data", "#run"]
+    # After a failure, which may be why it is not there, it is named.
+    change_results(tmp_path, lambda r: r["stages"][-1].update(state="failed"))
+    words = read_page(tmp_path).words
+    assert words.count("web clips with teacher, seed 3: not there") == 1
+    assert "Not run yet" not in words
+
+
 def test_a_prediction_or_run_that_is_half_done_counts_as_not_there(copied):
     for seed in (3, 4):
         (copied / f"seed_{seed}" / "clips" / "web_teacher" / "dataset.json").unlink()

@@ -63,6 +63,12 @@ class ClassTable:
     rises: tuple[ConfusionChange, ...]
     seeds: int
 
+    @property
+    def largest_score(self) -> float:
+        """The largest score of `drops` and `rises`, 0 without any."""
+        changes = (*self.drops, *self.rises)
+        return max((max(c.before, c.after) for c in changes), default=0.0)
+
 
 def class_table(counts: Sequence[Counts]) -> ClassTable | None:
     """Makes the table; None without predictions."""

@@ -177,7 +177,8 @@ def _label_axes(axes, names: Sequence[str]) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         return
-    short = [name if len(name) <= 24 else f"{name[:23]}…" for name in names]
+    # In the middle: classes often differ in their last word only.
+    short = [n if len(n) <= 24 else f"{n[:12]}…{n[-11:]}" for n in names]
     style = {"parse_math": False, "color": color("--ink"), "fontsize": 9}
     turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(range(len(names)), short, **style, **turned)

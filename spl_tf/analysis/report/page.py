@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from spl_tf.analysis.report import charts, wording
-from spl_tf.analysis.report.classes import class_table
+from spl_tf.analysis.report.classes import ClassTable, class_table
 from spl_tf.analysis.report.comparison import Comparison, compare
 from spl_tf.analysis.report.content import CellPictures, ReportContent, Stage, WebClips
 from spl_tf.analysis.report.explorer import (
@@ -31,6 +31,16 @@ _STYLES = ("style.css", "explorer.css")
 _SCRIPTS = ("page.js", "matrix.js", "explorer.js")
 _SHOWN_SKIPPED = 40
 _FINISHED = ("done", "skipped")  # skipped: done by an earlier run
+_SECTIONS = {
+    "results": "Results",
+    "matrix": "Query \u00d7 teacher",
+    "labels": "Label spaces",
+    "learning": "Learning",
+    "heat": "Where it looks",
+    "classes": "Class by class",
+    "data": "Data",
+    "run": "The run",
+}
 
 
 def render_page(content: ReportContent) -> str:
@@ -43,6 +53,7 @@ def render_page(content: ReportContent) -> str:
     comparison = compare(content)
     drawn = _charts(content, comparison)
     script = _joined(_SCRIPTS)
+    classes = class_table(content.counts)
     web = content.web
     return (
         _environment()
@@ -52,7 +63,9 @@ def render_page(content: ReportContent) -> str:
             comparison=comparison,
             charts=drawn,
             points={c.name: c.points for group in drawn.values() for c in group},
-            classes=class_table(content.counts),
+            classes=classes,
+            sections=_sections(content, drawn, classes),
+            waiting=_count_waiting(content.stages),
             explorer=explorer_data(web) if web else None,
             pictures=pictures_data(web.pictures) if web else None,
             middle=_middle_ground(web) if web else None,
@@ -114,6 +127,33 @@ def _charts(content: ReportContent, comparison: Comparison) -> dict[str, list[Ch
         "learning": charts.learning_charts(content.learning),
     }
     return {name: [c for c in group if c is not None] for name, group in drawn.items()}
+
+
+def _sections(
+    content: ReportContent,
+    drawn: Mapping[str, Sequence[Chart]],
+    classes: ClassTable | None,
+) -> dict[str, str]:
+    """Titles of the sections that have something to show or to complain about."""
+    missing = content.missing
+    filled = {
+        "results": True,
+        "matrix": content.web or missing.get("web"),
+        "labels": drawn["distributions"],
+        "learning": drawn["learning"] or missing.get("learning"),
+        "heat": content.heat or missing.get("heat"),
+        "classes": classes or missing.get("counts"),
+        "data": content.datasets or missing.get("datasets"),
+        "run": content.stages or content.versions or content.configs,
+    }
+    return {name: title for name, title in _SECTIONS.items() if filled[name]}
+
+
+def _count_waiting(stages: Sequence[Stage]) -> int:
+    """How many stages are still to run; 0 after a failure, which may be why."""
+    if any(stage.state == "failed" for stage in stages):
+        return 0
+    return sum(stage.state == "not run" for stage in stages)
 
 
 def _middle_ground(web: WebClips) -> list[CellPictures] | None:

@@ -214,9 +214,11 @@ const matrix = (() => {
 
   function shortened(g, text, room) {
     if (g.measureText(text).width <= room) return text;
-    let kept = text.length;
-    while (kept > 1 && g.measureText(`${text.slice(0, kept)}…`).width > room) kept -= 1;
-    return `${text.slice(0, kept)}…`;
+    // In the middle: classes often differ in their last word only.
+    const without = (kept) => `${text.slice(0, Math.ceil(kept / 2))}…${text.slice(text.length - Math.floor(kept / 2))}`;
+    let kept = text.length - 1;
+    while (kept > 1 && g.measureText(without(kept)).width > room) kept -= 1;
+    return without(kept);
   }
 
   // ---- the view

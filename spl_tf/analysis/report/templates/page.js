@@ -1,5 +1,5 @@
 "use strict";
-// The page without the matrix: theme, motion, tips on charts, sorted tables.
+// The page without the matrix: theme, motion, tips on charts, tables.
 const page = (() => {
   const root = document.documentElement;
   const byId = (id) => document.getElementById(id);
@@ -129,6 +129,16 @@ const page = (() => {
     });
   }
 
+  // Tables that go on to the right fade out there.
+  function startScroll(region) {
+    const show = () => {
+      const rest = region.scrollWidth - region.clientWidth - region.scrollLeft;
+      region.classList.toggle("more", rest > 1);
+    };
+    region.addEventListener("scroll", show, { passive: true });
+    new ResizeObserver(show).observe(region);
+  }
+
   startTheme();
   startMotion();
   for (const [name, points] of Object.entries(read("points"))) {
@@ -136,5 +146,6 @@ const page = (() => {
     if (figure && points.length) startChart(figure, points);
   }
   document.querySelectorAll("table.sortable").forEach(startTable);
+  document.querySelectorAll(".scroll").forEach(startScroll);
   return { byId, read, element, showTip, hideTip, onTheme: (notify) => changed.push(notify) };
 })();
