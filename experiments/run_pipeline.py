@@ -6,18 +6,19 @@ python -m experiments.run_pipeline --config=experiments/configs/synthetic.py \
 Stages: render -> convert -> teacher -> predict -> for each strategy: build_labels ->
 pretrain -> finetune -> evaluate -> report. The same command continues a run that was
 stopped. After a change of the config or of an input it runs again what depends on that,
-and says why; a result that is replaced stays in `stale/`. `--dry_run` shows what would
-run, how long it takes and how much disk.
+and says why; rendered and converted data, runs and predictions that are replaced stay
+in `stale/`. `--dry_run` shows what would run, how long it takes and how much disk.
 
 `--stages=pretrain,'seed_0/spl_b/*'`, `--strategies=none,spl_b` and `--seeds=0,1` choose
-what may run. Exit code 0: all there; 1: a stage failed, its log is named, and the
-others' results are in the table; 75: stopped by SIGTERM, and saved.
+what may run. Exit code 0: all there; 1: a stage failed, its log is named, or could
+not run, and the others' results are in the table; 75: stopped by SIGTERM, and saved.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -39,7 +40,7 @@ def main(argv: list[str]) -> int:
     arguments = {
         "stages": tuple(values.stages),
         "strategies": tuple(values.strategies),
-        "seeds": tuple(map(int, values.seeds)),
+        "seeds": parse_seeds(values.seeds),
         "jobs": values.jobs or runner.count_cores(),
     }
     if values.dry_run:
@@ -60,7 +61,22 @@ def main(argv: list[str]) -> int:
         path = os.path.join(values.workdir, name)
         if os.path.exists(path):
             print(path)
-    return int(any(stage["state"] == "failed" for stage in found["stages"]))
+    return int(any(map(runner.is_unfinished, found["stages"])))
+
+
+def parse_seeds(texts: Iterable[str]) -> tuple[int, ...]:
+    """The numbers of `--seeds`.
+
+    Raises:
+        UsageError: One is no number.
+    """
+    seeds = []
+    for text in texts:
+        try:
+            seeds.append(int(text))
+        except ValueError:
+            raise app.UsageError(f"--seeds: {text!r} is no number") from None
+    return tuple(seeds)
 
 
 if __name__ == "__main__":

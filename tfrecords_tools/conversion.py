@@ -181,7 +181,7 @@ def convert(
         job = ShardJob(source, output_dir, len(plan.shards))
         info = _write(job, plan, class_names, label_kind, run)
         _remove_tree(work_dir)
-    _check_skipped(info, run.max_skipped_fraction)
+    _check_skipped(output_dir, info, run.max_skipped_fraction)
     return info
 
 
@@ -303,7 +303,7 @@ def result_line(output_dir: str, info: clips.DatasetInfo) -> str:
     )
 
 
-def _check_skipped(info: clips.DatasetInfo, limit: float) -> None:
+def _check_skipped(output_dir: str, info: clips.DatasetInfo, limit: float) -> None:
     kinds = collections.Counter(entry["kind"] for entry in info.skipped)
     faults = [e for e in info.skipped if e["kind"] not in (EXCLUDED, DUPLICATE)]
     for kind in (EXCLUDED, DUPLICATE):
@@ -322,7 +322,7 @@ def _check_skipped(info: clips.DatasetInfo, limit: float) -> None:
     if num_faulty / num_files > limit:
         raise TooManySkippedError(
             f"{message}. The limit, --max_skipped_fraction, is {limit:.1%}; to try "
-            "again after repairing the files, add --overwrite"
+            f"again after repairing the files, remove {output_dir} or add --overwrite"
         )
     logging.warning("%s", message)
 

@@ -239,6 +239,11 @@ def _check_recipes(config, row: Row) -> None:
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}: {error}") from error
         _check_recipe(settings, path)
+        if phase == "finetune" and (settings.init.checkpoint or settings.init.inflate):
+            raise ValueError(
+                f"{path}.init: checkpoint and inflate must be empty: fine-tuning "
+                "starts from the row's pre-training"
+            )
 
 
 def _check_recipe(settings, path: str) -> None:
@@ -285,6 +290,12 @@ def _check_evaluation(config) -> None:
 
 
 def _check_world(config) -> None:
+    for name in SPLITS:
+        if config.data[name].kind != "videos":
+            raise ValueError(
+                f"config.data.{name}.kind is {config.data[name].kind!r}, expected "
+                "'videos', which config.world renders"
+            )
     given = [name for name in SPLITS if _source(config.data[name])]
     if given or config.data.classes:
         raise ValueError(
@@ -349,6 +360,9 @@ def _check_settings(config, split: str) -> None:
         raise ValueError(
             f"config.conversion or config.data.{split}.settings: {error}"
         ) from error
+    if settings.get("exclude_ids"):
+        key = f"exclude_ids in config.conversion or config.data.{split}.settings"
+        _check_exists(settings["exclude_ids"], key)
 
 
 def _check_exists(path: str, key: str) -> None:

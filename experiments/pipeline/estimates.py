@@ -19,7 +19,7 @@ from ml_collections import config_dict
 
 from experiments.pipeline.config import TARGET_TRAIN, TARGET_VAL, WEB
 from experiments.pipeline.fingerprints import DONE, Record, load_record
-from experiments.pipeline.ledger import NOT_RUN, Ledger
+from experiments.pipeline.ledger import FAILED, NOT_RUN, Ledger
 from experiments.pipeline.stages import Stage, needs
 from experiments.synthetic import world
 from spl_tf import models
@@ -119,6 +119,8 @@ def _reasons(ledger: Ledger) -> dict[str, str]:
             if stage.name in ledger.chosen and reasons:
                 reasons[stage.name] = "after all others"
             continue
+        if ledger.block(stage):
+            continue
         before = [name for name in needed[stage.name] if name in reasons]
         if before and stage.name in ledger.chosen:
             reasons[stage.name] = f"after {', '.join(before)}"
@@ -134,7 +136,7 @@ def _blocked(ledger: Ledger) -> list[str]:
     return [
         f"{name} cannot run: {outcome.reason}"
         for name, outcome in ledger.outcomes.items()
-        if outcome.state == NOT_RUN and name in ledger.chosen
+        if outcome.state in (FAILED, NOT_RUN) and name in ledger.chosen
     ]
 
 

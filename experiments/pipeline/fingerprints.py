@@ -11,10 +11,12 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from experiments.pipeline.stages import Input, Stage
 from spl_tf.clips import ClipDataset
@@ -23,6 +25,7 @@ from tfrecords_tools.conversion import digest_of_file
 from tfrecords_tools.manifest import path_of
 
 STARTED, DONE = "started", "done"
+_BLOCK_BYTES = 1 << 20
 _SHOWN_CHANGES = 3
 _SHOWN_VALUE = 40  # characters
 _SHOWN_DIGEST = 8
@@ -168,10 +171,16 @@ def _digest_of_results(path: str) -> str:
 def _digest_of_weights(workdir: str) -> str:
     digest = hashlib.sha256()
     path = os.path.join(workdir, "weights.npz")
-    with np.load(path, allow_pickle=False) as arrays:
-        for name in arrays.files:
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            for name in arrays.files:
+                digest.update(name.encode())
+                digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}); if a stage made it, remove {workdir}, "
+            "and the stage runs again"
+        ) from error
     return digest.hexdigest()
 
 
@@ -181,9 +190,41 @@ def _digest_of_label_map(folder: str) -> str:
         return hashlib.sha256(file.read()).hexdigest()
 
 
+def _digest_of_content(path: str) -> str:
+    """Of the bytes of a file, or of all files of a folder with their names."""
+    if not os.path.isdir(path):
+        digest = hashlib.sha256()
+        with open(path, "rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+        return digest.hexdigest()
+    names = [os.path.relpath(each, path) for each in _files_below(path)]
+    return _digest_of_json(
+        {name: _digest_of_content(os.path.join(path, name)) for name in names}
+    )
+
+
+def _digest_of_listing(folder: str) -> str:
+    """Of the names and sizes of all files of a folder, which may be remote."""
+    return _digest_of_json(
+        {
+            os.path.relpath(path, folder): tf.io.gfile.stat(path).length
+            for path in _files_below(folder)
+        }
+    )
+
+
+def _files_below(folder: str) -> Iterator[str]:
+    for parent, _, names in tf.io.gfile.walk(folder):
+        for name in names:
+            yield os.path.join(parent, name)
+
+
 _DIGESTS = {
+    "content": _digest_of_content,
     "dataset": lambda folder: runs.dataset_fingerprint(ClipDataset(folder)),
     "file": digest_of_file,
     "label_map": _digest_of_label_map,
+    "listing": _digest_of_listing,
     "weights": _digest_of_weights,
 }

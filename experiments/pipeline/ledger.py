@@ -94,13 +94,8 @@ class Ledger:
         Returns:
             The verdict of a stage that has to run; None where there is an outcome.
         """
-        for name in self._needs[stage.name]:
-            if self.outcomes[name].record is None:
-                reason = NOT_CHOSEN
-                if stage.name in self.chosen:
-                    reason = f"it needs {name}, which is {self.outcomes[name].state}"
-                self.outcomes[stage.name] = Outcome(NOT_RUN, reason)
-                return None
+        if self.block(stage):
+            return None
         try:
             verdict = self._examine(stage)
         except (OSError, ValueError) as error:
@@ -115,6 +110,18 @@ class Ledger:
         else:
             return verdict
         return None
+
+    def block(self, stage: Stage) -> bool:
+        """Gives a stage that needs one without a result its outcome; else False."""
+        for name in self._needs[stage.name]:
+            needed = self.outcomes.get(name)
+            if needed is not None and needed.record is None:
+                reason = NOT_CHOSEN
+                if stage.name in self.chosen:
+                    reason = f"it needs {name}, which is {needed.state}"
+                self.outcomes[stage.name] = Outcome(NOT_RUN, reason)
+                return True
+        return False
 
     def _examine(self, stage: Stage) -> Verdict:
         makers = {

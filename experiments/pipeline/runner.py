@@ -11,14 +11,22 @@ from typing import Any
 from ml_collections import config_dict
 
 from experiments.pipeline import estimates, results
+from experiments.pipeline.choice import Choice
 from experiments.pipeline.config import check_config, check_seeds
-from experiments.pipeline.ledger import NOT_CHOSEN, NOT_RUN, SKIPPED, Ledger
+from experiments.pipeline.ledger import (
+    FAILED,
+    NOT_CHOSEN,
+    NOT_RUN,
+    SKIPPED,
+    Ledger,
+)
 from experiments.pipeline.scheduler import Machine, Scheduler
-from experiments.pipeline.stages import RESULTS_FILE, Choice, make_stages
+from experiments.pipeline.stages import RESULTS_FILE, make_stages
 from spl_tf.training import TrainingStopped
 from spl_tf.training.interruption import locked, on_sigterm
-from spl_tf.training.runs import claim_workdir, write_json
+from spl_tf.training.runs import check_workdir, claim_workdir, read_json, write_json
 
+_CONFIG_FILE = "config.json"
 _echo = functools.partial(print, flush=True)
 
 
@@ -51,7 +59,7 @@ def run_pipeline(
         The content of `results.json`. Stages that failed are in it, under `stages`.
 
     Raises:
-        ValueError: The config or a choice is wrong (before any work).
+        ValueError: The config, a choice or the workdir is wrong (before any work).
         WorkdirBusyError: Another process works in the workdir.
         TrainingStopped: SIGTERM came; all stages are saved.
     """
@@ -95,7 +103,7 @@ def describe_plan(
         jobs: Stages at a time.
 
     Raises:
-        ValueError: The config or a choice is wrong.
+        ValueError: The config, a choice or the workdir is wrong.
     """
     ledger, _ = _open(config, workdir, Choice(stages, strategies, seeds))
     return estimates.describe(ledger, config, jobs, count_cores())
@@ -105,6 +113,8 @@ def _open(
     config: config_dict.ConfigDict, workdir: str, choice: Choice
 ) -> tuple[Ledger, list[int]]:
     """Checks everything; returns the ledger and the seeds of the experiment."""
+    check_workdir(workdir)
+    _check_no_training(workdir)
     check_config(config)
     if choice.seeds:
         check_seeds(choice.seeds, "--seeds")
@@ -120,12 +130,36 @@ def count_cores() -> int:
     return os.cpu_count() or 1
 
 
+def _check_no_training(workdir: str) -> None:
+    """Raises ValueError for a training run, whose files have the same names."""
+    path = os.path.join(workdir, _CONFIG_FILE)
+    if not os.path.exists(path):
+        return
+    try:
+        content = read_json(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); remove it if {workdir} is an experiment's"
+        ) from error
+    if "label_names" in content:
+        raise ValueError(
+            f"{workdir} is the workdir of a training run; choose another one"
+        )
+
+
 def _write_config(config: config_dict.ConfigDict, workdir: str) -> None:
     # A changed config is no other experiment: each stage sees what concerns it.
-    former = os.path.join(workdir, "config.json")
+    former = os.path.join(workdir, _CONFIG_FILE)
     if os.path.exists(former):
         os.remove(former)
     claim_workdir(workdir, config)
+
+
+def is_unfinished(stage: dict[str, Any]) -> bool:
+    """Whether a stage of `results.json` failed, or was chosen and did not run."""
+    if stage["state"] == NOT_RUN:
+        return not stage["reason"].startswith(NOT_CHOSEN)
+    return stage["state"] == FAILED
 
 
 def _summarize(stages: Sequence[dict[str, Any]], echo: Callable[[str], None]) -> None:
@@ -134,5 +168,5 @@ def _summarize(stages: Sequence[dict[str, Any]], echo: Callable[[str], None]) ->
     if skipped:
         echo(f"{skipped} of {len(stages)} stages were up to date")
     for stage in stages:
-        if stage["state"] == NOT_RUN and not stage["reason"].startswith(NOT_CHOSEN):
+        if stage["state"] == NOT_RUN and is_unfinished(stage):
             echo(f"{stage['stage']} did not run: {stage['reason']}")

@@ -7,7 +7,6 @@ absolute and only read. A stage needs those whose output holds one of its inputs
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +26,8 @@ from experiments.pipeline.config import (
     uses_web,
 )
 from experiments.synthetic import render
-from tfrecords_tools.manifest import root_of
+from spl_tf.models.inflation import IMAGENET
+from tfrecords_tools.manifest import folder_of, root_of
 
 RESULTS_FILE = "results.json"
 _TEACHER_ROW = Row(NONE, NONE)
@@ -38,7 +38,7 @@ class Input:
     """Something that a stage reads.
 
     Attributes:
-        kind: How it is compared, see `fingerprints.digest`.
+        kind: How it is compared, see `fingerprints.Fingerprints`.
         path: File or folder.
     """
 
@@ -146,13 +146,19 @@ def make_stages(config: config_dict.ConfigDict, seeds: Iterable[int]) -> list[St
     """All stages of an experiment; each comes after those that it needs.
 
     Raises:
-        ValueError: The names of two rows give the same folder.
+        ValueError: Two rows would have the same folder.
     """
     stages: dict[str, Stage] = {}
     for seed in seeds:
         layout = Layout(config, seed)
         for stage in _stages_of_seed(config, layout):
-            stages.setdefault(stage.name, stage)  # shared ones come once per seed
+            # Those that all seeds share come once per seed.
+            other = stages.setdefault(stage.name, stage)
+            if other.row != stage.row:
+                raise ValueError(
+                    f"rows {other.row!r} and {stage.row!r} would both be {stage.name}; "
+                    "give the variant another name"
+                )
     if config.report:
         results = {"results": Input("results", RESULTS_FILE)}
         stages["report"] = Stage("report", "report", {}, results, "report")
@@ -224,6 +230,8 @@ def _conversion(config, layout: Layout, split: str) -> Stage:
         inputs["classes"] = Input("file", root_of(config.data.classes))
         if source.manifest:
             inputs["manifest"] = Input("file", root_of(source.manifest))
+        elif source.kind == "images":
+            inputs["images"] = Input("listing", root_of(source.root))
     if settings.get("exclude_ids"):
         excluded = root_of(settings.pop("exclude_ids"))
         inputs["exclude_ids"] = Input("file", excluded)
@@ -232,7 +240,7 @@ def _conversion(config, layout: Layout, split: str) -> Stage:
         "convert",
         {
             "kind": source.kind,
-            "root": _absolute(source.root),
+            "root": _root(source),
             "name": source.name,
             "split": source.split,
             "data_dir": _absolute(source.data_dir),
@@ -246,6 +254,13 @@ def _conversion(config, layout: Layout, split: str) -> Stage:
         },
         seed=seed,
     )
+
+
+def _root(source) -> str:
+    """What the paths of a split start from, which two equal manifests may not share."""
+    if source.manifest and not source.root:
+        return folder_of(source.manifest)
+    return _absolute(source.root)
 
 
 def _absolute(path: str) -> str:
@@ -266,7 +281,21 @@ def _teacher_stage(config, layout: Layout) -> Stage:
 def _training(name: str, recipe_of_it, output: str, **inputs: Input) -> Stage:
     settings = recipe_of_it.to_dict()
     options = {"runtime": settings.pop("runtime")}
+    inputs = _files_of(settings) | inputs
     return Stage(name, "train", settings, inputs, output, options)
+
+
+def _files_of(settings: dict[str, Any]) -> dict[str, Input]:
+    """What a recipe itself names: the content decides the output, not only the path."""
+    init, found = settings["init"], {}
+    if init["checkpoint"]:
+        found["checkpoint"] = Input("weights", root_of(init["checkpoint"]))
+    if init["inflate"] not in ("", IMAGENET):
+        found["inflate"] = Input("content", root_of(init["inflate"]))
+    if settings["loss"]["transition"]:
+        transition = root_of(settings["loss"]["transition"])
+        found["transition"] = Input("content", transition)
+    return found
 
 
 def _row_stages(config, layout: Layout, row: Row) -> Iterator[Stage]:
@@ -345,56 +374,3 @@ def _self_and_parents(path: str) -> Iterator[str]:
     while path and path != os.path.dirname(path):
         yield path
         path = os.path.dirname(path)
-
-
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """Which stages may run.
-
-    Attributes:
-        stages: Names or patterns, of whole names or their last part; empty for all.
-        rows: Names of rows; what all rows share is chosen too. Empty for all.
-        seeds: Likewise.
-    """
-
-    stages: tuple[str, ...] = ()
-    rows: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
-
-    def of(self, stages: Sequence[Stage]) -> set[str]:
-        """Names of the chosen ones.
-
-        Raises:
-            ValueError: A name or pattern is of none of them.
-        """
-        known = dict.fromkeys(stage.row for stage in stages if stage.row)
-        unknown = [row for row in self.rows if row not in known]
-        if unknown:
-            raise ValueError(
-                f"strategy {unknown[0]!r} is none of the config's, which are "
-                f"{', '.join(known)}"
-            )
-        for pattern in self.stages:
-            if not any(_matches(stage, pattern) for stage in stages):
-                last = dict.fromkeys(_last_part(stage) for stage in stages)
-                raise ValueError(
-                    f"no stage is called {pattern!r}; there are {', '.join(last)}, and "
-                    f"whole names such as {stages[-1].name!r}"
-                )
-        return {stage.name for stage in stages if self._has(stage)}
-
-    def _has(self, stage: Stage) -> bool:
-        return (
-            (not self.rows or not stage.row or stage.row in self.rows)
-            and (not self.seeds or stage.seed is None or stage.seed in self.seeds)
-            and (not self.stages or any(_matches(stage, p) for p in self.stages))
-        )
-
-
-def _matches(stage: Stage, pattern: str) -> bool:
-    names = (stage.name, _last_part(stage))
-    return any(fnmatch.fnmatchcase(name, pattern) for name in names)
-
-
-def _last_part(stage: Stage) -> str:
-    return stage.name.rpartition("/")[2]

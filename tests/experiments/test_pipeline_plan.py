@@ -1,16 +1,21 @@
 """What the pipeline decides from configs alone, and from files that are not videos."""
 
+import dataclasses
+import json
 import os
 
 import numpy as np
 import pytest
+from absl import app
 from PIL import Image
 
+from experiments.pipeline.choice import Choice
 from experiments.pipeline.config import check_config, parse_row
-from experiments.pipeline.fingerprints import describe_changes, flatten
+from experiments.pipeline.fingerprints import Fingerprints, describe_changes, flatten
 from experiments.pipeline.results import format_table
-from experiments.pipeline.runner import run_pipeline
-from experiments.pipeline.stages import Choice, make_stages, needs
+from experiments.pipeline.runner import describe_plan, is_unfinished, run_pipeline
+from experiments.pipeline.stages import make_stages, needs
+from experiments.run_pipeline import parse_seeds
 from spl_tf.clips import ClipDataset
 from spl_tf.labels import LabelMap
 from tests.experiments.pipelines import reasons, small_config
@@ -38,12 +43,35 @@ def changed(**changes):
         ({"conversion__jpeg_quality": 0}, "config.conversion.*jpeg_quality is 0"),
         ({"world__crf": 99}, "crf: got 99"),
         ({"data__classes": "a.txt"}, "config.world is set, and so is config.data"),
+        ({"data__web__kind": "images"}, "config.data.web.kind is 'images', expected"),
+        ({"conversion": {"exclude_ids": "no.txt"}}, "exclude_ids in .*: there is no"),
+        ({"finetune__init__inflate": "imagenet"}, "config.finetune.init: checkpoint"),
     ],
 )
 def test_a_wrong_config_is_refused_before_any_work(changes, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
         run_pipeline(changed(**changes), str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("act", [run_pipeline, describe_plan])
+def test_a_workdir_that_cannot_be_the_experiments_is_refused(act, tmp_path):
+    config, path = small_config("none"), tmp_path / "config.json"
+    with pytest.raises(ValueError, match="workdir is gs://bucket/run, expected a"):
+        act(config, "gs://bucket/run")
+    path.write_text(json.dumps({"config": {}, "label_names": ["a", "b"]}))
+    with pytest.raises(ValueError, match="is the workdir of a training run"):
+        act(config, str(tmp_path))
+    path.write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json is damaged"):
+        act(config, str(tmp_path))
+    assert os.listdir(tmp_path) == ["config.json"]
+
+
+def test_seeds_that_are_no_numbers_are_refused():
+    assert parse_seeds(["0", "12"]) == (0, 12)
+    with pytest.raises(app.UsageError, match="--seeds: 'a' is no number"):
+        parse_seeds(["0", "a"])
 
 
 def test_an_unknown_key_is_refused():
@@ -98,6 +126,57 @@ def test_rows_share_data_and_teacher_and_differ_in_what_they_change():
     built = stages["seed_5/spl_m_36/build_labels"]
     assert built.settings == {"strategy": "spl_m", "num_labels": 36}
     assert parse_row(config, "spl_m:14").num_labels == 14
+
+
+def test_two_rows_of_one_folder_are_refused():
+    config = small_config("none", "spl_m:36", "spl_m_36")
+    config.variants.spl_m_36 = {"labels": "weak"}
+    message = "rows 'spl_m:36' and 'spl_m_36' would both be seed_0/spl_m_36/"
+    with pytest.raises(ValueError, match=message):
+        make_stages(config, [0, 1])
+
+
+def digest(stage, name):
+    """What a stage's fingerprint says about one of its inputs."""
+    only = dataclasses.replace(stage, inputs={name: stage.inputs[name]})
+    return Fingerprints("").of(only, {})[f"inputs.{name}"]
+
+
+def stage_of(config, name):
+    return next(stage for stage in make_stages(config, [0]) if stage.name == name)
+
+
+def test_the_files_that_a_recipe_names_are_compared_by_content(tmp_path):
+    weights, counts, run = (tmp_path / name for name in ("a.h5", "confusion", "run"))
+    counts.mkdir()
+    run.mkdir()
+
+    def write(number):
+        weights.write_bytes(b"%d" % number)
+        (counts / "counts.npz").write_bytes(b"%d" % number)
+        np.savez(run / "weights.npz", kernel=np.float32(number))
+
+    config = small_config("none", "spl_b")
+    config.pretrain.init.inflate = str(weights)
+    config.pretrain.loss.transition = str(counts)
+    config.scratch.init.checkpoint = str(run)
+    pretrain = stage_of(config, "seed_0/spl_b/pretrain")
+    read = [(pretrain, "inflate"), (pretrain, "transition")]
+    read.append((stage_of(config, "seed_0/teacher"), "checkpoint"))
+    found = []
+    for number in (1, 2, 1):
+        write(number)
+        found.append([digest(*each) for each in read])
+    assert found[0] == found[2]
+    assert all(one != two for one, two in zip(*found[:2], strict=True))
+    (counts / "counts.npz").rename(counts / "other.npz")
+    assert digest(pretrain, "transition") != found[2][1]
+
+    finetune = stage_of(config, "seed_0/spl_b/finetune")
+    assert finetune.inputs["checkpoint"].path == "seed_0/runs/spl_b_pretrain"
+    (run / "weights.npz").write_bytes((run / "weights.npz").read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"weights\.npz cannot be read .*remove"):
+        digest(*read[2])
 
 
 @pytest.mark.parametrize(
@@ -160,19 +239,68 @@ def write_images(folder, names, per_class, rng):
             image.save(folder / name / f"{number}.png")
 
 
-def test_images_on_disk_go_the_same_way_and_are_converted_once_for_all_seeds(tmp_path):
-    rng, classes = np.random.default_rng(0), ["black", "white"]
-    (tmp_path / "classes.txt").write_text("".join(f"{name}\n" for name in classes))
+def image_config(folder):
+    """An experiment of folders of images, without a world."""
+    (folder / "classes.txt").write_text("black\nwhite\n")
     config = small_config("none", "spl_m:3")
     config.world = None
-    config.seeds = (0, 1)
     config.conversion = {"num_shards": 1, "short_side": 0}
-    config.data.classes = str(tmp_path / "classes.txt")
+    config.data.classes = str(folder / "classes.txt")
     for split, count in (("target_train", 8), ("target_val", 4), ("web", 8)):
-        write_images(tmp_path / split, classes, count, rng)
-        config.data[split].update(kind="images", root=str(tmp_path / split))
+        rng = np.random.default_rng(count)
+        write_images(folder / split, ["black", "white"], count, rng)
+        config.data[split].update(kind="images", root=str(folder / split))
     for phase in ("scratch", "pretrain", "finetune"):
         config[phase].data.update(num_frames=1, stride=1)
+    return config
+
+
+def test_another_image_in_a_folder_is_noticed(tmp_path):
+    convert = stage_of(image_config(tmp_path), "convert_web")
+    former, path = digest(convert, "images"), tmp_path / "web/black/0.png"
+    path.rename(path.with_name("new.png"))
+    assert digest(convert, "images") != former
+    path.with_name("new.png").rename(path)
+    assert digest(convert, "images") == former
+    path.write_bytes(path.read_bytes() + b"0")
+    assert digest(convert, "images") != former
+
+
+def test_the_same_manifest_in_another_folder_names_other_files(tmp_path):
+    config = image_config(tmp_path)
+    for root, expected in (("", tmp_path / "a"), (str(tmp_path), tmp_path)):
+        config.data.web.update(manifest=str(tmp_path / "a/web.csv"), root=root)
+        convert = stage_of(config, "convert_web")
+        assert convert.settings["root"] == str(expected)
+
+
+def test_a_dry_run_says_what_cannot_run_and_does_not_plan_on_it(tmp_path):
+    config = image_config(tmp_path)
+    (tmp_path / "web.csv").write_bytes(b"video,label\n\xff.png,black\n")
+    config.data.web.manifest = str(tmp_path / "web.csv")
+    lines = describe_plan(config, str(tmp_path / "run")).splitlines()
+    blocked = dict(line.split(" cannot run: ") for line in lines if " cannot " in line)
+    rows = ("build_labels", "pretrain", "finetune", "evaluate")
+    after = ["seed_0/predict", *(f"seed_0/spl_m_3/{name}" for name in rows)]
+    assert list(blocked) == ["convert_web", *after]
+    assert "web.csv, line 2: not UTF-8" in blocked["convert_web"]
+    assert blocked["seed_0/predict"] == "it needs convert_web, which is failed"
+    assert any(line.startswith("4 of 10 stages would run") for line in lines)
+
+
+def test_chosen_stages_that_cannot_run_are_unfinished_and_others_are_not(tmp_path):
+    config, lines = small_config("none", "spl_b"), []
+    results = run_pipeline(
+        config, str(tmp_path / "run"), stages=["evaluate"], echo=lines.append
+    )
+    unfinished = [each["stage"] for each in results["stages"] if is_unfinished(each)]
+    assert unfinished == ["seed_0/none/evaluate", "seed_0/spl_b/evaluate"]
+    assert [line.split(" did not run: ")[0] for line in lines] == unfinished
+
+
+def test_images_on_disk_go_the_same_way_and_are_converted_once_for_all_seeds(tmp_path):
+    config = image_config(tmp_path)
+    config.seeds = (0, 1)
     workdir = str(tmp_path / "run")
     results = run_pipeline(config, workdir, stages=["convert_*", "seed_0/*"])
     done = list(reasons(results, "done"))

@@ -213,15 +213,22 @@ def test_the_binary_prints_the_table_and_takes_choices(config, tmp_path):
         "        return config_dict.ConfigDict(json.load(file))\n"
     )
     workdir = tmp_path / "run"
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "experiments.run_pipeline", f"--config={path}"),
-            *(f"--workdir={workdir}", "--seeds=3", "--stages=render,convert_*"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
+
+    def run(stages):
+        return subprocess.run(
+            [
+                *(sys.executable, "-m", "experiments.run_pipeline", f"--config={path}"),
+                *(f"--workdir={workdir}", "--seeds=3", f"--stages={stages}"),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+
+    done = run("evaluate")
+    assert done.returncode == 1, done.stderr
+    assert "seed_3/none/evaluate did not run: it needs seed_3/" in done.stdout
+    done = run("render,convert_*")
     assert done.returncode == 0, done.stderr
     assert "seed_3/render done in" in done.stdout
     assert "pre-trained on" in done.stdout

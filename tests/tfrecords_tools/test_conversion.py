@@ -16,7 +16,7 @@ from tests.tfrecords_tools.conftest import (
     noise_images,
     start_command,
 )
-from tfrecords_tools.conversion import ChangedInputsError
+from tfrecords_tools.conversion import ChangedInputsError, TooManySkippedError
 from tfrecords_tools.runners import WorkerDiedError
 from tfrecords_tools.shard_job import StorageFullError
 
@@ -103,6 +103,13 @@ def test_shards_of_another_tool_are_not_replaced(folder):
     with pytest.raises(ChangedInputsError, match="of another tool"):
         convert(folder, MANIFEST, **CUT)
     assert contents(folder / "out") == {"clips.tfrecord-00000-of-00001": b"precious"}
+
+
+def test_too_many_faults_are_an_error_that_says_how_to_try_again(folder):
+    (folder / "videos" / "bad.mp4").write_bytes(b"no video")
+    with pytest.raises(TooManySkippedError, match=r"3 files, 1 .33") as caught:
+        convert(folder, f"{MANIFEST}videos/bad.mp4,run\n", **CUT)
+    assert f"remove {folder / 'out'} or add --overwrite" in str(caught.value)
 
 
 def test_kills_at_random_moments_leave_no_trace_in_the_bytes(slow_folder):
