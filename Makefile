@@ -13,7 +13,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 help:
 	@echo "make demo       the whole experiment on rendered videos -> $(DEMO_DIR)/"
 	@echo "make table      all strategies on two worlds and eight seeds -> runs/table_*"
-	@echo "make test       the test suite (about 15 minutes on 2 cores)"
+	@echo "make test       the test suite (15 to 25 minutes on 2 cores)"
 	@echo "make test-slow  the tests that take longer"
 	@echo "make test-s3    the tests of s3:// paths, with python3.11 and TensorFlow 2.17"
 	@echo "make lint       ruff check and format check"
