@@ -137,11 +137,15 @@ def make_train_call(
                 with tf.control_dependencies([asked]):
                     batch = next(iterator)
                 with tf.control_dependencies(tf.nest.flatten(batch)[:1]):
-                    waited += tf.timestamp() - asked
+                    arrived = tf.timestamp()
+                waited += arrived - asked
                 last = part == accumulations - 1
                 run = replica_steps.last if last else replica_steps.accumulate
+                # Else a single thread may look at the clock when the step is done.
+                with tf.control_dependencies([arrived]):
+                    reports_of_replicas = strategy.run(run, (batch,))
                 step_report += strategy.reduce(
-                    tf.distribute.ReduceOp.SUM, strategy.run(run, (batch,)), axis=None
+                    tf.distribute.ReduceOp.SUM, reports_of_replicas, axis=None
                 )
             if state.average.decay:
                 state.average.update(strategy)
