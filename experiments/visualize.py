@@ -103,7 +103,7 @@ def visualize(
     ):
         for row in rows:
             clip = _read(dataset, reader, row)
-            frames = _decode(clip, sampling, config.data.crop_size)
+            frames = decode_central(clip, sampling, config.data.crop_size)
             scores = _scores(model, frames)
             output, caption = labels.describe(clip, scores, explain)
             heat = grad_cam(
@@ -269,10 +269,14 @@ def _read(
         raise ValueError(f"{dataset.directory}, row {row}: {error}") from error
 
 
-def _decode(
+def decode_central(
     clip: clips.Clip, sampling: data.ClipSampling, crop_size: int
 ) -> np.ndarray:
-    """The central frames, cropped at the centre: uint8 [T, crop, crop, 3]."""
+    """The central frames as a network gets them: uint8 [T, crop, crop, 3].
+
+    Raises:
+        ValueError: A frame does not decode, or is smaller than the crop.
+    """
     frames = []
     for place in sampling.central_frames(len(clip.frames)):
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 
 import keras
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from experiments.reporting.workdir import Workdir
+from experiments.visualize import decode_central
 from spl_tf import clips, data
 from spl_tf.analysis import overlays
 from spl_tf.analysis.grad_cam import grad_cam
@@ -51,7 +51,7 @@ def draw_strips(source: Workdir, web: WebClips | None) -> list[HeatStrip]:
     with dataset.reader() as reader:
         for index in _choose_clips(dataset.index, label_map):
             clip = clips.parse_clip(reader.read(index))
-            frames = _decode(clip, sampling, config.data.crop_size)
+            frames = decode_central(clip, sampling, config.data.crop_size)
             weak, teacher = clip.label_index, clip.teacher_index[0]
             output = int(label_map.lookup([weak], [teacher])[0])
             batch = data.normalize(frames[None])
@@ -109,28 +109,6 @@ def _choose_clips(index: clips.ClipIndex, label_map: LabelMap) -> list[int]:
         if len(chosen) == _NUM_STRIPS:
             break
     return chosen
-
-
-def _decode(
-    clip: clips.Clip, sampling: data.ClipSampling, crop_size: int
-) -> np.ndarray:
-    """The central frames as the network gets them: uint8 [T, crop, crop, 3]."""
-    frames = []
-    for place in sampling.central_frames(len(clip.frames)):
-        try:
-            image = Image.open(io.BytesIO(clip.frames[place])).convert("RGB")
-        except OSError as error:
-            raise ValueError(
-                f"clip {clip.id!r}: frame {place} cannot be decoded: {error}"
-            ) from error
-        if min(image.size) < crop_size:
-            raise ValueError(
-                f"clip {clip.id!r}: frame {place} is {image.height} x {image.width}, "
-                f"smaller than the network's input of {crop_size} x {crop_size}"
-            )
-        left, top = (image.width - crop_size) // 2, (image.height - crop_size) // 2
-        frames.append(image.crop((left, top, left + crop_size, top + crop_size)))
-    return np.stack(frames)
 
 
 def _compose(frames: np.ndarray, heat: np.ndarray) -> Image.Image:
