@@ -28,8 +28,7 @@ def get_config():
     )
     config.conversion_processes = 1
     pretraining, finetuning = 2400, 400
-    # A high rate: at 0.1 the motion in spl_b's labels takes twice as many steps.
-    config.pretrain = tiny.recipe(learning_rate=0.6, steps=pretraining)
+    config.pretrain = tiny.recipe(learning_rate=0.15, steps=pretraining)
     config.finetune = tiny.recipe(learning_rate=0.05, steps=finetuning)
     # The baseline trains as many steps as the others do in total; it is the teacher.
     config.scratch = tiny.recipe(learning_rate=0.1, steps=pretraining + finetuning)

@@ -17,7 +17,7 @@ def get_config():
 
 
 def recipe(learning_rate: float, steps: int):
-    """A network of 20,000 parameters on 4 frames of 24 x 24, and its schedule."""
+    """A network of 50,000 parameters on 4 frames of 24 x 24, and its schedule."""
     config = training.default_config()
     config.model.name = "r3d_tiny_g"
     config.model.dropout = 0.0

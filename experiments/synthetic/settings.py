@@ -69,7 +69,7 @@ def fw_config() -> ml_collections.ConfigDict:
     config.target_clips_per_class = 5
     config.motions = (("rise", "sink"), ("grow", "shrink"))
     config.sibling_shares = (0.15, 0.33)
-    config.nuisance.texture_contrast = (0.015, 0.072)
+    config.nuisance.texture_contrast = (0.019, 0.086)
     return config
 
 
@@ -88,11 +88,11 @@ def default_nuisance() -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(
         {
             "texture_period": (4.0, 8.0),  # pixels
-            "texture_contrast": (0.02, 0.1),  # root mean square
+            "texture_contrast": (0.025, 0.12),  # root mean square
             "pixel_noise": 0.1,  # standard deviation per pixel and frame
-            "path_length": (7.0, 13.0),  # pixels that a sprite travels in a segment
+            "path_length": (9.0, 14.0),  # pixels that a sprite travels in a segment
             "growth": (2.0, 3.0),  # largest size by smallest, of one that grows
-            "sprite_size": (4.0, 6.0),  # pixels across
+            "sprite_size": (5.0, 7.0),  # pixels across
             "sprite_contrast": (0.6, 0.9),  # luma, against the background
             "hand_drift": 1.2,  # pixels, deviation of the drift within a segment
             "num_specks": 2,

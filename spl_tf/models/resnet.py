@@ -15,6 +15,7 @@ from spl_tf.models.heads import add_head
 from spl_tf.models.layers import BatchNorm, ClipConv, FeatureGating, SpatialMaxPool
 
 GATINGS = ("none", "stage", "branch", "cell")
+BOTTLENECK, BASIC, SEPARABLE = CELL_KINDS = ("bottleneck", "basic", "separable")
 _EXPANSION = 4  # a bottleneck's output has that many times the channels of its middle
 _POOL_STRIDE = 2
 
@@ -32,8 +33,10 @@ class ResNetSpec:
         cells: Per stage, how many.
         temporal_kernels: Per stage, the lengths in time that its cells take in turn.
         strides: Per stage, (temporal, spatial) stride of its first cell.
-        bottleneck: Whether a cell is [t x 1 x 1, 1 x 3 x 3, 1 x 1 x 1], else two
-            convolutions t x 3 x 3.
+        cell: "bottleneck", [t x 1 x 1, 1 x 3 x 3, 1 x 1 x 1]; "basic", two
+            convolutions t x 3 x 3; "separable", [1 x 3 x 3, t x 1 x 1] (S3D's).
+        zero_init_residual: Whether a fresh cell hands on its shortcut alone, as the
+            last batch normalisation of its branch starts at zero (NL).
         gating: Where gates stand: "none"; "stage", on the output of each stage;
             "branch", on the residual branch of each stage's last cell, before the
             addition (Model Garden); "cell", on the output of each cell.
@@ -48,15 +51,18 @@ class ResNetSpec:
     cells: tuple[int, ...]
     temporal_kernels: tuple[tuple[int, ...], ...]
     strides: tuple[tuple[int, int], ...]
-    bottleneck: bool = True
+    cell: str = BOTTLENECK
+    zero_init_residual: bool = True
     gating: str = "none"
     gating_bias: bool = True
 
     def __post_init__(self):
-        if self.gating not in GATINGS:
-            raise ValueError(
-                f"unknown gating {self.gating!r}; known are {', '.join(GATINGS)}"
-            )
+        for name, known in (("gating", GATINGS), ("cell", CELL_KINDS)):
+            value = getattr(self, name)
+            if value not in known:
+                raise ValueError(
+                    f"unknown {name} {value!r}; known are {', '.join(known)}"
+                )
 
     @property
     def total_strides(self) -> tuple[int, int]:
@@ -179,7 +185,7 @@ class _Builder:
 
     def _cell(self, x, width, length, stride, name, is_last: bool):
         """The residual branch plus the shortcut, rectified."""
-        channels = width * (_EXPANSION if self._spec.bottleneck else 1)
+        channels = width * (_EXPANSION if self._spec.cell == BOTTLENECK else 1)
         shortcut = x
         if stride != (1, 1) or x.shape[-1] != channels:
             shortcut = self._conv(x, channels, (1, 1, 1), stride, f"{name}_shortcut")
@@ -191,16 +197,19 @@ class _Builder:
         return self._gate(x, name) if self._spec.gating == "cell" else x
 
     def _branch(self, x, width, length, stride, name):
-        """Starts at zero, so that a fresh cell hands on its input (NL)."""
-        time, space = stride
-        if self._spec.bottleneck:
+        (time, space), kind = stride, self._spec.cell
+        if kind == BOTTLENECK:
             x = self._conv_relu(x, width, (length, 1, 1), (time, 1), f"{name}_a")
             x = self._conv_relu(x, width, (1, 3, 3), (1, space), f"{name}_b")
             channels, kernel, last = _EXPANSION * width, (1, 1, 1), f"{name}_c"
-        else:
+        elif kind == BASIC:
             x = self._conv_relu(x, width, (length, 3, 3), stride, f"{name}_a")
             channels, kernel, last = width, (length, 3, 3), f"{name}_b"
-        return self._conv(x, channels, kernel, (1, 1), last, gamma="zeros")
+        else:
+            x = self._conv_relu(x, width, (1, 3, 3), stride, f"{name}_a")
+            channels, kernel, last = width, (length, 1, 1), f"{name}_b"
+        gamma = "zeros" if self._spec.zero_init_residual else "ones"
+        return self._conv(x, channels, kernel, (1, 1), last, gamma)
 
     def _conv_relu(self, x, filters, kernel_size, stride, name):
         x = self._conv(x, filters, kernel_size, stride, name)

@@ -121,9 +121,9 @@ def test_a_gate_on_the_branch_acts_before_the_addition(randomize, outputs):
     model = randomize(build_model("r3d_tiny_g", 5, (4, 16, 16, 3), gating="branch"))
     clip = np.random.default_rng(1).normal(size=(2, 4, 16, 16, 3)).astype(np.float32)
     found = outputs(
-        model, clip, "res3_0_c_bn", "res3_0_shortcut_bn", "res3_0_relu", "features"
+        model, clip, "res3_0_b_bn", "res3_0_shortcut_bn", "res3_0_relu", "features"
     )
-    branch = sigmoid_gate(model.get_layer("res3_0_branch_gating"), found["res3_0_c_bn"])
+    branch = sigmoid_gate(model.get_layer("res3_0_branch_gating"), found["res3_0_b_bn"])
     expected = np.maximum(branch + found["res3_0_shortcut_bn"], 0)
     np.testing.assert_allclose(found["res3_0_relu"], expected, atol=1e-5)
     expected = expected.mean(axis=(1, 2, 3))
@@ -202,9 +202,42 @@ def test_only_convolutions_and_the_classifier_are_regularised_by_half_the_decay(
     assert any(isinstance(layer, FeatureGating) for layer in model.layers)
 
 
-@pytest.mark.parametrize(("name", "last"), [("r3d_tiny_g", "c"), ("resnet_18", "b")])
-def test_a_fresh_cell_hands_its_shortcut_on(name, last, outputs):
-    model = build_model(name, 5, (4, 32, 32, 3))
+def plain_conv_bn_3d(model, x, name, stride=1):
+    """As `plain_conv_bn`, on clips."""
+    kernel = model.get_layer(name).kernel.numpy()
+    pads = [(0, 0), *((size // 2, size // 2) for size in kernel.shape[:3]), (0, 0)]
+    x = tf.nn.conv3d(tf.pad(x, pads), kernel, (1, 1, stride, stride, 1), "VALID")
+    gamma, beta, mean, variance = model.get_layer(f"{name}_bn").get_weights()
+    return (x - mean) * (gamma / np.sqrt(variance + 1e-5)) + beta
+
+
+def test_the_tiny_network_is_the_separable_one_written_out(randomize, outputs):
+    model = randomize(build_model("r3d_tiny_g", 5, (4, 24, 17, 3)))
+    clip = np.random.default_rng(1).normal(size=(2, 4, 24, 17, 3)).astype(np.float32)
+    x = tf.nn.relu(plain_conv_bn_3d(model, clip, "stem", 2))
+    for stage in ("res2", "res3"):
+        branch = tf.nn.relu(plain_conv_bn_3d(model, x, f"{stage}_0_a", 2))
+        branch = plain_conv_bn_3d(model, branch, f"{stage}_0_b")
+        x = tf.nn.relu(branch + plain_conv_bn_3d(model, x, f"{stage}_0_shortcut", 2))
+        x = sigmoid_gate(model.get_layer(f"{stage}_gating"), x.numpy())
+    expected = x.mean(axis=(1, 2, 3))
+    found = outputs(model, clip, "features")["features"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert model.get_layer("res3_0_a").kernel_size == (1, 3, 3)
+    assert model.get_layer("res3_0_b").kernel_size == (3, 1, 1)
+
+
+def test_the_tiny_network_s_branches_take_part_from_the_start():
+    model = build_model("r3d_tiny_g", 5, (4, 16, 16, 3))
+    norms = [layer for layer in model.layers if isinstance(layer, BatchNorm)]
+    assert all(np.all(layer.gamma.numpy() == 1.0) for layer in norms)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "last"), [("r3d_50_g", 1 / 8, "c"), ("resnet_18", 1.0, "b")]
+)
+def test_a_fresh_cell_hands_its_shortcut_on(name, width, last, outputs):
+    model = build_model(name, 5, (4, 32, 32, 3), width=width)
     for layer in model.layers:
         if isinstance(layer, BatchNorm):
             zero = layer.name.endswith(f"_{last}_bn")
@@ -224,9 +257,6 @@ def test_any_clip_length_and_size_gives_logits(name):
 
 def test_every_weight_gets_a_gradient():
     model = build_model("r3d_tiny_g", 5, (4, 16, 16, 3), dropout=0.0)
-    for layer in model.layers:  # zero gammas would stop gradients of their branch
-        if isinstance(layer, BatchNorm):
-            layer.gamma.assign(tf.ones_like(layer.gamma))
     clip = tf.random.stateless_normal((3, 4, 16, 16, 3), [0, 0])
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(model(clip, training=True)[:, 0] ** 2)
@@ -238,7 +268,7 @@ def test_every_weight_gets_a_gradient():
     ("num_classes", "input_shape", "options", "message"),
     [
         (0, (4, 16, 16, 3), {}, "num_classes is 0"),
-        (5, (4, 16, 3, 3), {}, "4 x 16 x 3 is too small for r3d_tiny_g.* 1 x 4 x 4"),
+        (5, (4, 16, 3, 3), {}, "4 x 16 x 3 is too small for r3d_tiny_g.* 1 x 8 x 8"),
         (5, (0, 16, 16, 3), {}, "0 x 16 x 16 is too small"),
         (5, (16, 16, 3), {}, r"\(16, 16, 3\), expected \(T, H, W, C\)"),
         (5, (4, 16, 16, None), {}, "with C known"),
