@@ -27,7 +27,7 @@ def get_config():
         clip_seconds=config.world.frames_per_segment / config.world.frame_rate,
     )
     config.conversion_processes = 1
-    pretraining, finetuning = 2400, 400
+    pretraining, finetuning = 2400, 240
     config.pretrain = tiny.recipe(learning_rate=0.15, steps=pretraining)
     config.finetune = tiny.recipe(learning_rate=0.05, steps=finetuning)
     # The baseline trains as many steps as the others do in total; it is the teacher.

@@ -56,6 +56,7 @@ class ClipLoader:
         needs_label: bool = True,
         needs_teacher: bool = False,
         scales: bool = False,
+        cache_bytes: int = 0,
     ):
         """Opens nothing yet.
 
@@ -66,6 +67,7 @@ class ClipLoader:
             needs_label: Whether a label outside the classes is an error.
             needs_teacher: Whether a teacher's prediction outside them is one.
             scales: Whether views are scaled, so that frames may be smaller than `size`.
+            cache_bytes: Decoded frames of up to this many bytes stay in memory.
         """
         self._dataset = dataset
         self._reader = dataset.reader()
@@ -73,6 +75,8 @@ class ClipLoader:
         self._size = size
         self._scales = scales
         self._checked = {"label": needs_label, "teacher": needs_teacher}
+        self._kept: dict[int, _Frames] = {}
+        self._room = _Room(cache_bytes)
 
     def load(
         self, row: int, draws: np.ndarray, out: np.ndarray
@@ -92,25 +96,39 @@ class ClipLoader:
                 names shard, row and clip.
             OSError: The shard cannot be read.
         """
+        frames = self._kept.get(row)
+        if frames is None:
+            frames = self._open(row)
+        record = frames.record
+        try:
+            self._decode(frames, draws, out)
+        except BadRecordError as error:
+            raise BadRecordError(self._describe(row, record.id, error)) from error
+        return record.id, record.label, record.teacher
+
+    def _open(self, row: int) -> _Frames:
+        """Reads and checks a record."""
         try:
             data = self._reader.read(row)
         except ValueError as error:  # names shard and row itself
             raise BadRecordError(str(error)) from error
-        clip_id = ""
+        clip_id = b""
         try:
             record = view_record(data)
-            clip_id = record.id.decode(errors="replace")
+            clip_id = record.id
             self._check(row, record)
-            self._decode(record, draws, out)
+            frames = _Frames(record)
         except BadRecordError as error:
             raise BadRecordError(self._describe(row, clip_id, error)) from error
-        return record.id, record.label, record.teacher
+        if self._room.take(len(data)):
+            self._kept[row] = frames
+        return frames
 
-    def _describe(self, row: int, clip_id: str, error: BadRecordError) -> str:
-        dataset = self._dataset
+    def _describe(self, row: int, clip_id: bytes, error: BadRecordError) -> str:
+        dataset, name = self._dataset, clip_id.decode(errors="replace")
         shard = dataset.index.shard_names[dataset.index.shard[row]]
         return (
-            f"{os.path.join(dataset.directory, shard)}, row {row}, clip {clip_id!r}: "
+            f"{os.path.join(dataset.directory, shard)}, row {row}, clip {name!r}: "
             f"{error}. Run `python -m tfrecords_tools.inspect_records "
             f"{dataset.directory} --validate` to see all that is wrong"
         )
@@ -136,48 +154,104 @@ class ClipLoader:
                     f"its {name} is {found[name]}, expected 0 to {num_classes - 1}"
                 )
 
-    def _decode(self, record: RecordView, draws: np.ndarray, out: np.ndarray) -> None:
-        height, width = jpeg_size(record.jpeg(0))
+    def _decode(self, frames: _Frames, draws: np.ndarray, out: np.ndarray) -> None:
+        height, width = frames.size
         if not self._scales and min(height, width) < self._size:
             raise BadRecordError(
                 f"its frames are {height} x {width}, smaller than the crop of "
                 f"{self._size}"
             )
-        views = self._choose_views(len(record.frames), height, width, draws)
+        views = self._choose_views(len(frames), height, width, draws)
         for view, images in zip(views, out, strict=True):
-            jpegs = [record.jpeg(frame) for frame in view.frames]
-            _check_sizes(jpegs, view.frames, (height, width))
-            decode_view(jpegs, view, images)
+            decode_view(frames, view, images, self._room)
 
 
-def decode_view(jpegs: Sequence[bytes], view: View, out: np.ndarray) -> None:
-    """Decodes the view's window of JPEGs, scales it where sizes differ, and mirrors it.
+class _Room:
+    """Memory for what is kept, up to a limit; counts from any thread."""
+
+    def __init__(self, num_bytes: int):
+        self._left = num_bytes
+        self._lock = threading.Lock()
+
+    def take(self, num_bytes: int) -> bool:
+        """Whether there was room for so much; then it is taken."""
+        with self._lock:
+            fits = num_bytes <= self._left
+            self._left -= num_bytes * fits
+        return fits
+
+
+class _Frames:
+    """The frames of a clip; those that are decoded can be kept."""
+
+    def __init__(self, record: RecordView):
+        self.record = record
+        # Where the first frame's JPEG states its size, and how: mostly as all others.
+        first = record.jpeg(0)
+        self._place = frame_header(first)
+        self._header = first[self._place : self._place + _SIZE_BYTES]
+        self.size = jpeg_size(first)
+        self._images: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.record.frames)
+
+    def image(self, frame: int, room: _Room) -> np.ndarray:
+        """A frame, uint8 [H, W, 3], which may be overwritten by the thread's next one.
+
+        Raises:
+            BadRecordError: It has not the first frame's size, or does not decode.
+        """
+        image = self._images.get(frame)
+        if image is None:
+            image = _decode_jpeg(self._jpeg(frame), self.size, frame)
+            if room.take(image.nbytes):
+                self._images[frame] = image = image.copy()
+        return image
+
+    def _jpeg(self, frame: int) -> bytes:
+        jpeg = self.record.jpeg(frame)
+        if jpeg[self._place : self._place + _SIZE_BYTES] != self._header:
+            found = jpeg_size(jpeg)
+            if found != self.size:
+                raise BadRecordError(
+                    f"frame {frame} is {found[0]} x {found[1]}, frame 0 is "
+                    f"{self.size[0]} x {self.size[1]}"
+                )
+        return jpeg
+
+
+def decode_view(frames: _Frames, view: View, out: np.ndarray, room: _Room) -> None:
+    """Decodes the view's window, scales it where sizes differ, and mirrors it.
 
     Args:
-        jpegs: The frames of the view.
+        frames: Of the clip.
         view: What to take of them.
         out: uint8 [T, height, width, 3], is filled.
+        room: For frames that are kept.
 
     Raises:
-        BadRecordError: A JPEG does not decode.
+        BadRecordError: A frame does not decode.
     """
-    # In Python, not in the graph: simplejpeg's libjpeg-turbo is faster on whole frames
-    # than TensorFlow's on the crop, lets go of the interpreter's lock, and only here is
-    # it known which frame of which clip does not decode.
     top, left, height, width = view.window
     fits = (height, width) == out.shape[1:3]
-    whole = _scratch(*jpeg_size(jpegs[0]))
-    for place, jpeg in enumerate(jpegs):
-        try:
-            simplejpeg.decode_jpeg(jpeg, "RGB", buffer=whole)
-        except ValueError as error:
-            raise BadRecordError(
-                f"frame {view.frames[place]} does not decode: {error}"
-            ) from error
-        image = whole[top : top + height, left : left + width]
+    for place, frame in enumerate(view.frames):
+        image = frames.image(frame, room)[top : top + height, left : left + width]
         if not fits:
             image = _resize(image, out.shape[1:3])
         _copy(image, view.flip, out[place])
+
+
+def _decode_jpeg(jpeg: bytes, size: tuple[int, int], frame: int) -> np.ndarray:
+    # In Python, not in the graph: simplejpeg's libjpeg-turbo is faster on whole frames
+    # than TensorFlow's on the crop, lets go of the interpreter's lock, and only here is
+    # it known which frame of which clip does not decode.
+    whole = _scratch(*size)
+    try:
+        simplejpeg.decode_jpeg(jpeg, "RGB", buffer=whole)
+    except ValueError as error:
+        raise BadRecordError(f"frame {frame} does not decode: {error}") from error
+    return whole
 
 
 _thread = threading.local()
@@ -204,21 +278,6 @@ def _copy(image: np.ndarray, flip: bool, out: np.ndarray) -> None:
     # Channel by channel is three times as fast as pixel by pixel.
     for channel in range(3):
         out[:, :, channel] = image[:, ::-1, channel]
-
-
-def _check_sizes(jpegs, frames, size: tuple[int, int]) -> None:
-    place = frame_header(jpegs[0])
-    header = jpegs[0][place : place + _SIZE_BYTES]
-    for number, (jpeg, frame) in enumerate(zip(jpegs, frames, strict=True)):
-        # Frames of one clip mostly have the same header at the same place.
-        if number and jpeg[place : place + _SIZE_BYTES] == header:
-            continue
-        found = jpeg_size(jpeg)
-        if found != size:
-            raise BadRecordError(
-                f"frame {frame} is {found[0]} x {found[1]}, frame 0 is {size[0]} x "
-                f"{size[1]}"
-            )
 
 
 class ClipBuffers:

@@ -325,6 +325,7 @@ def _in_order(
 
     specs = plan.spec
 
+    @tf.autograph.experimental.do_not_convert  # it has none to convert, and takes long
     def load_in_graph(number):
         dtypes = [spec.dtype for spec in specs.values()]
         columns = tf.numpy_function(load, [number], dtypes, stateful=False)

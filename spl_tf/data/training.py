@@ -45,6 +45,7 @@ class TrainInput:
         resampling: How often classes are drawn; None takes every clip once per epoch.
         on_bad_record: "error", or "skip" to take the next clip of the plan instead.
         max_bad_records: With "skip", more than this many are an error.
+        cache_bytes: Decoded frames of up to this many bytes stay in memory.
     """
 
     dataset: ClipDataset
@@ -57,6 +58,7 @@ class TrainInput:
     resampling: Resampling | None = None
     on_bad_record: str = "error"
     max_bad_records: int = 100
+    cache_bytes: int = 0
 
     def __post_init__(self):
         if self.on_bad_record not in ("error", "skip"):
@@ -159,6 +161,7 @@ class TrainClips:
             source.crop_size,
             needs_teacher=label_map is not None and label_map.needs_teacher,
             scales=source.short_side is not None,
+            cache_bytes=source.cache_bytes,
         )
         self._skipped = SkippedRecords(dataset.directory, source.max_bad_records)
         self.look_up = LabelLookup(label_map, len(dataset.info.class_names))

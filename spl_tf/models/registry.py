@@ -39,13 +39,13 @@ _R3D_18 = dataclasses.replace(
     strides=((1, 1), (2, 2), (2, 2), (2, 2)),
 )
 # For clips of few small frames: tests and the demo. It starts from scratch and has few
-# steps: with branches that start at zero it needs half as many again.
+# steps, in which branches that start at zero learn less.
 _R3D_TINY_G = ResNetSpec(
     stem_kernel=(3, 5, 5),
     stem_stride=2,
     stem_filters=16,
     stem_pool=False,
-    widths=(32, 64),
+    widths=(24, 48),
     cells=(1, 1),
     temporal_kernels=((3,), (3,)),
     strides=((1, 2), (1, 2)),

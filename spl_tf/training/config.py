@@ -111,6 +111,7 @@ def default_config() -> config_dict.ConfigDict:
     config.runtime = config_dict.create(
         strategy="auto",
         tpu="",  # name of the TPU, for strategy "tpu"
+        cache_gb=0.0,  # of memory, for frames of training clips that stay decoded
         startup_timeout=300.0,  # seconds in which all of several processes must be up
         xla=False,
         steps_per_call=50,
@@ -145,7 +146,12 @@ def check_config(config: config_dict.ConfigDict) -> None:
         _at_least(config, f"runtime.{key}", 1)
     for key in ("learning_rate", "weight_decay", "clip_norm"):
         _at_least(config, f"optimizer.{key}", 0)
-    for key in ("model.projection_dim", "schedule.halvings", "loss.anchor.gamma"):
+    for key in (
+        "model.projection_dim",
+        "schedule.halvings",
+        "loss.anchor.gamma",
+        "runtime.cache_gb",
+    ):
         _at_least(config, key, 0)
     for key in (
         "optimizer.momentum",

@@ -28,6 +28,7 @@ def open_source(config: config_dict.ConfigDict) -> tuple[data.TrainInput, list[s
         short_side=tuple(config.data.short_side) or None,
         resampling=_resampling(config.data.resampling),
         on_bad_record=config.data.on_bad_record,
+        cache_bytes=int(config.runtime.cache_gb * 1e9),
     )
     names = dataset.info.class_names if label_map is None else label_map.label_names
     if config.loss.name == "forward_correction":

@@ -16,7 +16,11 @@ from spl_tf.analysis.report import (
     render_page,
     wording,
 )
-from spl_tf.analysis.report.charts import cover_chart, distribution_charts
+from spl_tf.analysis.report.charts import (
+    cover_chart,
+    distribution_charts,
+    labels_chart,
+)
 from spl_tf.analysis.report.classes import class_table
 from spl_tf.analysis.report.comparison import Estimate, compare, estimate
 from spl_tf.analysis.report.explorer import ROLES, explorer_data, pack, roles_of_cells
@@ -74,6 +78,32 @@ def test_differences_are_paired_by_seed():
     assert weak.estimate.mean == pytest.approx(0.19 / 3)
     assert weak.wins == 1
     assert lines["spl_b"].behind is None
+
+
+def test_the_curve_over_labels_ends_in_the_strategies_that_it_is_equal_to():
+    table = [
+        Row("weak", 0, labels=3, top_1=0.5),
+        Row("agreement", 0, labels=3, top_1=0.6),
+        Row("spl", 0, labels=9, top_1=0.9),
+        Row("spl_b", 0, labels=6, top_1=0.95),
+    ]
+    curve = [
+        Row("spl_m", 0, labels=6, top_1=0.7),
+        Row("spl_d", 0, labels=6, top_1=0.8),
+    ]
+    strategies = [row.strategy for row in table]
+    comparison = compare(content(table, strategies))
+    points = labels_chart(curve, table, comparison).points
+    texts = [text for _, _, text in points]
+    assert texts == [
+        "SPL-M, 3 labels: 50.0 %",
+        "SPL-M, 6 labels: 70.0 %",
+        "SPL-M, 9 labels: 90.0 %",
+        "SPL-D, 3 labels: 60.0 %",
+        "SPL-D, 6 labels: 80.0 %",
+        "SPL-D, 9 labels: 90.0 %",
+    ]
+    assert labels_chart([], table, comparison) is None
 
 
 def test_what_was_not_measured_is_not_compared():

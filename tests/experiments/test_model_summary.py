@@ -33,7 +33,7 @@ def test_the_readme_has_the_table_that_the_command_prints():
 
 def test_the_number_of_classes_sets_the_size_of_the_head():
     last = summary("r3d_tiny_g", ["4", "24", "24", "3"], 12).splitlines()[-1]
-    assert last.split()[:2] == ["total", "51,772"]
+    assert last.split()[:2] == ["total", "32,068"]
 
 
 def test_sizes_that_are_no_numbers_are_refused():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -238,11 +239,29 @@ def _mean_curve(runs: Sequence[LearningCurve]) -> tuple[np.ndarray, np.ndarray]:
     return steps, np.mean(losses, axis=0)
 
 
-def labels_chart(curve: Sequence[Row], comparison: Comparison) -> Chart | None:
-    """Accuracy by the number of labels, beside strategies of a fixed one (Figure 4)."""
+# With one label per class, and with all cells, SPL-M and SPL-D are other strategies.
+_ENDS = {"spl_m": ("weak", "spl"), "spl_d": ("agreement", "spl")}
+
+
+def labels_chart(
+    curve: Sequence[Row], rows: Sequence[Row], comparison: Comparison
+) -> Chart | None:
+    """Accuracy by the number of labels, beside strategies of a fixed one (Figure 4).
+
+    Args:
+        curve: Rows of strategies with several numbers of labels.
+        rows: Those of the table, which hold both ends of SPL-M and SPL-D.
+        comparison: Of the table.
+    """
     measured = [row for row in curve if row.top_1 is not None and row.labels]
     if not measured:
         return None
+    for strategy in dict.fromkeys(row.strategy for row in measured):
+        measured += [
+            dataclasses.replace(row, strategy=strategy)
+            for row in rows
+            if row.strategy in _ENDS.get(strategy, ()) and row.top_1 is not None
+        ]
     canvas = Canvas("labels", _HALF, 300)
     axes = canvas.axes()
     for strategy in dict.fromkeys(row.strategy for row in measured):

@@ -120,7 +120,7 @@ def _charts(content: ReportContent, comparison: Comparison) -> dict[str, list[Ch
     web = content.web
     drawn = {
         "accuracy": [charts.accuracy_chart(comparison)],
-        "labels": [charts.labels_chart(content.curve, comparison)],
+        "labels": [charts.labels_chart(content.curve, content.rows, comparison)],
         "matrix": [matrix_picture(web.confusion)] if web else [],
         "distributions": charts.distribution_charts(web) if web else [],
         "cover": [charts.cover_chart(web.confusion, web.label_maps)] if web else [],

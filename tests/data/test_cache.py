@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from spl_tf import data
+from spl_tf.data.loading import ClipLoader, View
+from tests.conftest import make_clip, write_dataset
+
+CLIPS, BATCH = 6, 3
+STEPS_OF_AN_EPOCH = CLIPS // BATCH
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return write_dataset(
+        tmp_path / "d",
+        [make_clip(n, 0, frames=5, size=(30, 40)) for n in range(CLIPS)],
+        ["a"],
+    )
+
+
+def batches(dataset, cache_bytes, **options):
+    source = data.TrainInput(
+        dataset=dataset,
+        label_map=None,
+        sampling=data.ClipSampling(num_frames=3, stride=1),
+        crop_size=24,
+        flip=True,
+        seed=3,
+        cache_bytes=cache_bytes,
+    )
+    return iter(data.train_batches(source, BATCH, **options).as_numpy_iterator())
+
+
+def destroy(dataset):
+    """Overwrites all shards where they are, so that open files see it too."""
+    for name in dataset.index.shard_names:
+        with open(f"{dataset.directory}/{name}", "r+b") as file:
+            size = len(file.read())
+            file.seek(0)
+            file.write(bytes(size))
+
+
+@pytest.mark.parametrize("cache_bytes", [10_000, 1_000_000])
+def test_batches_are_the_same_with_a_cache(dataset, cache_bytes):
+    steps = 4 * STEPS_OF_AN_EPOCH
+    plain = list(batches(dataset, 0, stop_step=steps))
+    cached = list(batches(dataset, cache_bytes, stop_step=steps))
+    assert len(cached) == steps
+    for first, second in zip(plain, cached, strict=True):
+        assert first.keys() == second.keys()
+        for name in first:
+            np.testing.assert_array_equal(first[name], second[name])
+
+
+def test_what_is_cached_is_not_read_again(dataset):
+    many = 20 * STEPS_OF_AN_EPOCH
+    expected = list(batches(dataset, 0, stop_step=many))
+    iterator = batches(dataset, 1_000_000, stop_step=many)
+    found = [next(iterator) for _ in range(STEPS_OF_AN_EPOCH)]
+    destroy(dataset)
+    found += list(iterator)
+    for first, second in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(first["clip"], second["clip"])
+
+
+def test_what_has_no_room_is_read_again(dataset):
+    largest = int(dataset.index.length.max())
+    iterator = batches(dataset, 2 * largest, stop_step=1000)
+    for _ in range(STEPS_OF_AN_EPOCH):
+        next(iterator)
+    destroy(dataset)
+    with pytest.raises(Exception, match="clip|row"):
+        list(iterator)
+
+
+def test_the_memory_that_is_kept_stays_below_the_limit(dataset):
+    frame, limit = 30 * 40 * 3, 40_000
+    view = View(frames=range(5), window=(0, 0, 24, 24))
+    loader = ClipLoader(dataset, lambda *_: [view], 24, cache_bytes=limit)
+    out = np.empty((1, 5, 24, 24, 3), np.uint8)
+    for row in [*range(CLIPS)] * 2:
+        loader.load(row, np.zeros(9, np.float32), out)
+    kept = loader._kept.values()
+    images = [image for frames in kept for image in frames._images.values()]
+    assert all(image.base is None and image.nbytes == frame for image in images)
+    used = sum(len(frames.record.data) for frames in kept) + frame * len(images)
+    assert limit - frame < used <= limit
