@@ -1,9 +1,9 @@
 """The whole experiment on rendered videos: `make demo`.
 
 python -m experiments.run_pipeline --config=experiments/configs/synthetic.py \
-    --workdir=runs/demo
+    --workdir=runs/demo --jobs=3 --threads=1
 
-About 4 minutes on 2 idle cores. One seed, and fewer steps than a claim would need.
+One seed of all strategies of Table 1; a claim needs more seeds, see `table.py`.
 """
 
 from ml_collections import config_dict
@@ -12,12 +12,28 @@ from experiments.configs import tiny
 from experiments.pipeline.config import default_config
 from experiments.synthetic import render
 
+PRETRAINING, FINETUNING = 2400, 240  # steps
+
 
 def get_config():
     """World, conversion, and one training config per phase."""
     config = default_config()
     config.title = "Sub-Pseudo Labels on a rendered web-video world"
-    config.strategies = ("none", "weak", "agreement", "spl_b")
+    config.strategies = (
+        "none",
+        "weak",
+        "teacher",
+        "agreement",
+        "data_parameters",
+        "spl",
+        "spl_m",
+        "spl_d",
+        "spl_b",
+    )
+    config.variants.data_parameters = {
+        "labels": "weak",
+        "pretrain": {"loss": {"name": "data_parameters"}},
+    }
     config.world = render.default_config()
     config.conversion = config_dict.create(
         short_side=0,  # the frames are rendered at the size they are used at
@@ -27,9 +43,23 @@ def get_config():
         clip_seconds=config.world.frames_per_segment / config.world.frame_rate,
     )
     config.conversion_processes = 1
-    pretraining, finetuning = 2400, 240
+    set_recipes(config)
+    return config
+
+
+def set_recipes(
+    config: config_dict.ConfigDict,
+    pretraining: int = PRETRAINING,
+    finetuning: int = FINETUNING,
+) -> None:
+    """Sets the recipes of all phases.
+
+    Args:
+        config: Of the experiment.
+        pretraining: Steps.
+        finetuning: Steps.
+    """
     config.pretrain = tiny.recipe(learning_rate=0.15, steps=pretraining)
     config.finetune = tiny.recipe(learning_rate=0.05, steps=finetuning)
     # The baseline trains as many steps as the others do in total; it is the teacher.
     config.scratch = tiny.recipe(learning_rate=0.1, steps=pretraining + finetuning)
-    return config

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -21,6 +20,7 @@ from experiments.pipeline.fingerprints import Record
 from experiments.pipeline.ledger import Ledger
 from experiments.pipeline.scheduler import log_of
 from experiments.pipeline.stages import Layout
+from spl_tf.metrics import estimate, paired_difference
 
 
 def collect(
@@ -141,7 +141,14 @@ class _Collector:
 
 
 def format_table(results: dict[str, Any]) -> str:
-    """The results as a table for the terminal, means over the seeds."""
+    """The results as a table for the terminal.
+
+    Over several seeds they are means with standard errors, and the last columns say
+    what the main strategy is better by, seed by seed.
+    """
+    # Here and not above: the report's own libraries load with it.
+    from spl_tf.analysis.report.strategies import main_strategy
+
     lines = []
     noise = [s["noise_ratio"] for s in results["seeds"] if s["noise_ratio"] is not None]
     if noise:
@@ -150,35 +157,42 @@ def format_table(results: dict[str, Any]) -> str:
             "disagrees with the query",
             "",
         ]
-    table = [("pre-trained on", "labels", "web clips", "kept", "top-1", "top-5")]
-    rows = results["rows"]
-    has_probe = any(row["probe_top_1"] is not None for row in rows)
-    if has_probe:
-        table[0] += ("linear",)
-    several = len({row["seed"] for row in rows}) > 1
-    if several:
-        table[0] += ("seeds",)
-    for name in results["strategies"]:
-        of_name = [row for row in rows if row["strategy"] == name]
-        if not of_name:
-            continue
-        cells = (
-            name,
-            f"{_mean(of_name, 'labels'):,.0f}",
-            f"{_mean(of_name, 'clips'):,.0f}",
-            f"{_mean(of_name, 'kept'):.1%}",
-            _share([row["top_1"] for row in of_name]),
-            _share([row["top_5"] for row in of_name]),
-        )
-        if has_probe:
-            probed = [row["probe_top_1"] for row in of_name]
-            cells += (_share([share for share in probed if share is not None]),)
-        table.append(cells + ((str(len(of_name)),) if several else ()))
+    rows = {
+        name: [row for row in results["rows"] if row["strategy"] == name]
+        for name in results["strategies"]
+    }
+    rows = {name: found for name, found in rows.items() if found}
+    has_probe = any(row["probe_top_1"] is not None for row in results["rows"])
+    several = len({row["seed"] for row in results["rows"]}) > 1
+    main = main_strategy(list(rows))
+    header = ["pre-trained on", "labels", "web clips", "kept", "top-1", "top-5"]
+    header += ["linear"] * has_probe + [f"{main} ahead by", "seeds"] * several
+    table = [header]
+    for name, found in rows.items():
+        cells = _cells(name, found, has_probe)
+        if several:
+            cells += [_ahead(rows[main], found) if name != main else "", len(found)]
+        table.append([str(cell) for cell in cells])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for name, *cells in table:
         shown = [f"{c:>{width}}" for c, width in zip(cells, widths[1:], strict=True)]
         lines.append("   ".join([f"{name:<{widths[0]}}", *shown]))
     return "\n".join(lines)
+
+
+def _cells(name: str, rows: Sequence[dict[str, Any]], has_probe: bool) -> list[str]:
+    cells = [
+        name,
+        f"{_mean(rows, 'labels'):,.0f}",
+        f"{_mean(rows, 'clips'):,.0f}",
+        f"{_mean(rows, 'kept'):.1%}",
+        _share([row["top_1"] for row in rows]),
+        _share([row["top_5"] for row in rows]),
+    ]
+    if has_probe:
+        probed = [row["probe_top_1"] for row in rows]
+        cells.append(_share([share for share in probed if share is not None]))
+    return cells
 
 
 def _mean(rows: Sequence[dict[str, Any]], key: str) -> float:
@@ -187,10 +201,22 @@ def _mean(rows: Sequence[dict[str, Any]], key: str) -> float:
 
 def _share(values: Sequence[float]) -> str:
     """Mean, and with several values its standard error, in percent."""
-    if not values:
+    found = estimate(values)
+    if found is None:
         return "-"
-    mean = sum(values) / len(values)
-    if len(values) == 1:
-        return f"{mean:.1%}"
-    variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    return f"{100 * mean:.1f} ± {100 * math.sqrt(variance / len(values)):.1f}%"
+    if found.error is None:
+        return f"{found.mean:.1%}"
+    return f"{100 * found.mean:.1f} ± {100 * found.error:.1f}%"
+
+
+def _ahead(main: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> str:
+    """The difference in points, its standard error, and in how many seeds."""
+    of_main, of_other = (
+        {row["seed"]: row["top_1"] for row in rows} for rows in (main, other)
+    )
+    found = paired_difference(of_main, of_other)
+    if found is None:
+        return "-"
+    mean, error = found.estimate.mean, found.estimate.error
+    text = f"{100 * mean:+.1f}" + ("" if error is None else f" ± {100 * error:.1f}")
+    return f"{text} ({found.wins} of {found.estimate.count})"

@@ -8,13 +8,18 @@ from spl_tf.metrics.confusion import (
     confusion_changes,
     confusion_scores,
 )
+from spl_tf.metrics.seeds import Difference, Estimate, estimate, paired_difference
 
 __all__ = [
     "ConfusionChange",
+    "Difference",
+    "Estimate",
     "EvaluationConfusion",
     "MeanAveragePrecision",
     "TopKAccuracy",
     "average_precision",
     "confusion_changes",
     "confusion_scores",
+    "estimate",
+    "paired_difference",
 ]

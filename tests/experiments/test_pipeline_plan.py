@@ -230,6 +230,26 @@ def test_the_table_of_several_seeds_has_means_and_standard_errors():
     assert line.split()[-1] == "4"
 
 
+def test_the_table_of_several_seeds_has_differences_seed_by_seed():
+    row = {"labels": 24, "clips": 10, "kept": 1.0, "top_5": 1.0, "probe_top_1": None}
+    shares = {"weak": {3: 0.5, 4: 0.8, 5: 0.1}, "spl_b": {5: 0.2, 4: 0.7, 3: 0.9}}
+    results = {
+        "strategies": ["none", "weak", "spl_b"],
+        "seeds": [{"noise_ratio": None}],
+        "rows": [
+            {"seed": seed, "strategy": name, "top_1": share} | row
+            for name, by_seed in shares.items()
+            for seed, share in by_seed.items()
+        ],
+    }
+    header, weak, spl_b = format_table(results).splitlines()
+    assert "spl_b ahead by" in header
+    gaps = [40, -10, 10]
+    error = np.std(gaps, ddof=1) / np.sqrt(3)
+    assert f"+{np.mean(gaps):.1f} ± {error:.1f} (2 of 3)" in weak
+    assert "of 3)" not in spl_b
+
+
 def write_images(folder, names, per_class, rng):
     for label, name in enumerate(names):
         (folder / name).mkdir(parents=True)

@@ -16,11 +16,12 @@ from matplotlib.ticker import (
 )
 
 from spl_tf.analysis.label_plots import split_counts
-from spl_tf.analysis.report.comparison import Comparison, Estimate, estimate
+from spl_tf.analysis.report.comparison import Comparison
 from spl_tf.analysis.report.content import LearningCurve, Row, WebClips
 from spl_tf.analysis.report.strategies import look
 from spl_tf.analysis.report.svg import Canvas, Chart, color
 from spl_tf.labels import ConfusionMatrix, LabelMap
+from spl_tf.metrics import Estimate, estimate
 
 _HALF, _THIRD = 440, 320  # CSS pixels
 _MAX_POINTS = 240  # of a curve or distribution that the pointer can show

@@ -3,42 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from spl_tf.analysis.report.content import ReportContent, Row
 from spl_tf.analysis.report.strategies import main_strategy
-
-
-@dataclasses.dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds.
-
-    Attributes:
-        mean: Of the values.
-        error: Standard error of the mean; None for one value.
-        count: How many values.
-    """
-
-    mean: float
-    error: float | None
-    count: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """A strategy against the main one, seed by seed.
-
-    Attributes:
-        estimate: Of main minus this one, over the seeds that have both.
-        wins: Seeds in which the main one is better.
-    """
-
-    estimate: Estimate
-    wins: int
+from spl_tf.metrics import Difference, Estimate, estimate, paired_difference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +79,7 @@ def compare(content: ReportContent) -> Comparison:
     for name, rows in by_strategy.items():
         behind = None
         if main not in (None, name):
-            behind = _difference(_by_seed(by_strategy[main]), _by_seed(rows))
+            behind = paired_difference(_by_seed(by_strategy[main]), _by_seed(rows))
         lines.append(
             Line(
                 strategy=name,
@@ -124,17 +94,6 @@ def compare(content: ReportContent) -> Comparison:
     return Comparison(tuple(lines), main, tuple(seeds))
 
 
-def estimate(values: Iterable[float]) -> Estimate | None:
-    """Mean and standard error, from the deviation with n - 1; None of nothing."""
-    array = np.fromiter(values, np.float64)
-    if not array.size:
-        return None
-    error = None
-    if array.size > 1:
-        error = float(array.std(ddof=1) / math.sqrt(array.size))
-    return Estimate(float(array.mean()), error, array.size)
-
-
 def _by_seed(rows: Sequence[Row]) -> dict[int, float]:
     return {row.seed: row.top_1 for row in rows if row.top_1 is not None}
 
@@ -142,11 +101,3 @@ def _by_seed(rows: Sequence[Row]) -> dict[int, float]:
 def _mean_of(rows: Sequence[Row], field: str) -> Estimate | None:
     values = [getattr(row, field) for row in rows]
     return estimate(value for value in values if value is not None)
-
-
-def _difference(
-    main: Mapping[int, float], other: Mapping[int, float]
-) -> Difference | None:
-    gaps = [main[seed] - other[seed] for seed in sorted(main.keys() & other.keys())]
-    found = estimate(gaps)
-    return found and Difference(found, sum(gap > 0 for gap in gaps))
