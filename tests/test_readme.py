@@ -42,7 +42,7 @@ ELSEWHERE = {
     "srun": "tests/training/test_strategies.py",
     "--tpu=": "tests/experiments/test_train.py",
     # They need datasets that are not here; the tests make small ones.
-    "make_manifest --format=": "tests/tfrecords_tools/test_make_manifest.py",
+    "make_manifest --format=": "tests/tfrecords_tools/test_manifest_formats.py",
     "convert_tfds --name=ucf101": "tests/tfrecords_tools/test_convert_tfds.py",
 }
 

@@ -22,6 +22,7 @@ from tests.training.run_files import ROOT
 
 WITH_WEB = ("kinetics200", "soccernet", "clothing1m")
 DATASETS = (*WITH_WEB, "hmdb51", "ucf101")
+TFDS_IMAGES = "controlled_noisy_web_labels"
 STRATEGIES = (*base.PRETRAININGS, "spl_m:24", "spl_b,anchor", "weak,anchor")
 
 
@@ -156,7 +157,10 @@ def runs(tmp_path_factory):
 
 def run_smoke(runs, dataset, **choice):
     """Runs, or continues, a dataset's smoke run with all or some of its rows."""
-    config = get_config(dataset, "pipeline", "smoke")
+    if dataset == TFDS_IMAGES:
+        config = controlled_noisy_web_labels.get_config("80,smoke")
+    else:
+        config = get_config(dataset, "pipeline", "smoke")
     for row in config.variants.values():
         if "scratch" in row:
             start = runs / row.scratch.init.checkpoint
@@ -178,16 +182,17 @@ def test_the_smoke_run_of_kinetics_goes_from_videos_to_the_report(runs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("dataset", [*DATASETS, TFDS_IMAGES])
 def test_all_rows_of_the_smoke_runs(runs, dataset):
-    if dataset not in WITH_WEB:
+    transfers = dataset in ("hmdb51", "ucf101")
+    if transfers:
         run_smoke(runs, "kinetics200", strategies=["spl_b"])
     config, workdir, results = run_smoke(runs, dataset)
     assert [row["strategy"] for row in results["rows"]] == list(config.strategies)
-    if dataset == "clothing1m":
+    if dataset in ("clothing1m", TFDS_IMAGES):
         web = ClipDataset(os.path.join(workdir, results["seeds"][0]["web"]))
         assert set(web.index.frames) == {1}
-    if dataset not in WITH_WEB:
+    if transfers:
         assert not os.path.exists(os.path.join(workdir, "seed_0/clips/web"))
 
 

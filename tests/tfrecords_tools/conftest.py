@@ -71,3 +71,11 @@ def noise_images(count, height, width, seed=0):
     """Random pixels, which take long to decode and encode."""
     generator = np.random.default_rng(seed)
     return generator.integers(0, 256, (count, height, width, 3), np.uint8)
+
+
+@pytest.fixture(scope="session")
+def video_bytes(tmp_path_factory):
+    """A video of 2 s at 8 fps."""
+    path = tmp_path_factory.mktemp("video") / "video.mp4"
+    write_video(path, counting_images(16, height=32, width=32), options={"crf": "30"})
+    return path.read_bytes()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import counting_images, write_video
-from tests.tfrecords_tools.test_make_manifest import (
+from tests.tfrecords_tools.manifest_files import (
     class_lines,
     columns,
     converted,
