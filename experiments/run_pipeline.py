@@ -25,6 +25,7 @@ from ml_collections import config_flags
 
 from experiments.pipeline import server
 from spl_tf import binary
+from spl_tf.cores import usable_cores
 
 
 def main(argv: list[str]) -> int:
@@ -41,7 +42,7 @@ def main(argv: list[str]) -> int:
         "stages": tuple(values.stages),
         "strategies": tuple(values.strategies),
         "seeds": parse_seeds(values.seeds),
-        "jobs": values.jobs or runner.count_cores(),
+        "jobs": values.jobs or usable_cores(),
     }
     if values.dry_run:
         print(runner.describe_plan(values.config, values.workdir, **arguments))

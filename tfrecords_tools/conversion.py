@@ -15,6 +15,7 @@ import tensorflow as tf
 from absl import logging
 
 from spl_tf import clips
+from spl_tf.cores import usable_cores
 from tfrecords_tools import options, runners
 from tfrecords_tools.manifest import read_text
 from tfrecords_tools.plan_file import ConversionPlan
@@ -56,7 +57,7 @@ class RunOptions:
     @property
     def workers(self) -> int:
         """The number of processes."""
-        return self.num_workers or os.cpu_count() or 1
+        return self.num_workers or usable_cores()
 
 
 @dataclasses.dataclass(frozen=True)

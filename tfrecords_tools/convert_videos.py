@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -20,6 +19,7 @@ from absl import app, flags
 
 from spl_tf import binary, clips
 from spl_tf.clips.remote import usable_path
+from spl_tf.cores import usable_cores
 from spl_tf.labels import parse_class_names
 from tfrecords_tools import conversion, file_checks, options, planning
 from tfrecords_tools.decoder import Decoder
@@ -119,7 +119,7 @@ def convert_videos(
         settings.fps,
         settings.jpeg_quality,
         settings.video_seconds_limit,
-        threads=max(1, (os.cpu_count() or 1) // run.workers),
+        threads=max(1, usable_cores() // run.workers),
     )
     return conversion.convert(
         output_dir, inputs, planner.plan, source, class_names, settings.label_kind, run

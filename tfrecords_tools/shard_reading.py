@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import multiprocessing
-import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from spl_tf import binary
 from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES, masked_crc
+from spl_tf.cores import usable_cores
 
 _Result = TypeVar("_Result")
 
@@ -65,7 +65,7 @@ def map_shards(
         names: Of the shards.
         num_workers: Processes; 0 for one per core, 1 for this process alone.
     """
-    workers = min(num_workers or os.cpu_count() or 1, len(names))
+    workers = min(num_workers or usable_cores(), len(names))
     if workers <= 1:
         yield from map(function, names)
         return

@@ -22,6 +22,7 @@ from experiments.pipeline.ledger import (
 )
 from experiments.pipeline.scheduler import Machine, Scheduler
 from experiments.pipeline.stages import RESULTS_FILE, make_stages
+from spl_tf.cores import usable_cores
 from spl_tf.training import TrainingStopped
 from spl_tf.training.interruption import locked, on_sigterm
 from spl_tf.training.runs import check_workdir, claim_workdir, read_json, write_json
@@ -64,7 +65,7 @@ def run_pipeline(
         TrainingStopped: SIGTERM came; all stages are saved.
     """
     ledger, all_seeds = _open(config, workdir, Choice(stages, strategies, seeds))
-    cores = count_cores()
+    cores = usable_cores()
     machine = Machine(jobs, cores, threads or max(1, cores // jobs))
 
     def write() -> dict[str, Any]:
@@ -106,7 +107,7 @@ def describe_plan(
         ValueError: The config, a choice or the workdir is wrong.
     """
     ledger, _ = _open(config, workdir, Choice(stages, strategies, seeds))
-    return estimates.describe(ledger, config, jobs, count_cores())
+    return estimates.describe(ledger, config, jobs, usable_cores())
 
 
 def _open(
@@ -121,13 +122,6 @@ def _open(
     seeds = list(dict.fromkeys((*config.seeds, *choice.seeds)))
     stages = make_stages(config, seeds)
     return Ledger(stages, choice.of(stages), os.path.abspath(workdir)), seeds
-
-
-def count_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _check_no_training(workdir: str) -> None:

@@ -49,6 +49,7 @@ from experiments.synthetic.settings import (
     world_config,
 )
 from spl_tf import binary
+from spl_tf.cores import usable_cores
 from spl_tf.labels.storage import replacing
 from spl_tf.progress import Progress
 
@@ -97,7 +98,7 @@ def render(
     """
     check_config(config)
     if num_workers is None:
-        num_workers = os.cpu_count() or 1
+        num_workers = usable_cores()
     if num_workers < 1:
         raise ValueError(f"num_workers: got {num_workers}, expected 1 or more")
     output_dir = pathlib.Path(output_dir)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
-import os
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 
@@ -23,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from spl_tf.clips import ClipDataset
+from spl_tf.cores import usable_cores
 from spl_tf.data.augmentation import NUM_DRAWS
 from spl_tf.data.closing import ends_in_time
 from spl_tf.data.label_lookup import LabelLookup
@@ -294,20 +294,13 @@ def _decoding(datasets: Sequence[ClipDataset]) -> tuple[int, Callable[..., Itera
     frames = sum(int(dataset.index.frames.sum()) for dataset in datasets)
     if num_bytes <= _ONE_THREAD_BYTES * frames:
         return 0, map
-    return _cores(), _decoders().map
+    return usable_cores(), _decoders().map
 
 
 @functools.cache
 def _decoders() -> concurrent.futures.ThreadPoolExecutor:
     """The threads that decode, one per core for all pipelines of the process."""
-    return concurrent.futures.ThreadPoolExecutor(_cores(), "decode")
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return concurrent.futures.ThreadPoolExecutor(usable_cores(), "decode")
 
 
 def _in_order(
