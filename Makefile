@@ -5,14 +5,16 @@ VENV := .venv
 # tensorflow-io needs Python 3.11 or older and TensorFlow 2.17: its own environment.
 S3_VENV := .venv-s3
 BIN := $(VENV)/bin
+RUN := $(BIN)/python -m experiments.run_pipeline --jobs=3 --threads=1
 DEMO_DIR ?= runs/demo
 # Warnings and errors only, of TensorFlow.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo table test test-slow test-s3 lint format bench clean
+.PHONY: help demo table ablations test test-slow test-s3 lint format bench clean
 help:
 	@echo "make demo       the whole experiment on rendered videos -> $(DEMO_DIR)/"
 	@echo "make table      all strategies on two worlds and eight seeds -> runs/table_*"
+	@echo "make ablations  what drives their order -> runs/ablation_*"
 	@echo "make test       the test suite (15 to 25 minutes on 2 cores)"
 	@echo "make test-slow  the tests that take longer"
 	@echo "make test-s3    the tests of s3:// paths, with python3.11 and TensorFlow 2.17"
@@ -31,15 +33,17 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/python -m experiments.run_pipeline \
-	    --config=experiments/configs/synthetic.py --workdir=$(DEMO_DIR) --jobs=3 --threads=1
+	$(RUN) --config=experiments/configs/synthetic.py --workdir=$(DEMO_DIR)
 
-# Hours; the same command goes on.
+# Each takes the better part of an hour; the same command goes on.
 table: $(VENV)/installed
-	$(BIN)/python -m experiments.run_pipeline \
-	    --config=experiments/configs/table.py:fa --workdir=runs/table_fa --jobs=3 --threads=1
-	$(BIN)/python -m experiments.run_pipeline \
-	    --config=experiments/configs/table.py:fw --workdir=runs/table_fw --jobs=3 --threads=1
+	$(RUN) --config=experiments/configs/table.py:fa --workdir=runs/table_fa
+	$(RUN) --config=experiments/configs/table.py:fw --workdir=runs/table_fw
+
+ABLATIONS := fewer_siblings faint_sprites few_clips fewer_steps more_steps fw_more_steps
+ablations: $(addprefix ablation-,$(ABLATIONS))
+ablation-%: $(VENV)/installed
+	$(RUN) --config=experiments/configs/ablation.py:$* --workdir=runs/ablation_$*
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest

@@ -11,7 +11,11 @@ from spl_tf.cores import usable_cores
 def test_only_the_cores_of_the_process_count():
     (first, *_) = sorted(os.sched_getaffinity(0))
     done = subprocess.run(
-        [sys.executable, "-c", "from spl_tf.cores import usable_cores as u; print(u())"],
+        [
+            sys.executable,
+            "-c",
+            "from spl_tf.cores import usable_cores as u; print(u())",
+        ],
         preexec_fn=lambda: os.sched_setaffinity(0, {first}),
         capture_output=True,
         text=True,

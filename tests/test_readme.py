@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "experiments/README.md")
 
 # Targets whose recipe is run here, with the flags of SHORTER.
-RECIPES = ("make demo", "make table")
+RECIPES = ("make demo", "make table", "make ablations")
 # What is not run here, by a part of it, and what runs it instead.
 ELSEWHERE = {
     "make test-s3": "tests/remote/test_s3.py",
@@ -82,6 +82,7 @@ SHORTER = (
         ),
     ),
     ("configs/table.py", ["--dry_run"]),
+    ("configs/ablation.py", ["--dry_run"]),
     ("tfrecords_tools.convert_", ["--num_shards=2"]),  # each shard's start is slow
     ("my_experiment.py", ["--strategies=none,spl_b"]),
 )

@@ -257,12 +257,7 @@ def labels_chart(
     measured = [row for row in curve if row.top_1 is not None and row.labels]
     if not measured:
         return None
-    for strategy in dict.fromkeys(row.strategy for row in measured):
-        measured += [
-            dataclasses.replace(row, strategy=strategy)
-            for row in rows
-            if row.strategy in _ENDS.get(strategy, ()) and row.top_1 is not None
-        ]
+    measured += _ends(measured, rows)
     canvas = Canvas("labels", _HALF, 300)
     axes = canvas.axes()
     for strategy in dict.fromkeys(row.strategy for row in measured):
@@ -299,6 +294,16 @@ def labels_chart(
     return canvas.finish(
         "Accuracy against number of labels", "Top-1 accuracy by the number of labels"
     )
+
+
+def _ends(curve: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
+    """The table's rows that the strategies of a curve are equal to, as their rows."""
+    return [
+        dataclasses.replace(row, strategy=strategy)
+        for strategy in dict.fromkeys(row.strategy for row in curve)
+        for row in rows
+        if row.strategy in _ENDS.get(strategy, ()) and row.top_1 is not None
+    ]
 
 
 def _draw_fixed(axes: Axes, comparison: Comparison) -> None:
