@@ -117,10 +117,11 @@ class ClipLoader:
             record = view_record(data)
             clip_id = record.id
             self._check(row, record)
-            frames = _Frames(record)
+            is_kept = self._room.take(len(data))
+            frames = _Frames(record, self._room if is_kept else _NO_ROOM)
         except BadRecordError as error:
             raise BadRecordError(self._describe(row, clip_id, error)) from error
-        if self._room.take(len(data)):
+        if is_kept:
             self._kept[row] = frames
         return frames
 
@@ -163,7 +164,7 @@ class ClipLoader:
             )
         views = self._choose_views(len(frames), height, width, draws)
         for view, images in zip(views, out, strict=True):
-            decode_view(frames, view, images, self._room)
+            decode_view(frames, view, images)
 
 
 class _Room:
@@ -181,11 +182,15 @@ class _Room:
         return fits
 
 
-class _Frames:
-    """The frames of a clip; those that are decoded can be kept."""
+_NO_ROOM = _Room(0)
 
-    def __init__(self, record: RecordView):
+
+class _Frames:
+    """The frames of a clip, which stay decoded while there is room."""
+
+    def __init__(self, record: RecordView, room: _Room):
         self.record = record
+        self._room = room
         # Where the first frame's JPEG states its size, and how: mostly as all others.
         first = record.jpeg(0)
         self._place = frame_header(first)
@@ -196,7 +201,7 @@ class _Frames:
     def __len__(self) -> int:
         return len(self.record.frames)
 
-    def image(self, frame: int, room: _Room) -> np.ndarray:
+    def image(self, frame: int) -> np.ndarray:
         """A frame, uint8 [H, W, 3], which may be overwritten by the thread's next one.
 
         Raises:
@@ -205,7 +210,7 @@ class _Frames:
         image = self._images.get(frame)
         if image is None:
             image = _decode_jpeg(self._jpeg(frame), self.size, frame)
-            if room.take(image.nbytes):
+            if self._room.take(image.nbytes):
                 self._images[frame] = image = image.copy()
         return image
 
@@ -221,14 +226,13 @@ class _Frames:
         return jpeg
 
 
-def decode_view(frames: _Frames, view: View, out: np.ndarray, room: _Room) -> None:
+def decode_view(frames: _Frames, view: View, out: np.ndarray) -> None:
     """Decodes the view's window, scales it where sizes differ, and mirrors it.
 
     Args:
         frames: Of the clip.
         view: What to take of them.
         out: uint8 [T, height, width, 3], is filled.
-        room: For frames that are kept.
 
     Raises:
         BadRecordError: A frame does not decode.
@@ -236,7 +240,7 @@ def decode_view(frames: _Frames, view: View, out: np.ndarray, room: _Room) -> No
     top, left, height, width = view.window
     fits = (height, width) == out.shape[1:3]
     for place, frame in enumerate(view.frames):
-        image = frames.image(frame, room)[top : top + height, left : left + width]
+        image = frames.image(frame)[top : top + height, left : left + width]
         if not fits:
             image = _resize(image, out.shape[1:3])
         _copy(image, view.flip, out[place])

@@ -14,7 +14,7 @@ STEPS_OF_AN_EPOCH = CLIPS // BATCH
 def dataset(tmp_path):
     return write_dataset(
         tmp_path / "d",
-        [make_clip(n, 0, frames=5, size=(30, 40)) for n in range(CLIPS)],
+        [make_clip(n, 0, frames=5, size=(24, 24)) for n in range(CLIPS)],
         ["a"],
     )
 
@@ -74,15 +74,23 @@ def test_what_has_no_room_is_read_again(dataset):
         list(iterator)
 
 
-def test_the_memory_that_is_kept_stays_below_the_limit(dataset):
-    frame, limit = 30 * 40 * 3, 40_000
-    view = View(frames=range(5), window=(0, 0, 24, 24))
-    loader = ClipLoader(dataset, lambda *_: [view], 24, cache_bytes=limit)
+def test_the_room_for_the_cache_is_filled_and_no_more(dataset):
+    frame, record = 24 * 24 * 3, int(dataset.index.length.max())
+    assert frame < record
+    # One clip fits, and of another the record does not, while a frame would.
+    limit = record + 5 * frame + frame
+    source = ClipLoader(dataset, central_view, 24, cache_bytes=limit)
     out = np.empty((1, 5, 24, 24, 3), np.uint8)
     for row in [*range(CLIPS)] * 2:
-        loader.load(row, np.zeros(9, np.float32), out)
-    kept = loader._kept.values()
-    images = [image for frames in kept for image in frames._images.values()]
-    assert all(image.base is None and image.nbytes == frame for image in images)
-    used = sum(len(frames.record.data) for frames in kept) + frame * len(images)
-    assert limit - frame < used <= limit
+        source.load(row, np.zeros(9, np.float32), out)
+    (kept,) = source._kept.values()
+    images = list(kept._images.values())
+    assert [image.nbytes for image in images] == [frame] * 5
+    assert all(image.base is None for image in images)
+    # Nothing took room that it does not use.
+    assert source._room.take(limit - len(kept.record.data) - 5 * frame)
+
+
+def central_view(length, height, width, draws):
+    del draws
+    return [View(range(length), ((height - 24) // 2, (width - 24) // 2, 24, 24))]
