@@ -45,8 +45,9 @@ ablations: $(addprefix ablation-,$(ABLATIONS))
 ablation-%: $(VENV)/installed
 	$(RUN) --config=experiments/configs/ablation.py:$* --workdir=runs/ablation_$*
 
+# Whole files to each process: their tests share what is costly to make.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
