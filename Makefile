@@ -40,7 +40,8 @@ table: $(VENV)/installed
 	$(RUN) --config=experiments/configs/table.py:fa --workdir=runs/table_fa
 	$(RUN) --config=experiments/configs/table.py:fw --workdir=runs/table_fw
 
-ABLATIONS := fewer_siblings faint_sprites few_clips fewer_steps more_steps fw_more_steps
+ABLATIONS := more_steps from_teacher fewer_siblings faint_sprites few_clips \
+    fw_more_steps fw_from_teacher
 ablations: $(addprefix ablation-,$(ABLATIONS))
 ablation-%: $(VENV)/installed
 	$(RUN) --config=experiments/configs/ablation.py:$* --workdir=runs/ablation_$*

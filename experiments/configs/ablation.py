@@ -40,12 +40,18 @@ def _more_steps(config: config_dict.ConfigDict) -> None:
     synthetic.set_recipes(config, pretraining=synthetic.PRETRAINING * 2)
 
 
+def _from_teacher(config: config_dict.ConfigDict) -> None:
+    """Pre-training starts from the teacher's weights, which know the motion."""
+    config.pretrain_from_teacher = True
+
+
 CHANGES: dict[str, Callable[[config_dict.ConfigDict], None]] = {
     "fewer_siblings": _fewer_siblings,
     "faint_sprites": _faint_sprites,
     "few_clips": _few_clips,
     "fewer_steps": _fewer_steps,
     "more_steps": _more_steps,
+    "from_teacher": _from_teacher,
 }
 
 

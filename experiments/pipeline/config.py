@@ -69,6 +69,8 @@ def default_config() -> config_dict.ConfigDict:
     config.teacher = None  # a recipe; None takes the row "none" for the teacher
     config.scratch = training.default_config()
     config.pretrain = training.default_config()
+    # Pre-training starts from the teacher's weights, not as `pretrain.init` says.
+    config.pretrain_from_teacher = False
     config.finetune = training.default_config()
     config.predict = config_dict.create(
         batch_size=32, top_k=5, num_clips=1, num_crops=1
@@ -239,10 +241,16 @@ def _check_recipes(config, row: Row) -> None:
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}: {error}") from error
         _check_recipe(settings, path)
-        if phase == "finetune" and (settings.init.checkpoint or settings.init.inflate):
+        has_start = settings.init.checkpoint or settings.init.inflate
+        if phase == "finetune" and has_start:
             raise ValueError(
                 f"{path}.init: checkpoint and inflate must be empty: fine-tuning "
                 "starts from the row's pre-training"
+            )
+        if phase == "pretrain" and has_start and config.pretrain_from_teacher:
+            raise ValueError(
+                f"{path}.init: checkpoint and inflate must be empty, as "
+                "config.pretrain_from_teacher is set"
             )
 
 

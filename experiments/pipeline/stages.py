@@ -338,6 +338,9 @@ def _row_stages(config, layout: Layout, row: Row) -> Iterator[Stage]:
 
 def _pretraining(config, layout: Layout, row: Row) -> Iterator[Stage]:
     labelled = Input("dataset", layout.labelled)
+    start = {}
+    if config.pretrain_from_teacher:
+        start["checkpoint"] = Input("weights", layout.teacher(config))
     yield Stage(
         layout.stage(row.folder, "build_labels"),
         "build_labels",
@@ -351,6 +354,7 @@ def _pretraining(config, layout: Layout, row: Row) -> Iterator[Stage]:
         layout.pretrain(row),
         train=labelled,
         label_map=Input("label_map", f"{layout.labels(row)}/label_map"),
+        **start,
     )
 
 

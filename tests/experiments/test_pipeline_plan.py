@@ -46,6 +46,10 @@ def changed(**changes):
         ({"data__web__kind": "images"}, "config.data.web.kind is 'images', expected"),
         ({"conversion": {"exclude_ids": "no.txt"}}, "exclude_ids in .*: there is no"),
         ({"finetune__init__inflate": "imagenet"}, "config.finetune.init: checkpoint"),
+        (
+            {"pretrain_from_teacher": True, "pretrain__init__inflate": "imagenet"},
+            "config.pretrain.init: .* config.pretrain_from_teacher is set",
+        ),
     ],
 )
 def test_a_wrong_config_is_refused_before_any_work(changes, message, tmp_path):
@@ -105,6 +109,17 @@ def test_the_teacher_is_the_row_none_or_has_a_recipe_of_its_own():
         "seed_0/convert_target_val",
         "seed_0/none/scratch",
     ]
+
+
+def test_pretraining_can_start_from_the_teacher():
+    config = small_config("weak")
+    config.pretrain_from_teacher = True
+    check_config(config)
+    stages = {stage.name: stage for stage in make_stages(config, [0])}
+    start = stages["seed_0/weak/pretrain"].inputs["checkpoint"]
+    assert (start.kind, start.path) == ("weights", "seed_0/runs/none")
+    needed = needs(list(stages.values()))["seed_0/weak/pretrain"]
+    assert "seed_0/teacher" in needed
 
 
 def test_rows_share_data_and_teacher_and_differ_in_what_they_change():

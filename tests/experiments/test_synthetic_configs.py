@@ -53,6 +53,7 @@ def test_the_table_is_of_seeds_that_nothing_was_chosen_on():
         ("few_clips", {"world.web_videos_per_class"}),
         ("fewer_steps", None),
         ("more_steps", None),
+        ("from_teacher", {"pretrain_from_teacher"}),
     ],
 )
 @pytest.mark.parametrize("world", ["fa", "fw"])
