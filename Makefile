@@ -46,7 +46,8 @@ ablations: $(addprefix ablation-,$(ABLATIONS))
 ablation-%: $(VENV)/installed
 	$(RUN) --config=experiments/configs/ablation.py:$* --workdir=runs/ablation_$*
 
-# Whole files to each process: their tests share what is costly to make.
+# Whole files to each process: their tests share what is costly to make. A process may
+# take 2 GB.
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 

@@ -165,14 +165,17 @@ def format_table(results: dict[str, Any]) -> str:
     has_probe = any(row["probe_top_1"] is not None for row in results["rows"])
     several = len({row["seed"] for row in results["rows"]}) > 1
     main = main_strategy(list(rows))
-    header = ["pre-trained on", "labels", "web clips", "kept", "top-1", "top-5"]
-    header += ["linear"] * has_probe + [f"{main} ahead by", "seeds"] * several
-    table = [header]
+    table = [["pre-trained on", "labels", "web clips", "kept", "top-1", "top-5"]]
+    if has_probe:
+        table[0].append("linear")
+    if several:
+        table[0] += [f"{main} ahead by", "seeds"]
     for name, found in rows.items():
         cells = _cells(name, found, has_probe)
         if several:
-            cells += [_ahead(rows[main], found) if name != main else "", len(found)]
-        table.append([str(cell) for cell in cells])
+            ahead = "" if name == main else _ahead(rows[main], found)
+            cells += [ahead, str(len(found))]
+        table.append(cells)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for name, *cells in table:
         shown = [f"{c:>{width}}" for c, width in zip(cells, widths[1:], strict=True)]

@@ -67,7 +67,8 @@ class ClipLoader:
             needs_label: Whether a label outside the classes is an error.
             needs_teacher: Whether a teacher's prediction outside them is one.
             scales: Whether views are scaled, so that frames may be smaller than `size`.
-            cache_bytes: Decoded frames of up to this many bytes stay in memory.
+            cache_bytes: Records and their decoded frames, of up to this many bytes,
+                stay in memory.
         """
         self._dataset = dataset
         self._reader = dataset.reader()
@@ -117,11 +118,11 @@ class ClipLoader:
             record = view_record(data)
             clip_id = record.id
             self._check(row, record)
-            is_kept = self._room.take(len(data))
-            frames = _Frames(record, self._room if is_kept else _NO_ROOM)
+            frames = _Frames(record)
         except BadRecordError as error:
             raise BadRecordError(self._describe(row, clip_id, error)) from error
-        if is_kept:
+        if self._room.take(len(data)):
+            frames.room = self._room
             self._kept[row] = frames
         return frames
 
@@ -168,7 +169,10 @@ class ClipLoader:
 
 
 class _Room:
-    """Memory for what is kept, up to a limit; counts from any thread."""
+    """Memory for what is kept, up to a limit; counts from any thread.
+
+    What two threads read at the same time is counted twice, and kept once.
+    """
 
     def __init__(self, num_bytes: int):
         self._left = num_bytes
@@ -188,9 +192,9 @@ _NO_ROOM = _Room(0)
 class _Frames:
     """The frames of a clip, which stay decoded while there is room."""
 
-    def __init__(self, record: RecordView, room: _Room):
+    def __init__(self, record: RecordView):
         self.record = record
-        self._room = room
+        self.room = _NO_ROOM
         # Where the first frame's JPEG states its size, and how: mostly as all others.
         first = record.jpeg(0)
         self._place = frame_header(first)
@@ -210,7 +214,7 @@ class _Frames:
         image = self._images.get(frame)
         if image is None:
             image = _decode_jpeg(self._jpeg(frame), self.size, frame)
-            if self._room.take(image.nbytes):
+            if self.room.take(image.nbytes):
                 self._images[frame] = image = image.copy()
         return image
 

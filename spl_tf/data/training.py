@@ -45,7 +45,8 @@ class TrainInput:
         resampling: How often classes are drawn; None takes every clip once per epoch.
         on_bad_record: "error", or "skip" to take the next clip of the plan instead.
         max_bad_records: With "skip", more than this many are an error.
-        cache_bytes: Decoded frames of up to this many bytes stay in memory.
+        cache_bytes: Records and their decoded frames, of up to this many bytes, stay
+            in memory.
     """
 
     dataset: ClipDataset

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from spl_tf.models.resnet import BASIC, SEPARABLE, ResNetSpec, build_resnet
+from spl_tf.models.resnet import ResNetSpec, build_resnet
 
 _SPATIAL = ((1, 1), (1, 2), (1, 2), (1, 2))
 _WIDTHS = (64, 128, 256, 512)
@@ -22,7 +22,7 @@ _RESNET_50 = ResNetSpec(
     temporal_kernels=((1,),) * 4,
     strides=_SPATIAL,
 )
-_RESNET_18 = dataclasses.replace(_RESNET_50, cells=(2, 2, 2, 2), cell=BASIC)
+_RESNET_18 = dataclasses.replace(_RESNET_50, cells=(2, 2, 2, 2), cell="basic")
 
 # Table 7: "t_i = 3 when i is odd, 1 when even", counted from 1 in each stage.
 _R3D_50 = dataclasses.replace(
@@ -49,7 +49,7 @@ _R3D_TINY_G = ResNetSpec(
     cells=(1, 1),
     temporal_kernels=((3,), (3,)),
     strides=((1, 2), (1, 2)),
-    cell=SEPARABLE,
+    cell="separable",
     zero_init_residual=False,
     gating="stage",
 )

@@ -15,7 +15,7 @@ from spl_tf.models.heads import add_head
 from spl_tf.models.layers import BatchNorm, ClipConv, FeatureGating, SpatialMaxPool
 
 GATINGS = ("none", "stage", "branch", "cell")
-BOTTLENECK, BASIC, SEPARABLE = CELL_KINDS = ("bottleneck", "basic", "separable")
+CELLS = ("bottleneck", "basic", "separable")
 _EXPANSION = 4  # a bottleneck's output has that many times the channels of its middle
 _POOL_STRIDE = 2
 
@@ -51,13 +51,13 @@ class ResNetSpec:
     cells: tuple[int, ...]
     temporal_kernels: tuple[tuple[int, ...], ...]
     strides: tuple[tuple[int, int], ...]
-    cell: str = BOTTLENECK
+    cell: str = "bottleneck"
     zero_init_residual: bool = True
     gating: str = "none"
     gating_bias: bool = True
 
     def __post_init__(self):
-        for name, known in (("gating", GATINGS), ("cell", CELL_KINDS)):
+        for name, known in (("gating", GATINGS), ("cell", CELLS)):
             value = getattr(self, name)
             if value not in known:
                 raise ValueError(
@@ -185,7 +185,7 @@ class _Builder:
 
     def _cell(self, x, width, length, stride, name, is_last: bool):
         """The residual branch plus the shortcut, rectified."""
-        channels = width * (_EXPANSION if self._spec.cell == BOTTLENECK else 1)
+        channels = width * (_EXPANSION if self._spec.cell == "bottleneck" else 1)
         shortcut = x
         if stride != (1, 1) or x.shape[-1] != channels:
             shortcut = self._conv(x, channels, (1, 1, 1), stride, f"{name}_shortcut")
@@ -197,19 +197,19 @@ class _Builder:
         return self._gate(x, name) if self._spec.gating == "cell" else x
 
     def _branch(self, x, width, length, stride, name):
-        (time, space), kind = stride, self._spec.cell
-        if kind == BOTTLENECK:
+        time, space = stride
+        if self._spec.cell == "bottleneck":
             x = self._conv_relu(x, width, (length, 1, 1), (time, 1), f"{name}_a")
             x = self._conv_relu(x, width, (1, 3, 3), (1, space), f"{name}_b")
-            channels, kernel, last = _EXPANSION * width, (1, 1, 1), f"{name}_c"
-        elif kind == BASIC:
+            last = (_EXPANSION * width, (1, 1, 1), (1, 1), f"{name}_c")
+        elif self._spec.cell == "basic":
             x = self._conv_relu(x, width, (length, 3, 3), stride, f"{name}_a")
-            channels, kernel, last = width, (length, 3, 3), f"{name}_b"
+            last = (width, (length, 3, 3), (1, 1), f"{name}_b")
         else:
-            x = self._conv_relu(x, width, (1, 3, 3), stride, f"{name}_a")
-            channels, kernel, last = width, (length, 1, 1), f"{name}_b"
+            x = self._conv_relu(x, width, (1, 3, 3), (1, space), f"{name}_a")
+            last = (width, (length, 1, 1), (time, 1), f"{name}_b")
         gamma = "zeros" if self._spec.zero_init_residual else "ones"
-        return self._conv(x, channels, kernel, (1, 1), last, gamma)
+        return self._conv(x, *last, gamma)
 
     def _conv_relu(self, x, filters, kernel_size, stride, name):
         x = self._conv(x, filters, kernel_size, stride, name)

@@ -111,7 +111,8 @@ def default_config() -> config_dict.ConfigDict:
     config.runtime = config_dict.create(
         strategy="auto",
         tpu="",  # name of the TPU, for strategy "tpu"
-        cache_gb=0.0,  # of memory, for frames of training clips that stay decoded
+        # Of memory, in each process, for training clips that stay decoded.
+        cache_gb=0.0,
         startup_timeout=300.0,  # seconds in which all of several processes must be up
         xla=False,
         steps_per_call=50,

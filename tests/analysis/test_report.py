@@ -28,7 +28,7 @@ from spl_tf.analysis.report.sprites import make_sprite
 from spl_tf.analysis.report.strategies import look, main_strategy
 from spl_tf.analysis.report.svg import Canvas, color
 from spl_tf.labels import ConfusionMatrix, build_label_map
-from spl_tf.metrics import Estimate, EvaluationConfusion, estimate
+from spl_tf.metrics import Estimate, EvaluationConfusion
 from tests.conftest import jpeg
 
 NAMES = ["a", "b", "c"]
@@ -51,15 +51,6 @@ def confusion():
     counts = np.array([[50, 20, 1], [6, 30, 0], [8, 2, 10]])
     weak, teacher = np.nonzero(counts)
     return ConfusionMatrix.from_cells(NAMES, weak, teacher, counts[weak, teacher])
-
-
-def test_standard_error_is_that_of_the_mean():
-    values = [0.7, 0.9, 0.8, 0.6]
-    found = estimate(values)
-    assert found.mean == pytest.approx(0.75)
-    assert found.error == pytest.approx(np.sqrt(np.var(values, ddof=1) / 4))
-    assert estimate([0.7]) == Estimate(0.7, None, 1)
-    assert estimate([]) is None
 
 
 def test_differences_are_paired_by_seed():

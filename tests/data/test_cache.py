@@ -1,22 +1,33 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from spl_tf import data
+from spl_tf.data import pipeline
 from spl_tf.data.loading import ClipLoader, View
-from tests.conftest import make_clip, write_dataset
+from spl_tf.data.records import BadRecordError
+from tests.conftest import jpeg, make_clip, write_dataset
 
 CLIPS, BATCH = 6, 3
 STEPS_OF_AN_EPOCH = CLIPS // BATCH
 
 
+def noisy_clip(number, damaged=()):
+    """A clip of noise, so that a wrong window or a wrong mirror image shows."""
+    rng = np.random.default_rng(number)
+    frames = [jpeg(rng.integers(0, 256, (30, 40, 3), np.uint8)) for _ in range(5)]
+    for place in damaged:
+        frames[place] = frames[place][:300]
+    return dataclasses.replace(
+        make_clip(number, 0, frames=5, size=(30, 40)), frames=tuple(frames)
+    )
+
+
 @pytest.fixture
 def dataset(tmp_path):
-    return write_dataset(
-        tmp_path / "d",
-        [make_clip(n, 0, frames=5, size=(24, 24)) for n in range(CLIPS)],
-        ["a"],
-    )
+    return write_dataset(tmp_path / "d", [noisy_clip(n) for n in range(CLIPS)], ["a"])
 
 
 def batches(dataset, cache_bytes, **options):
@@ -41,9 +52,11 @@ def destroy(dataset):
             file.write(bytes(size))
 
 
-@pytest.mark.parametrize("cache_bytes", [10_000, 1_000_000])
-def test_batches_are_the_same_with_a_cache(dataset, cache_bytes):
-    steps = 4 * STEPS_OF_AN_EPOCH
+@pytest.mark.parametrize("pool", [False, True])
+@pytest.mark.parametrize("cache_bytes", [30_000, 1_000_000])
+def test_batches_are_the_same_with_a_cache(dataset, cache_bytes, pool, monkeypatch):
+    monkeypatch.setattr(pipeline, "_ONE_THREAD_BYTES", 0 if pool else 1_000_000)
+    steps = 8 * STEPS_OF_AN_EPOCH
     plain = list(batches(dataset, 0, stop_step=steps))
     cached = list(batches(dataset, cache_bytes, stop_step=steps))
     assert len(cached) == steps
@@ -74,23 +87,36 @@ def test_what_has_no_room_is_read_again(dataset):
         list(iterator)
 
 
+def load(loader, row):
+    out = np.empty((1, 5, 24, 24, 3), np.uint8)
+    loader.load(row, np.zeros(9, np.float32), out)
+    return out
+
+
+def all_frames(length, height, width, draws):
+    del height, width, draws
+    return [View(range(length), (2, 5, 24, 24))]
+
+
 def test_the_room_for_the_cache_is_filled_and_no_more(dataset):
-    frame, record = 24 * 24 * 3, int(dataset.index.length.max())
+    frame, record = 30 * 40 * 3, int(dataset.index.length.max())
     assert frame < record
     # One clip fits, and of another the record does not, while a frame would.
     limit = record + 5 * frame + frame
-    source = ClipLoader(dataset, central_view, 24, cache_bytes=limit)
-    out = np.empty((1, 5, 24, 24, 3), np.uint8)
+    loader = ClipLoader(dataset, all_frames, 24, cache_bytes=limit)
     for row in [*range(CLIPS)] * 2:
-        source.load(row, np.zeros(9, np.float32), out)
-    (kept,) = source._kept.values()
-    images = list(kept._images.values())
-    assert [image.nbytes for image in images] == [frame] * 5
-    assert all(image.base is None for image in images)
+        load(loader, row)
+    (kept,) = loader._kept.values()
     # Nothing took room that it does not use.
-    assert source._room.take(limit - len(kept.record.data) - 5 * frame)
+    assert loader._room.take(limit - len(kept.record.data) - 5 * frame)
 
 
-def central_view(length, height, width, draws):
-    del draws
-    return [View(range(length), ((height - 24) // 2, (width - 24) // 2, 24, 24))]
+def test_a_bad_frame_of_a_kept_clip_is_named_each_time(tmp_path):
+    bad = noisy_clip(0, damaged=[3])
+    dataset = write_dataset(tmp_path / "d", [bad], ["a"], num_shards=1)
+    loader = ClipLoader(dataset, all_frames, 24, cache_bytes=1_000_000)
+    for _ in range(2):
+        with pytest.raises(BadRecordError, match="frame 3 does not decode") as raised:
+            load(loader, 0)
+        shard = dataset.index.shard_names[0]
+        assert f"{shard}, row 0, clip '{bad.id}': " in str(raised.value)

@@ -51,8 +51,6 @@ def test_the_table_is_of_seeds_that_nothing_was_chosen_on():
         ("fewer_siblings", {"world.sibling_shares"}),
         ("faint_sprites", {"world.nuisance.sprite_contrast"}),
         ("few_clips", {"world.web_videos_per_class"}),
-        ("fewer_steps", None),
-        ("more_steps", None),
         ("from_teacher", {"pretrain_from_teacher"}),
     ],
 )
@@ -66,12 +64,17 @@ def test_an_ablation_changes_one_thing(name, changed, world):
         if plain.get(key) != config.get(key)
         and key.startswith(("world", "conversion", "scratch", "pretrain", "finetune"))
     }
-    if changed is None:
-        assert {key.split(".")[1] for key in differing} == {"schedule"}
-        assert not any(key.startswith("finetune") for key in differing)
-    else:
-        assert differing == changed
+    assert differing == changed
     assert set(config["seeds"]) < set(plain["seeds"])
+
+
+@pytest.mark.parametrize("world", ["", "fw_"])
+def test_more_steps_are_twice_as_many_on_labels_of_the_same_teacher(world):
+    plain = table.get_config(world.removesuffix("_") or "fa")
+    config = ablation.get_config(f"{world}more_steps")
+    assert steps(config.pretrain) == 2 * steps(plain.pretrain)
+    assert config.finetune == plain.finetune
+    assert (config.teacher, config.world) == (plain.scratch, plain.world)
 
 
 def test_an_unknown_change_is_refused():

@@ -240,8 +240,9 @@ def _mean_curve(runs: Sequence[LearningCurve]) -> tuple[np.ndarray, np.ndarray]:
     return steps, np.mean(losses, axis=0)
 
 
-# With one label per class, and with all cells, SPL-M and SPL-D are other strategies.
-_ENDS = {"spl_m": ("weak", "spl"), "spl_d": ("agreement", "spl")}
+# Rows of the table that are points of a curve, too: with one label per class, and with
+# all cells, SPL-M and SPL-D are other strategies.
+_POINTS = {"spl_m": ("weak", "spl_m", "spl"), "spl_d": ("agreement", "spl_d", "spl")}
 
 
 def labels_chart(
@@ -251,20 +252,22 @@ def labels_chart(
 
     Args:
         curve: Rows of strategies with several numbers of labels.
-        rows: Those of the table, which hold both ends of SPL-M and SPL-D.
+        rows: Those of the table, which hold more points of SPL-M and SPL-D.
         comparison: Of the table.
     """
-    measured = [row for row in curve if row.top_1 is not None and row.labels]
+    measured = _points(curve, rows)
     if not measured:
         return None
-    measured += _ends(measured, rows)
     canvas = Canvas("labels", _HALF, 300)
     axes = canvas.axes()
     for strategy in dict.fromkeys(row.strategy for row in measured):
-        rows = [row for row in measured if row.strategy == strategy]
+        points = [row for row in measured if row.strategy == strategy]
         shown = look(strategy)
-        sizes = sorted({row.labels for row in rows})
-        means = [estimate(r.top_1 for r in rows if r.labels == size) for size in sizes]
+        sizes = sorted({row.labels for row in points})
+        means = [
+            estimate(row.top_1 for row in points if row.labels == size)
+            for size in sizes
+        ]
         axes.errorbar(
             sizes,
             [mean.mean for mean in means],
@@ -296,14 +299,17 @@ def labels_chart(
     )
 
 
-def _ends(curve: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
-    """The table's rows that the strategies of a curve are equal to, as their rows."""
-    return [
-        dataclasses.replace(row, strategy=strategy)
-        for strategy in dict.fromkeys(row.strategy for row in curve)
-        for row in rows
-        if row.strategy in _ENDS.get(strategy, ()) and row.top_1 is not None
-    ]
+def _points(curve: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
+    """The curve's rows and those of the table that belong to it, each once."""
+    found = {}
+    for strategy in dict.fromkeys(row.strategy for row in curve):
+        names = _POINTS.get(strategy, ())
+        own = [row for row in curve if row.strategy == strategy]
+        for row in own + [row for row in rows if row.strategy in names]:
+            if row.top_1 is not None and row.labels:
+                point = dataclasses.replace(row, strategy=strategy)
+                found[strategy, row.labels, row.seed] = point
+    return list(found.values())
 
 
 def _draw_fixed(axes: Axes, comparison: Comparison) -> None:
