@@ -277,8 +277,8 @@ def labels_chart(
             markersize=6,
             linewidth=2,
             elinewidth=1.2,
+            label=shown.title,
         )
-        _name_end(axes, sizes[-1], means[-1].mean, shown.title)
         texts = [
             f"{shown.title}, {size:,} labels: {_written(mean)}"
             for size, mean in zip(sizes, means, strict=True)
@@ -292,6 +292,8 @@ def labels_chart(
     axes.set_xlim(ticks[0] / 1.35, ticks[-1] * 1.35)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    # Not at the ends of the lines, which are the same point.
+    axes.legend(loc="best", frameon=False, labelcolor=color("--ink"))
     axes.set_xlabel("number of labels")
     axes.set_ylabel("top-1 accuracy")
     return canvas.finish(
@@ -321,11 +323,6 @@ def _draw_fixed(axes: Axes, comparison: Comparison) -> None:
             style = {"color": color(shown.color), "linestyle": (0, (4, 3))}
             axes.axhline(mean.mean, linewidth=1.2, **style)
             _name_start(axes, mean.mean, shown.title)
-
-
-def _name_end(axes: Axes, x: float, y: float, title: str) -> None:
-    style = {"va": "center", "size": 11, "color": color("--ink")}
-    axes.annotate(title, (x, y), (6, 9), textcoords="offset points", **style)
 
 
 def _name_start(axes: Axes, y: float, title: str) -> None:
