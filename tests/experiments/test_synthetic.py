@@ -312,7 +312,7 @@ class TestBadConfigs:
         ("key", "value", "message"),
         [
             ("frame_size", 33, "frame_size: got 33, expected an even number"),
-            ("frame_size", 16, "frame_size: got 16, expected at least 19"),
+            ("frame_size", 16, "frame_size: got 16, expected at least 21"),
             ("web_videos_per_class", 0, "web_videos_per_class: got 0, expected a pos"),
             ("sibling_shares", (0.8,), r"sibling_shares.*got \(0.8, 0.2, 0.1\)"),
             ("sibling_shares", (0.1, 0.2), "sibling_shares: .*expected one share for"),
