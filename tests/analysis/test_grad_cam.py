@@ -75,7 +75,7 @@ def test_the_default_layer_is_the_gated_output_of_the_last_stage():
     gated = keras.Model(model.input, model.get_layer("res3_gating").output)
     columns = model.get_layer("classifier").get_weights()[0].T[ids]
     cam = np.maximum(np.einsum("bthwc,bc->bthw", gated(clips), columns), 0)
-    frames = tf.image.resize(cam.reshape(12, 8, 6, 1), (32, 24)).numpy()
+    frames = tf.image.resize(cam.reshape(12, 4, 3, 1), (32, 24)).numpy()
     expected = frames.reshape(4, 3, 32, 24)
     low, high = (f(expected, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
     assert (high > low).all()

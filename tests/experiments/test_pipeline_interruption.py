@@ -105,7 +105,7 @@ def test_stopped_it_saves_and_leaves_no_process(tmp_path):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         os.kill(running.process.pid, sent)
-        assert running.exit_code(60) == code
+        assert running.exit_code() == code
         assert not stage_processes(workdir)
         assert "seed_0/teacher stopped" in running.lines()[-1]
         assert checkpoints(workdir / "seed_0/runs/none")[-1] >= last_step(metrics)

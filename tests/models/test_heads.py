@@ -31,10 +31,10 @@ def test_the_projection_is_linear_and_comes_before_the_classifier(
 
 def test_dropout_falls_on_the_pooled_features(clip):
     model = build_model("r3d_tiny_g", 5, SHAPE, dropout=0.5, projection_dim=7)
-    features = model.get_layer("dropout")(tf.ones((40, 64)), training=True).numpy()
+    features = model.get_layer("dropout")(tf.ones((40, 48)), training=True).numpy()
     assert set(np.unique(features)) == {0.0, 2.0}
     assert 0.4 < np.mean(features == 0) < 0.6
-    assert model.get_layer("dropout").output.shape == (None, 64)
+    assert model.get_layer("dropout").output.shape == (None, 48)
     np.testing.assert_array_equal(model(clip), model(clip))
 
 
@@ -56,7 +56,7 @@ def test_features_are_the_mean_of_the_last_stage_and_share_its_weights(
     randomize(model)
     found = features(clip)
     expected = outputs(model, clip, "res3_gating")["res3_gating"].mean(axis=(1, 2, 3))
-    assert found.shape == (3, 64)
+    assert found.shape == (3, 48)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

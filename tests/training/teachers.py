@@ -7,7 +7,7 @@ from spl_tf.training import runs
 from spl_tf.training.checkpoints import save_weights
 
 
-def write_teacher(workdir, class_names="abc", seed=7, **data_settings):
+def write_teacher(workdir, class_names="abc", seed=12, **data_settings):
     """Writes a finished run of a small network whose weights are drawn from a seed."""
     config = training.default_config()
     config.model.name = "r3d_tiny_g"
