@@ -15,7 +15,7 @@ help:
 	@echo "make demo       the whole experiment on rendered videos -> $(DEMO_DIR)/"
 	@echo "make table      all strategies on two worlds and eight seeds -> runs/table_*"
 	@echo "make ablations  what drives their order -> runs/ablation_*"
-	@echo "make test       the test suite (15 to 25 minutes on 2 cores)"
+	@echo "make test       the test suite"
 	@echo "make test-slow  the tests that take longer"
 	@echo "make test-s3    the tests of s3:// paths, with python3.11 and TensorFlow 2.17"
 	@echo "make lint       ruff check and format check"
@@ -35,7 +35,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 demo: $(VENV)/installed
 	$(RUN) --config=experiments/configs/synthetic.py --workdir=$(DEMO_DIR)
 
-# Each takes the better part of an hour; the same command goes on.
+# An hour on two cores; the same command goes on.
 table: $(VENV)/installed
 	$(RUN) --config=experiments/configs/table.py:fa --workdir=runs/table_fa
 	$(RUN) --config=experiments/configs/table.py:fw --workdir=runs/table_fw

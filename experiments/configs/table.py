@@ -3,9 +3,11 @@
 python -m experiments.run_pipeline --config=experiments/configs/table.py:fa \
     --workdir=runs/table_fa --jobs=3 --threads=1
 
-The argument is the world, `fa` or `fw`. The seeds are none of 0 to 9, on which the
-world and the recipe were chosen. `none` trains for as many steps as pre-training and
-fine-tuning together; all rows of a seed start from the same weights.
+The argument is the world, `fa` or `fw`; each takes half an hour on 2 cores. What to
+expect is in README.md: in FA, SPL-B 79.5 and agreement 86.3 % top-1. The seeds are none
+of 0 to 9, on which the world and the recipe were chosen. `none` trains for as many
+steps as pre-training and fine-tuning together; all rows of a seed start from the same
+weights.
 """
 
 from experiments.configs import synthetic
