@@ -42,7 +42,8 @@ def test_killed_three_times_with_two_jobs_it_finds_what_an_unbroken_run_of_one_f
     moment = random.SystemRandom()
     kills = []
     for stage in ("convert_web", "spl_b/pretrain", "spl_b/finetune"):
-        kills.append((stage, moment.uniform(0, 4)))
+        # Two seconds after the last of them has started there is more to do.
+        kills.append((stage, moment.uniform(0, 2)))
         log = tmp_path / f"{len(kills)}.log"
         running = PipelineProcess(config, workdir, log, jobs=2, threads=1)
         running.wait_for(f"seed_0/{stage} starts")
