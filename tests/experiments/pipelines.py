@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import signal
 import time
 
 from ml_collections import config_dict
@@ -76,6 +77,8 @@ class PipelineProcess:
 
 
 def _run(settings, workdir, log, arguments):
+    # A shell starts background commands with SIGINT ignored, and children inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config = config_dict.ConfigDict(json.loads(settings))
     with open(log, "a", buffering=1) as file:
         try:
