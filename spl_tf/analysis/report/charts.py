@@ -16,12 +16,13 @@ from matplotlib.ticker import (
 )
 
 from spl_tf.analysis.label_plots import split_counts
+from spl_tf.analysis.report import wording
 from spl_tf.analysis.report.comparison import Comparison
 from spl_tf.analysis.report.content import LearningCurve, Row, WebClips
 from spl_tf.analysis.report.strategies import look
 from spl_tf.analysis.report.svg import Canvas, Chart, color
 from spl_tf.labels import ConfusionMatrix, LabelMap
-from spl_tf.metrics import Estimate, estimate
+from spl_tf.metrics import estimate
 
 _HALF, _THIRD = 440, 320  # CSS pixels
 _MAX_POINTS = 240  # of a curve or distribution that the pointer can show
@@ -280,7 +281,7 @@ def labels_chart(
             label=shown.title,
         )
         texts = [
-            f"{shown.title}, {size:,} labels: {_written(mean)}"
+            f"{shown.title}, {size:,} labels: {wording.points(mean)} %"
             for size, mean in zip(sizes, means, strict=True)
         ]
         canvas.add_points(axes, sizes, [mean.mean for mean in means], texts)
@@ -328,11 +329,6 @@ def _draw_fixed(axes: Axes, comparison: Comparison) -> None:
 def _name_start(axes: Axes, y: float, title: str) -> None:
     style = {"va": "bottom", "size": 10, "color": color("--muted")}
     axes.text(0.01, y, title, transform=axes.get_yaxis_transform(), **style)
-
-
-def _written(mean: Estimate) -> str:
-    error = "" if mean.error is None else f" ± {100 * mean.error:.1f}"
-    return f"{100 * mean.mean:.1f}{error} %"
 
 
 def _thin(count: int, most: int) -> np.ndarray:
