@@ -150,7 +150,7 @@ def refusals(commands, folder, log):
             target=_parse, args=(module, arguments, str(folder), str(log))
         )
         process.start()
-        process.join(60)
+        process.join(240)
         if process.exitcode != 0:
             found.append((module, log.read_text()[-1000:]))
     return found

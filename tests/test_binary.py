@@ -33,7 +33,7 @@ def run_binary(tmp_path, body, *arguments):
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 
@@ -158,7 +158,7 @@ def test_a_key_that_a_config_does_not_have_is_one_line(tmp_path):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=False,
         )
 

@@ -62,7 +62,7 @@ class PipelineProcess:
         with open(self._log) as file:
             return file.read().splitlines()
 
-    def wait_for(self, text, seconds=120):
+    def wait_for(self, text, seconds=240):
         """Waits until a line has the text."""
         deadline = time.monotonic() + seconds
         while not any(text in line for line in self.lines()):
@@ -70,7 +70,7 @@ class PipelineProcess:
             assert time.monotonic() < deadline, self.lines()
             time.sleep(0.02)
 
-    def exit_code(self, seconds=120):
+    def exit_code(self, seconds=240):
         self.process.join(seconds)
         assert self.process.exitcode is not None, self.lines()
         return self.process.exitcode

@@ -13,7 +13,7 @@ def test_the_command_prints_the_table_of_a_network():
         [*command, "--input_shape=16,224,224,3"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     rows = [line.split("  ") for line in done.stdout.splitlines()]

@@ -212,7 +212,7 @@ def test_single_trainings_take_over_from_the_pipeline(runs):
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=240,
         )
         assert done.returncode == 0, done.stderr
         assert (runs / workdir / "weights.npz").exists()

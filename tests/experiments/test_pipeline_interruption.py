@@ -19,7 +19,7 @@ from tests.experiments.pipelines import (
 )
 
 
-def process_of(log, seconds=100):
+def process_of(log, seconds=240):
     """Waits for the process that writes to a log; its id."""
     deadline = time.monotonic() + seconds
     while not (found := stage_processes(log)):
@@ -72,7 +72,7 @@ def test_a_stage_that_is_killed_fails_alone_and_continues_the_next_time(
     running.start()
     log = os.path.join(workdir, "logs/seed_0/spl_b/pretrain.log")
     os.kill(process_of(log), signal.SIGKILL)
-    running.join(120)
+    running.join(240)
     failed = reasons(found, "failed")
     assert list(failed) == ["seed_0/spl_b/pretrain"]
     assert "killed by SIGKILL" in failed["seed_0/spl_b/pretrain"]
@@ -101,7 +101,7 @@ def test_stopped_it_saves_and_leaves_no_process(tmp_path):
     for sent, code in ((signal.SIGTERM, STOPPED_EXIT_CODE), (signal.SIGINT, 1)):
         running = PipelineProcess(config, workdir, tmp_path / f"{code}.log")
         process_of(os.path.join(str(workdir), "logs/seed_0/teacher.log"))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while last_step(metrics) <= steps:
             assert time.monotonic() < deadline
             time.sleep(0.05)

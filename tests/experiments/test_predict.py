@@ -71,7 +71,7 @@ def test_a_prediction_stopped_half_way_is_continued_to_the_same_bytes(
         assert process.poll() is None, process.stderr.read()[-2000:]
         time.sleep(0.002)
     process.send_signal(number)
-    printed, log = process.communicate(timeout=60)
+    printed, log = process.communicate(timeout=240)
     if number == signal.SIGTERM:
         assert process.returncode == training.STOPPED_EXIT_CODE, log[-2000:]
         assert "the same command continues" in printed
@@ -98,7 +98,7 @@ def test_two_processes_find_their_parts_and_write_what_one_writes(folder, tmp_pa
     workers = [start(folder, output, slurm(index)) for index in range(2)]
     printed = []
     for worker in workers:
-        text, log = worker.communicate(timeout=120)
+        text, log = worker.communicate(timeout=240)
         assert worker.returncode == 0, log[-2000:]
         printed.append(text)
     assert any("200 clips in 40 shards" in text for text in printed)

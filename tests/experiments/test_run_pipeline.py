@@ -222,7 +222,7 @@ def test_the_binary_prints_the_table_and_takes_choices(config, tmp_path):
             ],
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=240,
         )
 
     done = run("evaluate")

@@ -45,7 +45,7 @@ def test_a_run_with_a_validation_set_gets_a_picture_of_its_confusions(config, tm
 
 def test_the_command_prints_the_results(config, tmp_path):
     process = start_command(config, tmp_path / "run", "--strategy=mirrored")
-    printed, _ = process.communicate(timeout=120)
+    printed, _ = process.communicate(timeout=240)
     assert process.returncode == 0, printed[-2000:]
     results = json.loads(printed[printed.index("{\n") :])
     assert results == json.loads((tmp_path / "run" / "results.json").read_text())

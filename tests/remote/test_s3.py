@@ -86,7 +86,7 @@ def run(endpoint, command):
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
 

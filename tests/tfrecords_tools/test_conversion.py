@@ -163,7 +163,7 @@ def test_a_worker_killed_from_outside_is_replaced(slow_folder):
     )
     workers, _ = wait_for_decoders(command)
     os.kill(workers[0], signal.SIGKILL)
-    _, log = command.communicate(timeout=120)
+    _, log = command.communicate(timeout=240)
     assert command.returncode == 0, log
     assert "a worker process was killed" in log
     assert contents(slow_folder / "out") == contents(slow_folder / "unbroken")

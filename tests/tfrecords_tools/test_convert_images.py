@@ -145,6 +145,6 @@ def test_the_command_in_processes_writes_what_the_function_writes(folder):
     command += [f"--classes={folder / 'classes.txt'}", "--short_side=40"]
     command += [f"--image_root={folder / 'images'}", "--num_shards=3"]
     command += [f"--output_dir={folder / 'two'}", "--num_workers=2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.stdout == f"{folder / 'two'}: 3 clips in 3 shards, 0 left out\n"
     assert contents(folder / "two") == contents(folder / "out")

@@ -260,7 +260,7 @@ def test_the_command_prints_what_it_wrote(folder):
         "--num_workers=1",
         stdout=subprocess.PIPE,
     )
-    printed, _ = command.communicate(timeout=120)
+    printed, _ = command.communicate(timeout=240)
     assert command.returncode == 0
     assert printed == f"{folder / 'out'}: 1 clips in 1 shards, 0 left out\n"
     assert os.path.exists(folder / "out" / "index.npz")
@@ -271,7 +271,7 @@ def test_a_manifest_error_stops_the_command_with_the_line(folder):
     command = start_command(
         folder, f"--output_dir={folder / 'out'}", stderr=subprocess.PIPE
     )
-    _, printed = command.communicate(timeout=120)
+    _, printed = command.communicate(timeout=240)
     assert command.returncode == 1
     assert printed.splitlines()[-1].startswith(
         f"error: {folder / 'm.csv'}, line 2: label 'rum' is not in the classes file"

@@ -16,7 +16,7 @@ def inspect(*arguments):
         [sys.executable, "-m", "tfrecords_tools.inspect_records", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
 
 

@@ -52,7 +52,7 @@ def test_soccernet_has_ten_queries_in_three_languages(tmp_path):
     path = tmp_path / "queries.csv"
     command = [sys.executable, "-m", "tfrecords_tools.make_queries", "--soccernet"]
     command += ["--languages=en,fr,es", f"--output={path}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.stdout == (
         f"{path}: 30 queries for 4 classes, 0 the same in another language\n"
     )

@@ -330,6 +330,6 @@ def test_decoding_imports_no_tensorflow_and_prints_nothing(tmp_path):
         [sys.executable, "-c", program, str(tmp_path / "a.mp4")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert (finished.stdout, finished.stderr) == ("damaged False\n", "")

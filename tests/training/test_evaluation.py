@@ -182,7 +182,7 @@ def test_each_of_two_processes_has_the_results_of_all_clips_for_half_of_the_work
         for cluster in clusters(2)
     ]
     try:
-        outputs = [process.communicate(timeout=120)[0] for process in processes]
+        outputs = [process.communicate(timeout=240)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()

@@ -75,7 +75,7 @@ def test_two_processes_train_as_one_and_go_on_after_one_was_killed(spread, tmp_p
 
     killed = tmp_path / "two"
     processes = start_with_tf_config(spread, killed)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not checkpoints(killed) and time.monotonic() < deadline:
         time.sleep(0.01)
     processes[1].kill()
