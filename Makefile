@@ -35,7 +35,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 demo: $(VENV)/installed
 	$(RUN) --config=experiments/configs/synthetic.py --workdir=$(DEMO_DIR)
 
-# An hour on two cores; the same command goes on.
+# An hour and five minutes on two cores; the same command goes on.
 table: $(VENV)/installed
 	$(RUN) --config=experiments/configs/table.py:fa --workdir=runs/table_fa
 	$(RUN) --config=experiments/configs/table.py:fw --workdir=runs/table_fw
