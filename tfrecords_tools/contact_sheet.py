@@ -111,7 +111,7 @@ def draw_contact_sheet(
         2 * _MARGIN + widest * (_CELL_WIDTH + _GAP) - _GAP,
         _TITLE + len(groups) * step + _MARGIN,
     )
-    page.write(_MARGIN, 0.3, _title(dataset), 10, color=_QUIET)
+    page.write(_MARGIN, 0.3, _title(dataset, len(groups)), 10, color=_QUIET)
     for number, group in enumerate(groups):
         top = _TITLE + number * step + _HEADING
         heading = _heading(dataset, group, _HEADING_LENGTH * widest)
@@ -156,12 +156,12 @@ def _cell_height(images: Sequence[Sequence[Image.Image]]) -> float:
     return _CELL_WIDTH / float(np.clip(np.median(ratios), _NARROWEST, _WIDEST))
 
 
-def _title(dataset: clips.ClipDataset) -> str:
+def _title(dataset: clips.ClipDataset, shown: int) -> str:
     name = os.path.basename(os.path.normpath(dataset.directory))
-    return _shortened(
-        f"{name}: {len(dataset):,} clips, {len(dataset.info.class_names):,} classes",
-        _ID_LENGTH,
-    )
+    classes = len(dataset.info.class_names)
+    counted = f"{len(dataset):,} clips, {classes:,} classes"
+    some = f", {shown:,} shown" if shown < classes else ""
+    return _shortened(f"{name}: {counted}{some}", _ID_LENGTH)
 
 
 def _heading(dataset: clips.ClipDataset, group: np.ndarray, length: int) -> str:

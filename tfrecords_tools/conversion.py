@@ -290,10 +290,16 @@ def _write(job, plan, class_names, label_kind, run) -> clips.DatasetInfo:
 def nothing_readable(num_files: int, skipped: Sequence[dict[str, str]]) -> str:
     """The message for a conversion of which no clip is left."""
     first = skipped[0]
-    return (
+    message = (
         f"none of the {num_files} files gives a clip; the first: "
         f"{first['clip'] or first['video']}: {first['reason']}"
     )
+    if all(each["kind"] == "missing" for each in skipped):
+        message += (
+            "; paths start from the manifest's folder, unless --video_root or "
+            "--image_root is given"
+        )
+    return message
 
 
 def result_line(output_dir: str, info: clips.DatasetInfo) -> str:

@@ -284,7 +284,9 @@ def _define_flags() -> None:
     flags.DEFINE_string("manifest", None, "CSV of videos and labels.", required=True)
     flags.DEFINE_string("classes", None, "File of class names.", required=True)
     flags.DEFINE_string("output_dir", None, "Folder to write.", required=True)
-    flags.DEFINE_string("video_root", "", "Folder the manifest's paths start from.")
+    flags.DEFINE_string(
+        "video_root", "", "Folder the manifest's paths start from; its own if empty."
+    )
     options.define_flags(ConversionSettings)
     options.define_flags(conversion.RunOptions)
 

@@ -2,7 +2,8 @@
 
 Amounts are counted from configs, manifests and datasets. Speeds are those of stages of
 the same kind that have run in this workdir; where none has, a guess is made from the
-network's multiply-adds and the frames' pixels, and marked as one.
+network's multiply-adds and from one clip of a video that the manifest names, and marked
+as one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import csv
 import dataclasses
 import functools
 import io
+import itertools
 import json
 import os
 from collections.abc import Sequence
@@ -25,7 +27,10 @@ from experiments.synthetic import world
 from spl_tf import models
 from spl_tf.clips import DatasetInfo
 from spl_tf.training import resolve_steps, runs
+from tfrecords_tools.convert_videos import ConversionSettings
+from tfrecords_tools.decoder import Decoder
 from tfrecords_tools.manifest import path_of, read_text
+from tfrecords_tools.video import MICROSECONDS, UnreadableVideoError
 
 # Guesses, for one core where nothing else is said.
 _SECONDS_OF_START = 3.0  # of each stage
@@ -35,8 +40,12 @@ _CONVERTED_PIXELS_PER_SECOND = 2e7
 _SECONDS_PER_CLIP = 0.004  # of a conversion, however small the clip
 _VIDEO_BYTES_PER_PIXEL = 0.3
 _JPEG_BYTES_PER_PIXEL = 0.5
-_FRAMES_PER_SECOND = 25.0  # of videos whose rate nobody tells
+# Where no video can be looked at.
+_FRAMES_PER_SECOND = 25.0
 _ASPECT = 16 / 9
+_SHORT_SIDE = 256
+_TRIED_VIDEOS = 5  # of a manifest, until one can be read
+_SECONDS_TO_READ_ONE = 10.0
 _SMALL = 300_000  # bytes of a stage that writes tables and pictures
 _UNITS = {
     "render": "frame",
@@ -245,10 +254,10 @@ class _Estimator:
             seconds = pixels / _DRAWN_PIXELS_PER_SECOND / self._cores
             return seconds, pixels * _VIDEO_BYTES_PER_PIXEL
         if stage.action == "convert":
-            pixels = count * self._clip_pixels(settings["settings"])
-            seconds = pixels / _CONVERTED_PIXELS_PER_SECOND + count * _SECONDS_PER_CLIP
+            pixels, size = self._clip(stage)
+            seconds = pixels / _CONVERTED_PIXELS_PER_SECOND + _SECONDS_PER_CLIP
             processes = stage.options["processes"] or self._cores
-            return seconds / processes, pixels * _JPEG_BYTES_PER_PIXEL
+            return count * seconds / processes, count * size
         if stage.action == "train":
             kept = stage.options["runtime"]["keep_checkpoints"]
             return self._guess_training(settings, count, kept)
@@ -280,15 +289,57 @@ class _Estimator:
             return gpus * _MULTIPLY_ADDS_PER_SECOND["GPU"]
         return self._cores * _MULTIPLY_ADDS_PER_SECOND["CPU"]
 
-    def _clip_pixels(self, settings) -> float:
-        """Pixels of all frames of a converted clip."""
+    def _clip(self, stage: Stage) -> tuple[float, float]:
+        """Pixels of all frames of a converted clip, and bytes of their JPEGs."""
+        settings = dict(stage.settings["settings"])
         if self._config.world is not None:
             drawn = self._config.world
-            return drawn.frames_per_segment * drawn.frame_size**2
-        side = settings.get("short_side", 256) or 256
-        seconds = settings.get("clip_seconds", 10.0)
-        frames = seconds * (settings.get("fps") or _FRAMES_PER_SECOND)
-        return frames * side**2 * _ASPECT
+            pixels = drawn.frames_per_segment * drawn.frame_size**2
+            return pixels, pixels * _JPEG_BYTES_PER_PIXEL
+        side = settings.get("short_side", _SHORT_SIDE) or _SHORT_SIDE
+        pixels = side**2 * _ASPECT
+        if stage.settings["kind"] == "videos":
+            settings.pop("exclude_ids", None)
+            choices = ConversionSettings(**settings)
+            path = path_of(self._ledger.workdir, stage.inputs["manifest"].path)
+            example = _example(path, stage.settings["root"], choices)
+            if example:
+                return example
+            pixels *= choices.clip_seconds * (choices.fps or _FRAMES_PER_SECOND)
+        return pixels, pixels * _JPEG_BYTES_PER_PIXEL
+
+
+@functools.cache
+def _example(
+    manifest: str, root: str, settings: ConversionSettings
+) -> tuple[float, float] | None:
+    """Pixels and bytes of a clip of the first video that can be read, if one can."""
+    rows = csv.DictReader(io.StringIO(read_text(manifest), newline=""))
+    with Decoder(_SECONDS_TO_READ_ONE) as decoder:
+        for row in itertools.islice(rows, _TRIED_VIDEOS):
+            try:
+                return _example_of_row(decoder, row, root, settings)
+            except (UnreadableVideoError, KeyError, ValueError, ZeroDivisionError):
+                continue  # the conversion says what is wrong with it
+    return None
+
+
+def _example_of_row(decoder, row, root, settings) -> tuple[float, float]:
+    path = path_of(root, row["video"])
+    duration = decoder.probe(path).duration
+    start = round(float(row.get("start") or 0) * MICROSECONDS)
+    end = round(float(row["end"]) * MICROSECONDS) if row.get("end") else duration
+    is_cut = not (row.get("start") or row.get("end")) and settings.clips_per_video
+    if is_cut:
+        end = min(duration, round(settings.clip_seconds * MICROSECONDS))
+    # A second of it stands for all.
+    shown = min(end, start + MICROSECONDS)
+    frames = decoder.clip(
+        path, start, shown, settings.short_side, settings.fps, settings.jpeg_quality
+    )
+    share = (end - start) / (shown - start)
+    pixels = sum(frame.height * frame.width for frame in frames)
+    return share * pixels, share * sum(len(frame.jpeg) for frame in frames)
 
 
 def _clips_per_step(settings) -> int:

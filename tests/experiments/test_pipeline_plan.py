@@ -9,6 +9,7 @@ import pytest
 from absl import app
 from PIL import Image
 
+from experiments.pipeline.actions import size_of
 from experiments.pipeline.choice import Choice
 from experiments.pipeline.config import check_config, parse_row
 from experiments.pipeline.fingerprints import Fingerprints, describe_changes, flatten
@@ -321,6 +322,26 @@ def test_a_dry_run_says_what_cannot_run_and_does_not_plan_on_it(tmp_path):
     assert "web.csv, line 2: not UTF-8" in blocked["convert_web"]
     assert blocked["seed_0/predict"] == "it needs convert_web, which is failed"
     assert any(line.startswith("4 of 10 stages would run") for line in lines)
+
+
+def test_the_disk_that_a_dry_run_tells_is_what_a_conversion_takes(
+    finished_pipeline, tmp_path
+):
+    world = os.path.join(finished_pipeline.workdir, "seed_0/world")
+    config = small_config("weak")
+    config.world = None
+    config.data.classes = os.path.join(world, "classes.txt")
+    for split in ("target_train", "target_val", "web"):
+        config.data[split].manifest = os.path.join(world, f"{split}.csv")
+    # The videos have 0.8 s and 24 x 24 pixels, which grow to 100 x 100.
+    config.conversion.update(clip_seconds=10.0, short_side=100)
+    workdir = str(tmp_path / "run")
+    lines = describe_plan(config, workdir).splitlines()
+    told = next(line for line in lines if line.startswith("convert_web "))
+    amount, unit = told.split()[-2:]
+    run_pipeline(config, workdir, stages=["convert_web"])
+    written = size_of(os.path.join(workdir, "clips/web"))
+    assert 0.5 < float(amount) * {"kB": 1e3, "MB": 1e6}[unit] / written < 2
 
 
 def test_chosen_stages_that_cannot_run_are_unfinished_and_others_are_not(tmp_path):
