@@ -12,7 +12,6 @@ import csv
 import dataclasses
 import functools
 import io
-import itertools
 import json
 import os
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from collections.abc import Sequence
 from ml_collections import config_dict
 
 from experiments.pipeline.config import TARGET_TRAIN, TARGET_VAL, WEB
+from experiments.pipeline.example_clip import example_clip
 from experiments.pipeline.fingerprints import DONE, Record, load_record
 from experiments.pipeline.ledger import FAILED, NOT_RUN, Ledger
 from experiments.pipeline.stages import Stage, needs
@@ -28,9 +28,7 @@ from spl_tf import models
 from spl_tf.clips import DatasetInfo
 from spl_tf.training import resolve_steps, runs
 from tfrecords_tools.convert_videos import ConversionSettings
-from tfrecords_tools.decoder import Decoder
 from tfrecords_tools.manifest import path_of, read_text
-from tfrecords_tools.video import MICROSECONDS, UnreadableVideoError
 
 # Guesses, for one core where nothing else is said.
 _SECONDS_OF_START = 3.0  # of each stage
@@ -44,8 +42,6 @@ _JPEG_BYTES_PER_PIXEL = 0.5
 _FRAMES_PER_SECOND = 25.0
 _ASPECT = 16 / 9
 _SHORT_SIDE = 256
-_TRIED_VIDEOS = 5  # of a manifest, until one can be read
-_SECONDS_TO_READ_ONE = 10.0
 _SMALL = 300_000  # bytes of a stage that writes tables and pictures
 _UNITS = {
     "render": "frame",
@@ -302,44 +298,11 @@ class _Estimator:
             settings.pop("exclude_ids", None)
             choices = ConversionSettings(**settings)
             path = path_of(self._ledger.workdir, stage.inputs["manifest"].path)
-            example = _example(path, stage.settings["root"], choices)
+            example = example_clip(path, stage.settings["root"], choices)
             if example:
                 return example
             pixels *= choices.clip_seconds * (choices.fps or _FRAMES_PER_SECOND)
         return pixels, pixels * _JPEG_BYTES_PER_PIXEL
-
-
-@functools.cache
-def _example(
-    manifest: str, root: str, settings: ConversionSettings
-) -> tuple[float, float] | None:
-    """Pixels and bytes of a clip of the first video that can be read, if one can."""
-    rows = csv.DictReader(io.StringIO(read_text(manifest), newline=""))
-    with Decoder(_SECONDS_TO_READ_ONE) as decoder:
-        for row in itertools.islice(rows, _TRIED_VIDEOS):
-            try:
-                return _example_of_row(decoder, row, root, settings)
-            except (UnreadableVideoError, KeyError, ValueError, ZeroDivisionError):
-                continue  # the conversion says what is wrong with it
-    return None
-
-
-def _example_of_row(decoder, row, root, settings) -> tuple[float, float]:
-    path = path_of(root, row["video"])
-    duration = decoder.probe(path).duration
-    start = round(float(row.get("start") or 0) * MICROSECONDS)
-    end = round(float(row["end"]) * MICROSECONDS) if row.get("end") else duration
-    is_cut = not (row.get("start") or row.get("end")) and settings.clips_per_video
-    if is_cut:
-        end = min(duration, round(settings.clip_seconds * MICROSECONDS))
-    # A second of it stands for all.
-    shown = min(end, start + MICROSECONDS)
-    frames = decoder.clip(
-        path, start, shown, settings.short_side, settings.fps, settings.jpeg_quality
-    )
-    share = (end - start) / (shown - start)
-    pixels = sum(frame.height * frame.width for frame in frames)
-    return share * pixels, share * sum(len(frame.jpeg) for frame in frames)
 
 
 def _clips_per_step(settings) -> int:
