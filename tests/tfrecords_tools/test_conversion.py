@@ -16,7 +16,11 @@ from tests.tfrecords_tools.conftest import (
     noise_images,
     start_command,
 )
-from tfrecords_tools.conversion import ChangedInputsError, TooManySkippedError
+from tfrecords_tools.conversion import (
+    ChangedInputsError,
+    TooManySkippedError,
+    nothing_readable,
+)
 from tfrecords_tools.runners import WorkerDiedError
 from tfrecords_tools.shard_job import StorageFullError
 
@@ -218,3 +222,11 @@ def test_beam_writes_the_same_bytes(folder):
         **CUT,
     )
     assert contents(folder / "beam") == contents(folder / "local")
+
+
+@pytest.mark.parametrize(("kind", "told"), [("missing", True), ("empty", False)])
+def test_where_paths_start_is_told_when_no_file_is_there(kind, told):
+    skipped = [{"video": "a.mp4", "clip": "", "kind": kind, "reason": "why"}] * 2
+    message = nothing_readable(2, skipped)
+    assert "a.mp4: why" in message
+    assert ("--video_root" in message) == told
