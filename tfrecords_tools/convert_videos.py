@@ -229,6 +229,7 @@ class _Planner:
                 settings.sampling,
                 settings.seed,
                 settings.fps or probe["frame_rate"],
+                probe["start"],
             )
         cut = planning.limit_per_class(
             cut, settings.max_clips_per_class, settings.balance_classes, settings.seed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -38,14 +39,22 @@ class JpegEncoder:
         self._scaler = VideoReformatter()
         self._converter = VideoReformatter()
 
-    def encode(self, frame: av.VideoFrame) -> tuple[bytes, int, int]:
+    def encode(
+        self, frame: av.VideoFrame, pixel_aspect: Fraction | int = 1
+    ) -> tuple[bytes, int, int]:
         """Returns the JPEG (4:2:0, full range BT.601), its height and its width.
+
+        Args:
+            frame: Of any format.
+            pixel_aspect: Width of its pixels by their height; those of the JPEG are
+                square.
 
         Raises:
             UnencodableFrameError: A side would be longer than JPEG allows.
         """
         if self._size is None:
-            self._size = scaled_size(frame.width, frame.height, self._short_side)
+            width = max(1, round(frame.width * pixel_aspect))
+            self._size = scaled_size(width, frame.height, self._short_side)
         image = self._upright_rgb(frame)
         buffer = io.BytesIO()
         Image.fromarray(image).save(buffer, "JPEG", quality=self._quality)

@@ -46,6 +46,7 @@ def cut_clips(
     sampling: str,
     seed: int,
     frame_rate: float = 0.0,
+    video_start: int = 0,
 ) -> list[ClipPlan]:
     """Cuts one manifest row into clips.
 
@@ -62,27 +63,29 @@ def cut_clips(
             "random".
         seed: For random starts; together with the media id it decides the draw.
         frame_rate: Of the clips.
+        video_start: When the first frame is shown, in microseconds.
 
     Returns:
         The clips by ascending start, without duplicates.
     """
     length = round(clip_seconds * MICROSECONDS)
+    video_end = video_start + duration
     if row.start is not None or row.end is not None:
         start = round((row.start or 0.0) * MICROSECONDS)
-        end = duration if row.end is None else round(row.end * MICROSECONDS)
+        end = video_end if row.end is None else round(row.end * MICROSECONDS)
         # A start behind the video's end gives a clip of no frames, reported as such.
         spans = [(start, max(end, start + 1))]
     elif clips_per_video == 0 or duration <= length:
-        spans = [(0, duration)]
+        spans = [(video_start, video_end)]
     else:
-        latest = duration - length
+        room = duration - length
         if sampling == "uniform":
-            starts = np.linspace(0, latest, clips_per_video)
+            offsets = np.linspace(0, room, clips_per_video)
             if clips_per_video == 1:
-                starts = np.array([latest / 2])
+                offsets = np.array([room / 2])
         else:
-            starts = _generator(seed, row.media_id).uniform(0, latest, clips_per_video)
-        distinct = sorted({round(float(start)) for start in starts})
+            offsets = _generator(seed, row.media_id).uniform(0, room, clips_per_video)
+        distinct = sorted({video_start + round(float(each)) for each in offsets})
         spans = [(start, start + length) for start in distinct]
     return [
         ClipPlan(row.video, row.media_id, row.label, start, end, frame_rate)

@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
+import collections
 import dataclasses
+import itertools
 import os
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import av
 
 from tfrecords_tools import jpeg
-
-MICROSECONDS = 1_000_000
+from tfrecords_tools.video_file import (
+    MICROSECONDS,
+    UnreadableVideoError,
+    VideoFile,
+    is_joined,
+    measure,
+    open_video,
+)
 
 # How far before the start of a clip to seek, in turn, in microseconds: a container
 # without an index may lead to a keyframe that comes too late.
 _SEEK_BACK = (0, 10 * MICROSECONDS, 60 * MICROSECONDS, None)
-
-# Each of their frames is drawn over the one before, so all decode from the first one.
-_WITHOUT_KEYFRAMES = frozenset({"gif", "apng"})
-
-
-class UnreadableVideoError(Exception):
-    """A file, or the part of it that was asked for, does not decode.
-
-    Attributes:
-        kind: "missing", "empty", "unreadable", "no video", "no duration", "no frames"
-            or "damaged".
-    """
-
-    def __init__(self, kind: str, reason: str):
-        super().__init__(kind, reason)  # both, so that it survives pickling
-        self.kind = kind
-
-    def __str__(self) -> str:
-        return self.args[1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +32,20 @@ class VideoProbe:
     """What a file says about its video.
 
     Attributes:
-        duration: Microseconds.
+        duration: Microseconds from the start of the first frame to the end of the last.
         frame_rate: Frames per second, on average.
+        start: When the first frame is shown, in the player's microseconds: later than
+            0 where the sound begins before the pictures.
     """
 
     duration: int
     frame_rate: float
+    start: int = 0
+
+    @property
+    def end(self) -> int:
+        """Until when the last frame is shown, in the player's microseconds."""
+        return self.start + self.duration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +53,7 @@ class EncodedFrame:
     """One frame of a clip.
 
     Attributes:
-        timestamp: Microseconds since the start of the video stream.
+        timestamp: The player's microseconds.
         jpeg: The file's bytes.
         height: Pixels.
         width: Pixels.
@@ -70,10 +66,11 @@ class EncodedFrame:
 
 
 def probe(path: str | os.PathLike | BinaryIO) -> VideoProbe:
-    """Reads duration and frame rate from a file's header, without decoding.
+    """Measures when a file's video begins and ends, without decoding.
 
-    What the header does not state (a live recording states no duration) is measured by
-    reading all packets.
+    Where the file has an index, its last seconds are looked at, else all packets are.
+    A file that ends long before what its header states counts as that long: what is
+    missing is then found missing, not overlooked.
 
     Args:
         path: A local file, or an open binary file that can seek.
@@ -81,22 +78,15 @@ def probe(path: str | os.PathLike | BinaryIO) -> VideoProbe:
     Raises:
         UnreadableVideoError: The file holds no video.
     """
-    with _open(path) as (container, stream):
-        duration = _stated_duration(container, stream)
-        rate = stream.average_rate or stream.guessed_rate
-        if duration and rate:
-            return VideoProbe(duration, float(rate))
-        measured, packets = _measure(container, stream)
-    if not packets:
+    measured = measure(path)
+    if not measured.packets:
         raise UnreadableVideoError("no frames", "the video stream is empty")
-    if not measured and rate:
-        measured = round(packets / rate * MICROSECONDS)
-    duration = duration or measured
-    if not duration:
+    if not measured.duration:
         raise UnreadableVideoError(
-            "no duration", f"neither the header nor the {packets} packets state one"
+            "no duration",
+            f"neither the header nor the {measured.packets} packets state one",
         )
-    return VideoProbe(duration, float(rate or packets * MICROSECONDS / duration))
+    return VideoProbe(measured.duration, measured.frame_rate, measured.start)
 
 
 def encode_frames(
@@ -112,8 +102,8 @@ def encode_frames(
 
     Args:
         path: A local file, or an open binary file that can seek.
-        start: Microseconds since the start of the video stream.
-        end: Microseconds.
+        start: The player's microseconds.
+        end: The same.
         short_side: Frames are scaled so that their shorter side has this length; 0
             leaves them as they are.
         fps: Frames per second: the frame shown at each tick, counted from `start`. 0
@@ -128,8 +118,9 @@ def encode_frames(
     """
     encoder = jpeg.JpegEncoder(short_side, jpeg_quality)
     try:
-        for timestamp, frame in read_frames(path, start, end, fps, threads):
-            yield EncodedFrame(timestamp, *encoder.encode(frame))
+        for timestamp, shown in _shown(path, start, end, fps, threads):
+            encoded = encoder.encode(shown.frame, shown.pixel_aspect)
+            yield EncodedFrame(timestamp, *encoded)
     except (jpeg.UnencodableFrameError, av.FFmpegError) as error:
         raise UnreadableVideoError(
             "unreadable", f"no JPEG can be made of a frame: {error}"
@@ -140,101 +131,26 @@ def read_frames(
     path: str | os.PathLike | BinaryIO, start: int, end: int, fps: float, threads: int
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Yields (microseconds, frame) of [start, end); see `encode_frames`."""
+    for timestamp, shown in _shown(path, start, end, fps, threads):
+        yield timestamp, shown.frame
+
+
+class _Shown(NamedTuple):
+    """A decoded frame, and from when until when it is shown, in microseconds."""
+
+    timestamp: int
+    until: int
+    frame: av.VideoFrame
+    pixel_aspect: Fraction
+
+
+def _shown(path, start, end, fps, threads) -> Iterator[tuple[int, _Shown]]:
     frames = _intact_frames(path, start, end, threads)
     return _at_rate(frames, start, fps) if fps else _all(frames, start)
 
 
-@contextlib.contextmanager
-def _open(path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """Opens a file and its video stream; errors of reading it mean damage."""
-    with contextlib.ExitStack() as stack:
-        try:
-            file = path
-            if not hasattr(path, "read"):
-                file = stack.enter_context(open(path, "rb"))
-            container = stack.enter_context(_container(file))
-        except FileNotFoundError as error:
-            raise UnreadableVideoError("missing", "there is no such file") from error
-        except EOFError as error:
-            raise UnreadableVideoError(
-                "no frames", "the file ends before its first frame"
-            ) from error
-        except (av.FFmpegError, OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UnreadableVideoError(
-                "unreadable", f"the file cannot be opened as a video: {reason}"
-            ) from error
-        try:
-            yield container, _video_stream(container)
-        except (av.FFmpegError, OSError) as error:
-            raise UnreadableVideoError(
-                "damaged", f"decoding failed: {error.strerror}"
-            ) from error
-
-
-class _Unnamed:
-    """The calls of a file that FFmpeg needs; a file's name would steer its guesses."""
-
-    def __init__(self, file: BinaryIO):
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
-
-
-def _container(file: BinaryIO) -> av.container.InputContainer:
-    file.seek(0, os.SEEK_END)
-    if not file.tell():
-        raise UnreadableVideoError("empty", "the file is empty")
-    file.seek(0)
-    # With no protocol at all, a playlist cannot make FFmpeg open anything else.
-    return av.open(
-        _Unnamed(file),
-        container_options={"protocol_whitelist": "none"},
-        metadata_errors="replace",
-    )
-
-
-def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
-    """The first video stream that is not the cover picture of an audio file."""
-    attached = av.stream.Disposition.attached_pic
-    for stream in container.streams.video:
-        if not stream.disposition & attached:
-            if stream.codec_context is None:
-                raise UnreadableVideoError(
-                    "unreadable", "there is no decoder for the video stream's codec"
-                )
-            return stream
-    kinds = sorted({stream.type for stream in container.streams})
-    raise UnreadableVideoError(
-        "no video",
-        f"the file has no video stream, only {', '.join(kinds) or 'a header'}",
-    )
-
-
-def _stated_duration(container, stream) -> int:
-    """Microseconds, or 0."""
-    duration = _microseconds(stream.duration or 0, stream.time_base)
-    return max(duration or container.duration or 0, 0)
-
-
-def _measure(container, stream) -> tuple[int, int]:
-    """Reads all packets; returns the end of the last, in microseconds, and their count.
-
-    The end is 0 where the packets do not state it.
-    """
-    first, end, packets = stream.start_time or 0, 0, 0
-    for packet in container.demux(stream):
-        if packet.size:
-            packets += 1
-            if packet.pts is not None:
-                end = max(end, packet.pts + (packet.duration or 0) - first)
-    return _microseconds(end, stream.time_base), packets
-
-
-def _microseconds(ticks: int, time_base: Fraction) -> int:
-    return round(ticks * time_base * MICROSECONDS)
-
-
 def _intact_frames(path, start, end, threads):
-    """Yields (microseconds, frame) from one at or before `start` up to `end`.
+    """Yields (microseconds, what is shown) from one at or before `start` up to `end`.
 
     The last pair is the time until which the last frame is shown, and None.
 
@@ -242,29 +158,29 @@ def _intact_frames(path, start, end, threads):
         UnreadableVideoError: A frame that is shown after `start` is damaged, or the
             file ends before the middle of the clip.
     """
-    intact, shown_until = True, 0
-    for timestamp, shown_until, frame in _frames_before(path, start, threads):
+    intact, until = True, 0
+    for shown in _frames_before(path, start, threads):
+        timestamp, until, frame, _ = shown
         if timestamp >= end:
             yield end, None
             return
         # Frames before the first keyframe lack what they refer to, which is no damage.
         intact = not frame.is_corrupt and (intact or frame.key_frame)
-        if not intact and shown_until > start:
+        if not intact and until > start:
             raise UnreadableVideoError(
                 "damaged", f"the frame at {_seconds(timestamp)} does not decode"
             )
-        yield timestamp, frame
-    if shown_until < start + (end - start) / 2:
-        raise _ends_early(path, start, end, shown_until)
-    yield min(shown_until, end), None
+        yield timestamp, shown
+    if until < start + (end - start) / 2:
+        raise _ends_early(path, start, end, until)
+    yield min(until, end), None
 
 
-def _ends_early(path, start, end, shown_until) -> UnreadableVideoError:
-    with _open(path) as (container, stream):
-        stated = _stated_duration(container, stream)
-        found = shown_until or _measure(container, stream)[0]
+def _ends_early(path, start, end, until) -> UnreadableVideoError:
+    measured = measure(path)
+    found, stated = until or measured.found_end, measured.stated_duration
     return UnreadableVideoError(
-        "damaged" if shown_until > start else "no frames",
+        "damaged" if until > start else "no frames",
         f"the video ends at {_seconds(found)}, before the middle of the clip from "
         f"{_seconds(start)} to {_seconds(end)}; the header states "
         f"{_seconds(stated) if stated else 'no duration'}",
@@ -275,68 +191,73 @@ def _seconds(microseconds: int) -> str:
     return f"{microseconds / MICROSECONDS:.2f} s"
 
 
-def _frames_before(path, start, threads):
+def _frames_before(path, start, threads) -> Iterator[_Shown]:
     """Yields what `_decode` does, from a frame at or before `start`."""
     for back in _SEEK_BACK:
-        with _open(path) as (container, stream):
-            stream.codec_context.thread_count = threads
-            stream.thread_type = "NONE" if threads == 1 else "AUTO"
-            whole = back is None or start <= back
-            if not whole and container.format.name not in _WITHOUT_KEYFRAMES:
-                ticks = Fraction(start - back, MICROSECONDS) / stream.time_base
-                container.seek((stream.start_time or 0) + int(ticks), stream=stream)
-            frames = _decode(container, stream)
+        with open_video(path) as file:
+            file.stream.codec_context.thread_count = threads
+            file.stream.thread_type = "NONE" if threads == 1 else "AUTO"
+            whole = back is None or start - back <= file.first
+            if not (whole or file.must_start_at_the_beginning or is_joined(path, file)):
+                try:
+                    file.seek(start - back)
+                except av.FFmpegError:  # of a format that cannot
+                    continue
+            frames = _decode(file)
             head = next(frames, None)
-            if head is not None and (whole or head[0] <= start):
+            if head is not None and (whole or head.timestamp <= start):
                 yield head
                 yield from frames
                 return
-        if not back and _end_of_packets(path) <= start:
+        if not back and measure(path).found_end <= start:
             return
 
 
-def _end_of_packets(path) -> int:
-    with _open(path) as (container, stream):
-        return _measure(container, stream)[0]
-
-
-def _decode(container, stream):
-    """Yields frames as (shown from, shown until, frame), in microseconds, in order."""
-    first, timestamp, until = stream.start_time or 0, None, 0
-    rate = stream.average_rate or stream.guessed_rate
-    usual = round(MICROSECONDS / rate) if rate else 0
-    for frame in container.decode(stream):
-        ticks = frame.dts if frame.pts is None else frame.pts
-        previous, timestamp = timestamp, until
-        if ticks is not None:
-            timestamp = _microseconds(ticks - first, frame.time_base)
-        # Files that were joined byte by byte start anew; time goes on.
-        if previous is not None and timestamp <= previous:
-            timestamp = max(until, previous + 1)
-        duration = _microseconds(frame.duration or 0, frame.time_base)
-        until = timestamp + (duration or usual)
-        yield timestamp, until, frame
+def _decode(file: VideoFile) -> Iterator[_Shown]:
+    """Yields frames in the order in which they are shown, without overlaps."""
+    usual = round(MICROSECONDS / file.frame_rate) if file.frame_rate else 0
+    timestamp, until, decoding_times = None, 0, collections.deque()
+    for packet in file.packets():
+        decoding_times.append(packet.dts)
+        for frame in packet.decode():
+            ticks = frame.dts if frame.pts is None else frame.pts
+            if file.counted:
+                ticks = decoding_times.popleft()
+            previous, timestamp = timestamp, until
+            if ticks is not None:
+                time = round(ticks * packet.time_base * MICROSECONDS)
+                timestamp = time - file.zero
+            # A clock that is not monotonous; time goes on.
+            if previous is not None and timestamp <= previous:
+                timestamp = max(until, previous + 1)
+            duration = round((frame.duration or 0) * packet.time_base * MICROSECONDS)
+            until = timestamp + (duration or usual)
+            yield _Shown(timestamp, until, frame, file.pixel_aspect)
 
 
 def _all(frames, start):
-    """Yields the frames from `start` on, or the one shown then if none follows."""
+    """Yields what is shown from `start` on, or what is shown then if none follows."""
     earlier = None
-    for timestamp, frame in frames:
-        if frame is None:
+    for timestamp, shown in frames:
+        if shown is None:
             break
         if timestamp >= start:
-            yield timestamp, frame
-        earlier = frame if timestamp < start else None
+            yield timestamp, shown
+        earlier = shown if timestamp < start else None
     if earlier is not None:
         yield start, earlier
 
 
 def _at_rate(frames, start, fps):
     """Yields, for each tick of `fps`, the last frame at or before it."""
-    tick, time, shown = 0, start, None
-    for timestamp, frame in frames:
-        while shown is not None and time < timestamp:
-            yield time, shown
-            tick += 1
-            time = round(start + tick * MICROSECONDS / fps)
-        shown = frame
+    ticks = (round(start + tick * MICROSECONDS / fps) for tick in itertools.count())
+    time, shown = next(ticks), None
+    for timestamp, following in frames:
+        while time < timestamp:
+            # Where the video begins later, its first frame is not shown before.
+            if shown is not None:
+                yield time, shown
+            elif time + MICROSECONDS / fps > timestamp:
+                break
+            time = next(ticks)
+        shown = following

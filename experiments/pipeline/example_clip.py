@@ -43,12 +43,14 @@ def example_clip(
 
 def _of_row(decoder, row, root, settings) -> tuple[float, float]:
     path = path_of(root, row["video"])
-    duration = decoder.probe(path).duration
+    found = decoder.probe(path)
+    has_times = row.get("start") or row.get("end")
     start = round(float(row.get("start") or 0) * MICROSECONDS)
-    end = round(float(row["end"]) * MICROSECONDS) if row.get("end") else duration
-    is_cut = not (row.get("start") or row.get("end")) and settings.clips_per_video
-    if is_cut:
-        end = min(duration, round(settings.clip_seconds * MICROSECONDS))
+    end = round(float(row["end"]) * MICROSECONDS) if row.get("end") else found.end
+    if not has_times:
+        start = found.start
+    if not has_times and settings.clips_per_video:
+        end = min(end, start + round(settings.clip_seconds * MICROSECONDS))
     # A second of it stands for all.
     shown = min(end, start + MICROSECONDS)
     frames = decoder.clip(

@@ -167,6 +167,7 @@ def _plan(
             variant.clip_seconds,
             sampling="uniform",
             seed=0,
+            video_start=found.start,
         )
 
 

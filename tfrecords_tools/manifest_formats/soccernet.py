@@ -142,7 +142,7 @@ def _read_half(files, decoder, match, half, videos, notes) -> _Half:
     except UnreadableVideoError as error:
         notes.append(f"{files.path(found[0])}: {error}")
         return _Half(found[0], fault=UNREADABLE)
-    return _Half(found[0], probe.duration / MICROSECONDS)
+    return _Half(found[0], probe.end / MICROSECONDS)
 
 
 @dataclasses.dataclass(frozen=True)
