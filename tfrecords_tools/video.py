@@ -113,8 +113,9 @@ def encode_frames(
         threads: Of the decoder; 1 decodes in the calling thread.
 
     Raises:
-        UnreadableVideoError: The file or the clip does not decode, or holds less than
-            half of the time that was asked for. Frames may have been yielded before.
+        UnreadableVideoError: The file or the clip does not decode, or it begins after
+            or ends before the middle of the time that was asked for. Frames may have
+            been yielded before.
     """
     encoder = jpeg.JpegEncoder(short_side, jpeg_quality)
     try:
@@ -156,10 +157,17 @@ def _intact_frames(path, start, end, threads):
 
     Raises:
         UnreadableVideoError: A frame that is shown after `start` is damaged, or the
-            file ends before the middle of the clip.
+            video begins after or ends before the middle of the clip.
     """
-    intact, until = True, 0
+    middle = start + (end - start) / 2
+    intact, until = True, None
     for shown in _frames_before(path, start, threads):
+        if until is None and shown.timestamp > max(start, middle):
+            raise UnreadableVideoError(
+                "no frames",
+                f"the video begins at {_seconds(shown.timestamp)}, after the middle of "
+                f"the clip from {_seconds(start)} to {_seconds(end)}",
+            )
         timestamp, until, frame, _ = shown
         if timestamp >= end:
             yield end, None
@@ -171,8 +179,8 @@ def _intact_frames(path, start, end, threads):
                 "damaged", f"the frame at {_seconds(timestamp)} does not decode"
             )
         yield timestamp, shown
-    if until < start + (end - start) / 2:
-        raise _ends_early(path, start, end, until)
+    if until is None or until < middle:
+        raise _ends_early(path, start, end, until or 0)
     yield min(until, end), None
 
 
@@ -227,9 +235,9 @@ def _decode(file: VideoFile) -> Iterator[_Shown]:
             if ticks is not None:
                 time = round(ticks * packet.time_base * MICROSECONDS)
                 timestamp = time - file.zero
-            # A clock that is not monotonous; time goes on.
-            if previous is not None and timestamp <= previous:
-                timestamp = max(until, previous + 1)
+            # Two frames that claim the same time are shown one after the other.
+            if previous is not None:
+                timestamp = max(timestamp, previous + 1)
             duration = round((frame.duration or 0) * packet.time_base * MICROSECONDS)
             until = timestamp + (duration or usual)
             yield _Shown(timestamp, until, frame, file.pixel_aspect)

@@ -20,7 +20,7 @@ from av.stream import Disposition
 
 MICROSECONDS = 1_000_000
 
-# A rate above it is an estimate that went wrong.
+# No video has more frames per second; a higher rate is that of a clock.
 _MAX_FRAME_RATE = 1000
 # Of a clock that is read packet by packet, as FFmpeg's own tools have them: a step
 # forward, where the format allows clocks to jump, and a step back.
@@ -33,11 +33,34 @@ _TAIL = 10 * MICROSECONDS
 # By how much the end of a stream may fall short of the duration that is stated.
 _SLACK = MICROSECONDS
 
-# Those that are known to need nothing from before a key frame. In others (GIF, QuickTime
-# Animation, Microsoft RLE, ...) what is marked as one may be drawn over the one before.
+# Those that are known to need nothing from before a key frame. In others (GIF, Flash,
+# QuickTime Animation, ...) what is marked as one may be drawn over the one before.
 _RESTART_AT_KEYFRAMES = frozenset(
-    "av1 ffv1 flv1 h263 h264 hevc mpeg1video mpeg2video mpeg4 msmpeg4v1 msmpeg4v2 "
-    "msmpeg4v3 theora vc1 vp6 vp6a vp6f vp8 vp9 vvc wmv1 wmv2 wmv3".split()
+    {
+        "av1",
+        "ffv1",
+        "flv1",
+        "h263",
+        "h264",
+        "hevc",
+        "mpeg1video",
+        "mpeg2video",
+        "mpeg4",
+        "msmpeg4v1",
+        "msmpeg4v2",
+        "msmpeg4v3",
+        "theora",
+        "vc1",
+        "vp6",
+        "vp6a",
+        "vp6f",
+        "vp8",
+        "vp9",
+        "vvc",
+        "wmv1",
+        "wmv2",
+        "wmv3",
+    }
 )
 
 
@@ -60,9 +83,7 @@ class UnreadableVideoError(Exception):
 class VideoFile:
     """A container and the one video stream in it that is read."""
 
-    def __init__(
-        self, container: av.container.InputContainer, stream: av.VideoStream
-    ):
+    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
         """See `open_video`."""
         self.container = container
         self.stream = stream
@@ -235,8 +256,9 @@ class Measurement:
 def measure(path: str | os.PathLike | BinaryIO) -> Measurement:
     """Finds out when the video begins and ends, without decoding.
 
-    The duration that a container states is that of its longest stream, which may be the
-    sound, so the end is looked at: the last packets of a format with an index, else all.
+    The duration that a container states is that of its longest stream, which may be
+    the sound, so the end is looked at: the last packets of a format with an index, else
+    all of them.
 
     Raises:
         UnreadableVideoError: The file holds no video.
@@ -260,11 +282,16 @@ def _measure(file: VideoFile) -> Measurement:
     if not file.stream.duration:
         reached = max(end, file.others_end - zero)
     stated_end = stated + (start if file.stream.duration else 0)
-    # A file that was cut off: what is missing shall be missed.
-    is_whole = not stated or reached + _SLACK >= stated_end
+    # Of a file that was cut off, what is missing shall be missed. (Matroska counts its
+    # duration from the clock's 0, wherever the streams begin.)
+    is_whole = not stated or reached + max(zero, 0) + _SLACK >= stated_end
     duration = (end if is_whole else stated_end) - start
-    rate = file.frame_rate or (packets * MICROSECONDS / duration if duration else 0)
-    return Measurement(start, duration, end, stated, float(rate), packets)
+    found_rate = packets * MICROSECONDS / max(end + zero - first, 1)
+    rate = float(file.frame_rate or found_rate)
+    # One that is far off is that of the clock, not of the frames.
+    if not found_rate / 2 < rate < found_rate * 2:
+        rate = found_rate
+    return Measurement(start, duration, end, stated, rate, packets)
 
 
 @contextlib.contextmanager

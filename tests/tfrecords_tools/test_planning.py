@@ -81,3 +81,15 @@ def test_shards_hold_every_clip_once_and_mix_them(num_shards):
     assert max(sizes) - min(sizes) <= 1
     assert shards == assign_to_shards(clips, num_shards, seed=0)
     assert [clip.label for clip in shards[0]] != sorted(c.label for c in shards[0])
+
+
+def test_clips_lie_where_the_video_is_when_its_sound_begins_first():
+    def cut(row=ROW, count=3):
+        clips = cut_clips(
+            row, 7 * SECOND, count, 1.0, "uniform", seed=0, video_start=2 * SECOND
+        )
+        return [(clip.start / SECOND, clip.end / SECOND) for clip in clips]
+
+    assert cut() == [(2, 3), (5, 6), (8, 9)]
+    assert cut(count=0) == [(2, 9)]
+    assert cut(ManifestRow(2, "v.mp4", 1, "v", start=7.0)) == [(7, 9)]
