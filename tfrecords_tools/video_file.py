@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Iterator
 from fractions import Fraction
@@ -22,16 +23,17 @@ MICROSECONDS = 1_000_000
 
 # No video has more frames per second; a higher rate is that of a clock.
 _MAX_FRAME_RATE = 1000
-# Of a clock that is read packet by packet, as FFmpeg's own tools have them: a step
-# forward, where the format allows clocks to jump, and a step back.
-_JUMP, _RESTART = 10 * MICROSECONDS, -MICROSECONDS // 10
+# Steps of a clock that goes on elsewhere. In formats for broadcasting, whose clocks may
+# jump, they are those of FFmpeg's own tools; in others, decoding times that the file
+# does not state are guessed in some disorder.
+_JUMP, _JUMP_BACK, _RESTART = 10 * MICROSECONDS, -MICROSECONDS // 10, -MICROSECONDS
 # Formats that state a duration and hold an index, so that one look at the end will do.
 _INDEXED = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "asf", "avi"})
 # After a seek, libavformat guesses the times of frames that have none of their own.
 _WITHOUT_ALL_TIMES = frozenset({"mpeg"})
 _TAIL = 10 * MICROSECONDS
-# By how much the end of a stream may fall short of the duration that is stated.
-_SLACK = MICROSECONDS
+# By how many frames the end may fall short of the duration that is stated.
+_SLACK = 2
 
 # Those that are known to need nothing from before a key frame. In others (GIF, Flash,
 # QuickTime Animation, ...) what is marked as one may be drawn over the one before.
@@ -182,6 +184,9 @@ class VideoFile:
             of_all_streams: Reads the other streams, too, for `others_end`.
         """
         expected, shift = None, 0
+        back, forward = _RESTART, math.inf
+        if self.is_broadcast:
+            back, forward = _JUMP_BACK, _JUMP
         streams = self.container.streams if of_all_streams else [self.stream]
         for packet in self.container.demux(*streams):
             if packet.stream.index != self.stream.index:
@@ -195,7 +200,7 @@ class VideoFile:
             if packet.dts is not None:
                 if expected is not None:
                     step = self._microseconds(packet.dts + shift - expected)
-                    if step < _RESTART or (self.is_broadcast and step > _JUMP):
+                    if not (back <= step <= forward):
                         shift = expected - packet.dts
                         self.joined = True
                 packet.dts += shift
@@ -284,7 +289,8 @@ def _measure(file: VideoFile) -> Measurement:
     stated_end = stated + (start if file.stream.duration else 0)
     # Of a file that was cut off, what is missing shall be missed. (Matroska counts its
     # duration from the clock's 0, wherever the streams begin.)
-    is_whole = not stated or reached + max(zero, 0) + _SLACK >= stated_end
+    slack = _SLACK * MICROSECONDS / (file.frame_rate or 25)
+    is_whole = not stated or reached + max(zero, 0) + slack >= stated_end
     duration = (end if is_whole else stated_end) - start
     found_rate = packets * MICROSECONDS / max(end + zero - first, 1)
     rate = float(file.frame_rate or found_rate)
