@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from spl_tf.labels.filters import ClipFilter, counts_per_class, media_group
+
+LABEL = np.array([0, 0, 0, 0, 1, 1, 2])
+COLUMNS = {
+    "teacher": np.array([0, 1, 0, 0, 1, 2, 2]),
+    "confidence": np.array([0.9, 0.8, 0.3, 0.3, 0.5, 0.6, 0.1], np.float32),
+    "group": np.array([media_group(name) for name in "aabbccd"]),
+}
+
+
+def rows(**rules):
+    return np.flatnonzero(ClipFilter(**rules).keeps(LABEL, COLUMNS)).tolist()
+
+
+def test_without_rules_everything_is_kept_and_nothing_needed():
+    assert rows() == list(range(7))
+    assert ClipFilter().keeps(LABEL, {}).all()
+    assert ClipFilter().needs == ()
+
+
+def test_each_rule_keeps_what_it_says():
+    assert rows(agreement=True) == [0, 2, 3, 4, 6]
+    assert rows(min_confidence=0.5) == [0, 1, 4, 5]
+    assert rows(exclude_ids=frozenset({"b", "d", "unknown"})) == [0, 1, 4, 5]
+
+
+def test_the_most_confident_share_is_kept_of_each_class_or_of_all():
+    assert rows(keep_fraction=0.5) == [0, 1, 5, 6]
+    assert rows(keep_fraction=0.5, per_class=False) == [0, 1, 4, 5]
+    # Of clips that are as confident, the first; shares are rounded up.
+    assert rows(keep_fraction=0.6) == [0, 1, 2, 4, 5, 6]
+
+
+def test_the_share_is_of_what_other_rules_leave():
+    assert rows(agreement=True, keep_fraction=0.5) == [0, 2, 4, 6]
+
+
+def test_a_share_of_many_is_that_of_a_sort():
+    generator = np.random.default_rng(0)
+    label = generator.integers(0, 5, 1000)
+    confidence = generator.random(1000).astype(np.float32)
+    kept = ClipFilter(keep_fraction=0.13).keeps(label, {"confidence": confidence})
+    for each in range(5):
+        mine = confidence[label == each]
+        wanted = np.sort(mine)[::-1][: int(np.ceil(0.13 * len(mine)))]
+        assert sorted(confidence[kept & (label == each)]) == sorted(wanted)
+
+
+def test_what_the_rules_need_is_named():
+    assert ClipFilter(agreement=True).needs == ("teacher",)
+    everything = ClipFilter(frozenset("a"), True, 0.5, 0.5)
+    assert everything.needs == ("group", "teacher", "confidence")
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"min_confidence": 1.5}, "min_confidence is 1.5"),
+        ({"keep_fraction": 0.0}, "keeps no clip"),
+        ({"keep_fraction": -0.1}, "keep_fraction is -0.1"),
+    ],
+)
+def test_impossible_rules_are_refused(rules, message):
+    with pytest.raises(ValueError, match=message):
+        ClipFilter(**rules)
+
+
+def test_clips_are_counted_per_class():
+    kept = ClipFilter(agreement=True).keeps(LABEL, COLUMNS)
+    assert counts_per_class(LABEL, kept, "abcd") == {
+        "a": (4, 3),
+        "b": (2, 1),
+        "c": (1, 1),
+        "d": (0, 0),
+    }
