@@ -11,7 +11,6 @@ sub-pseudo label and what the model says, as in the paper's Figure 6.
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 import re
 from collections.abc import Sequence
@@ -20,11 +19,11 @@ from pathlib import Path
 import keras
 import numpy as np
 from absl import app, flags
-from PIL import Image
 
 from spl_tf import binary, clips, data
 from spl_tf.analysis import overlays
 from spl_tf.analysis.grad_cam import WEIGHTS, grad_cam
+from spl_tf.clips.jpeg import BadJpegError, decode_jpeg
 from spl_tf.labels import DISCARD, LabelMap
 from spl_tf.progress import Progress
 from spl_tf.training import runs
@@ -280,18 +279,19 @@ def decode_central(
     frames = []
     for place in sampling.central_frames(len(clip.frames)):
         try:
-            image = Image.open(io.BytesIO(clip.frames[place])).convert("RGB")
-        except OSError as error:
+            image = decode_jpeg(clip.frames[place])
+        except BadJpegError as error:
             raise ValueError(
-                f"clip {clip.id!r}: frame {place} cannot be decoded: {error}"
+                f"clip {clip.id!r}: frame {place} cannot be decoded: it {error}"
             ) from error
-        if min(image.size) < crop_size:
+        height, width = image.shape[:2]
+        if min(height, width) < crop_size:
             raise ValueError(
-                f"clip {clip.id!r}: frame {place} is {image.height} x {image.width}, "
-                f"smaller than the model's input of {crop_size} x {crop_size}"
+                f"clip {clip.id!r}: frame {place} is {height} x {width}, smaller than "
+                f"the model's input of {crop_size} x {crop_size}"
             )
-        left, top = (image.width - crop_size) // 2, (image.height - crop_size) // 2
-        frames.append(image.crop((left, top, left + crop_size, top + crop_size)))
+        top, left = (height - crop_size) // 2, (width - crop_size) // 2
+        frames.append(image[top : top + crop_size, left : left + crop_size])
     return np.stack(frames)
 
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from spl_tf import clips
+from spl_tf.clips.jpeg import BadJpegError, decode_jpeg
 
 # Inches.
 _CELL_WIDTH = 1.9
@@ -143,10 +144,10 @@ def _choose(dataset, rows: int, columns: int, seed: int) -> list[np.ndarray]:
 def _middle_frame(clip: clips.Clip) -> Image.Image:
     frame = len(clip.frames) // 2
     try:
-        return Image.open(io.BytesIO(clip.frames[frame])).convert("RGB")
-    except OSError as error:
+        return Image.fromarray(decode_jpeg(clip.frames[frame]))
+    except BadJpegError as error:
         raise ValueError(
-            f"clip {clip.id!r}: frame {frame} cannot be decoded: {error}; look for "
+            f"clip {clip.id!r}: frame {frame} cannot be decoded: it {error}; look for "
             "other faults with --validate"
         ) from error
 

@@ -5,9 +5,10 @@ python -m tfrecords_tools.inspect_records clips/web --validate
 python -m tfrecords_tools.inspect_records clips/web --contact_sheet=web.png
 python -m tfrecords_tools.inspect_records shards --reindex --label_kind=clean
 
-Without a flag it prints a summary. `--validate` reads every record and ends with a
-non-zero status when there is a fault. `--reindex` makes a dataset of SequenceExample
-shards that another tool wrote, or repairs the index of our own.
+Without a flag it prints a summary. `--validate` reads every record, decodes every
+frame, and ends with a non-zero status when there is a fault; with `--crop_size=224`
+that frames are smaller is one. `--reindex` makes a dataset of SequenceExample shards
+that another tool wrote, or repairs the index of our own.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from tfrecords_tools.validation import format_faults, validate
 def _define_flags() -> None:
     flags.DEFINE_bool("all_classes", False, "List every class in the summary.")
     flags.DEFINE_bool("validate", False, "Check every record, the index and counts.")
+    flags.DEFINE_integer(
+        "crop_size", 0, "With --validate: frames must not be smaller.", lower_bound=0
+    )
     flags.DEFINE_integer(
         "max_faults", 20, "Faults of each kind to print.", lower_bound=1
     )
@@ -61,7 +65,7 @@ def main(argv: list[str]) -> int:
             values.num_workers,
         )
     if values.validate:
-        faults = validate(directory, values.num_workers)
+        faults = validate(directory, values.num_workers, values.crop_size)
         print(f"{directory}: {format_faults(faults, values.max_faults)}")
         if faults:
             return 1

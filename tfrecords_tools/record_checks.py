@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import struct
 from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
 from spl_tf.clips import keys
+from spl_tf.clips.jpeg import BadJpegError, decode_jpeg
 
 _CONTEXT_KINDS = {
     keys.EXAMPLE_ID: "bytes_list",
@@ -28,11 +28,6 @@ _CONTEXT_KINDS = {
 # All that the pipeline needs of a record that another tool wrote.
 _FOREIGN_KEYS = frozenset({keys.LABEL_INDEX})
 
-# JPEG markers; those from C0 to CF start a frame, except tables and extensions.
-_START, _END, _SCAN = 0xD8, 0xD9, 0xDA
-_TAIL_BYTES = 64  # in which a JPEG's end marker must be
-_NO_FRAME = frozenset({0xC4, 0xC8, 0xCC})
-
 # In place of a number that a damaged record does not tell.
 UNKNOWN = -2
 
@@ -48,10 +43,12 @@ class Schema:
         class_names: In index order.
         every_key: Whether all keys must be there, as in records of our own tools; else
             only those that the pipeline reads.
+        crop_size: Shorter side that the frames must have at least, in pixels.
     """
 
     class_names: Sequence[str]
     every_key: bool
+    crop_size: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +62,7 @@ class CheckedRecord:
         label: Class index, -1 when there is none.
         teacher: The teacher's first choice, -1 when there is none.
         faults: (kind, message) pairs; kinds are "schema", "label", "teacher",
-            "timestamps" and "jpeg".
+            "timestamps", "jpeg" and "crop".
     """
 
     id: str
@@ -76,9 +73,9 @@ class CheckedRecord:
 
 
 def check_record(record: bytes, schema: Schema) -> CheckedRecord:
-    """Checks keys, types, label, teacher, timestamps and JPEG headers of a clip.
+    """Checks keys, types, label, teacher and timestamps of a clip, and its frames.
 
-    No frame is decoded.
+    All of them are decoded, by what decodes them in training.
     """
     try:
         example = tf.train.SequenceExample.FromString(record)
@@ -102,7 +99,7 @@ def check_record(record: bytes, schema: Schema) -> CheckedRecord:
         faults += step_faults or _time_faults(times, len(frames))
     elif schema.every_key:
         faults.append(("schema", f"no feature list {keys.IMAGE_TIMESTAMP!r}"))
-    faults += [("jpeg", message) for message in _frame_faults(frames, values)]
+    faults += _frame_faults(frames, values, schema.crop_size)
     clip_id = values.get(keys.EXAMPLE_ID, b"").decode(errors="replace")
     return CheckedRecord(clip_id, len(frames), label, teacher, faults)
 
@@ -202,49 +199,33 @@ def _time_faults(times: Sequence[int], frames: int) -> Iterator[tuple[str, str]]
             return
 
 
-def _frame_faults(frames: Sequence[bytes], values: dict) -> Iterator[str]:
+def _frame_faults(
+    frames: Sequence[bytes], values: dict, crop_size: int
+) -> Iterator[tuple[str, str]]:
     first_size = None
     for step, frame in enumerate(frames):
         try:
-            size = jpeg_size(frame)
-        except ValueError as error:
-            yield f"frame {step}: {error}"
+            size = decode_jpeg(frame).shape[:2]
+        except BadJpegError as error:
+            yield "jpeg", f"frame {step} {error}"
             continue
         first_size = first_size or size
         if size != first_size:
             yield (
+                "jpeg",
                 f"frame {step} is {size[0]} x {size[1]} (height x width), the clip's "
-                f"first is {first_size[0]} x {first_size[1]}"
+                f"first is {first_size[0]} x {first_size[1]}",
             )
-    if first_size:
-        for key, found in zip(
-            (keys.IMAGE_HEIGHT, keys.IMAGE_WIDTH), first_size, strict=True
-        ):
-            if values.get(key, found) != found:
-                yield f"{key!r} is {values[key]}, the frames have {found}"
-
-
-def jpeg_size(image: bytes) -> tuple[int, int]:
-    """Returns (height, width) from a JPEG's header, without decoding it.
-
-    Raises:
-        ValueError: The bytes are no whole JPEG: start, frame header or end is missing.
-    """
-    if image[:2] != bytes((0xFF, _START)):
-        raise ValueError(f"no JPEG: starts with {image[:4].hex(' ') or 'nothing'}")
-    # Some cameras and editors write a few bytes behind the end.
-    if bytes((0xFF, _END)) not in image[-_TAIL_BYTES:]:
-        raise ValueError(f"the JPEG of {len(image)} bytes is cut off: no end marker")
-    position = 2
-    while position + 9 <= len(image) and image[position] == 0xFF:
-        marker = image[position + 1]
-        if marker == 0xFF:  # markers may be padded
-            position += 1
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME:
-            return struct.unpack(">HH", image[position + 5 : position + 9])
-        if marker == _SCAN:
-            break
-        (length,) = struct.unpack(">H", image[position + 2 : position + 4])
-        position += 2 + length
-    raise ValueError(f"the JPEG of {len(image)} bytes has no frame header")
+    if not first_size:
+        return
+    for key, found in zip(
+        (keys.IMAGE_HEIGHT, keys.IMAGE_WIDTH), first_size, strict=True
+    ):
+        if values.get(key, found) != found:
+            yield "jpeg", f"{key!r} is {values[key]}, the frames have {found}"
+    if min(first_size) < crop_size:
+        yield (
+            "crop",
+            f"its frames are {first_size[0]} x {first_size[1]}, smaller than the crop "
+            f"of {crop_size}",
+        )

@@ -1,4 +1,4 @@
-"""Checks a dataset folder: every record, every JPEG header, the index, the counts."""
+"""Checks a dataset folder: every record, every frame, the index, the counts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Fault:
 
     Attributes:
         kind: "framing", "checksum", "schema", "label", "teacher", "timestamps",
-            "jpeg", "duplicate", "index", "counts" or "file".
+            "jpeg", "crop", "duplicate", "index", "counts" or "file".
         message: What was found and what was expected.
         shard: File name; empty for the whole dataset.
         record: Number in the shard, from 0; None for the whole shard.
@@ -82,7 +82,9 @@ class _ShardReport:
     whole: bool
 
 
-def validate(directory: str | os.PathLike, num_workers: int = 0) -> list[Fault]:
+def validate(
+    directory: str | os.PathLike, num_workers: int = 0, crop_size: int = 0
+) -> list[Fault]:
     """Checks a dataset folder without trusting its index.
 
     A record whose data is damaged does not stop the check of the next one. After a
@@ -91,6 +93,8 @@ def validate(directory: str | os.PathLike, num_workers: int = 0) -> list[Fault]:
     Args:
         directory: The folder.
         num_workers: Processes; 0 for one per core, 1 for this process alone.
+        crop_size: Frames with a shorter side than this are a fault, as they are to a
+            training that crops without scaling.
 
     Returns:
         The faults, shard by shard, then those of the folder; empty when all is well.
@@ -104,7 +108,7 @@ def validate(directory: str | os.PathLike, num_workers: int = 0) -> list[Fault]:
     info = clips.DatasetInfo.load(directory)
     names = [shard["name"] for shard in info.shards]
     foreign = info.source.get("tool") == REINDEXING_TOOL
-    schema = Schema(info.class_names, every_key=not foreign)
+    schema = Schema(info.class_names, not foreign, crop_size)
     index_rows, faults = _index_rows(directory, names)
     check = functools.partial(_check_shard, directory, schema)
     reports = []

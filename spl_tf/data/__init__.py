@@ -1,6 +1,12 @@
 """From a dataset folder to batches: plan, read by offset, decode, look up."""
 
 from spl_tf.data.augmentation import Augmentation, augment_and_normalize, normalize
+from spl_tf.data.bad_records import (
+    MAX_BAD_RECORDS,
+    SkippedRecords,
+    check_bad_record_options,
+    plain_bad_records,
+)
 from spl_tf.data.label_lookup import LabelLookup
 from spl_tf.data.pipeline import eval_batches, predict_batches, train_batches
 from spl_tf.data.plan import Resampling, TrainPlan, padded_rows, uniform_draws
@@ -9,19 +15,23 @@ from spl_tf.data.sampling import PAPER_EVALUATION, ClipSampling
 from spl_tf.data.training import TrainInput, labels_kept
 
 __all__ = [
+    "MAX_BAD_RECORDS",
     "PAPER_EVALUATION",
     "Augmentation",
     "BadRecordError",
     "ClipSampling",
     "LabelLookup",
     "Resampling",
+    "SkippedRecords",
     "TrainInput",
     "TrainPlan",
     "augment_and_normalize",
+    "check_bad_record_options",
     "eval_batches",
     "labels_kept",
     "normalize",
     "padded_rows",
+    "plain_bad_records",
     "predict_batches",
     "train_batches",
     "uniform_draws",

@@ -9,18 +9,11 @@ import weakref
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import simplejpeg
 import tensorflow as tf
-from absl import logging
 
 from spl_tf.clips import ClipDataset
-from spl_tf.data.records import (
-    BadRecordError,
-    RecordView,
-    frame_header,
-    jpeg_size,
-    view_record,
-)
+from spl_tf.clips.jpeg import BadJpegError, decode_jpeg, frame_header, jpeg_size
+from spl_tf.data.records import BadRecordError, RecordView, view_record
 
 _SIZE_BYTES = 9  # of a JPEG's frame header, up to the columns
 _ALIGNMENT = 64  # TensorFlow takes an array over without a copy from such an address
@@ -129,10 +122,11 @@ class ClipLoader:
     def _describe(self, row: int, clip_id: bytes, error: BadRecordError) -> str:
         dataset, name = self._dataset, clip_id.decode(errors="replace")
         shard = dataset.index.shard_names[dataset.index.shard[row]]
+        crop = "" if self._scales else f" --crop_size={self._size}"
         return (
             f"{os.path.join(dataset.directory, shard)}, row {row}, clip {name!r}: "
             f"{error}. Run `python -m tfrecords_tools.inspect_records "
-            f"{dataset.directory} --validate` to see all that is wrong"
+            f"{dataset.directory} --validate{crop}` to see all that is wrong"
         )
 
     def _check(self, row: int, record: RecordView) -> None:
@@ -197,9 +191,12 @@ class _Frames:
         self.room = _NO_ROOM
         # Where the first frame's JPEG states its size, and how: mostly as all others.
         first = record.jpeg(0)
+        try:
+            self.size = jpeg_size(first)
+        except BadJpegError as error:
+            raise BadRecordError(f"frame 0 {error}") from error
         self._place = frame_header(first)
         self._header = first[self._place : self._place + _SIZE_BYTES]
-        self.size = jpeg_size(first)
         self._images: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -213,21 +210,26 @@ class _Frames:
         """
         image = self._images.get(frame)
         if image is None:
-            image = _decode_jpeg(self._jpeg(frame), self.size, frame)
+            try:
+                image = self._decode(self.record.jpeg(frame))
+            except BadJpegError as error:
+                raise BadRecordError(f"frame {frame} {error}") from error
             if self.room.take(image.nbytes):
                 self._images[frame] = image = image.copy()
         return image
 
-    def _jpeg(self, frame: int) -> bytes:
-        jpeg = self.record.jpeg(frame)
+    def _decode(self, jpeg: bytes) -> np.ndarray:
         if jpeg[self._place : self._place + _SIZE_BYTES] != self._header:
             found = jpeg_size(jpeg)
             if found != self.size:
-                raise BadRecordError(
-                    f"frame {frame} is {found[0]} x {found[1]}, frame 0 is "
+                raise BadJpegError(
+                    f"is {found[0]} x {found[1]}, frame 0 is "
                     f"{self.size[0]} x {self.size[1]}"
                 )
-        return jpeg
+        # In Python, not in the graph: simplejpeg's libjpeg-turbo is faster on whole
+        # frames than TensorFlow's on the crop, lets go of the interpreter's lock, and
+        # only here is it known which frame of which clip does not decode.
+        return decode_jpeg(jpeg, _scratch(*self.size))
 
 
 def decode_view(frames: _Frames, view: View, out: np.ndarray) -> None:
@@ -248,18 +250,6 @@ def decode_view(frames: _Frames, view: View, out: np.ndarray) -> None:
         if not fits:
             image = _resize(image, out.shape[1:3])
         _copy(image, view.flip, out[place])
-
-
-def _decode_jpeg(jpeg: bytes, size: tuple[int, int], frame: int) -> np.ndarray:
-    # In Python, not in the graph: simplejpeg's libjpeg-turbo is faster on whole frames
-    # than TensorFlow's on the crop, lets go of the interpreter's lock, and only here is
-    # it known which frame of which clip does not decode.
-    whole = _scratch(*size)
-    try:
-        simplejpeg.decode_jpeg(jpeg, "RGB", buffer=whole)
-    except ValueError as error:
-        raise BadRecordError(f"frame {frame} does not decode: {error}") from error
-    return whole
 
 
 _thread = threading.local()
@@ -316,45 +306,3 @@ class ClipBuffers:
         weakref.finalize(owner, self._free.append, memory).atexit = False
         start = -owner.ctypes.data % _ALIGNMENT
         return owner[start : start + size].reshape(self._shape)
-
-
-class SkippedRecords:
-    """The bad records that a run has replaced, up to a limit."""
-
-    def __init__(self, directory: str, limit: int):
-        """Starts empty.
-
-        Args:
-            directory: The dataset, for messages.
-            limit: More bad records than this are an error.
-        """
-        self._directory = directory
-        self._limit = limit
-        self._lock = threading.Lock()
-        self._rows: set[int] = set()
-
-    def __contains__(self, row: int) -> bool:
-        return row in self._rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def add(self, row: int, error: BadRecordError) -> None:
-        """Reports a bad record, once.
-
-        Raises:
-            BadRecordError: It is one more than the limit.
-        """
-        with self._lock:
-            if row in self._rows:
-                return
-            self._rows.add(row)
-            count = len(self._rows)
-        if count > self._limit:
-            raise BadRecordError(
-                f"{self._directory} has more than {self._limit} bad records, the last "
-                f"one found is {error}"
-            ) from error
-        logging.warning(
-            "skipping bad record %d of at most %d: %s", count, self._limit, error
-        )

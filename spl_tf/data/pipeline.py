@@ -24,10 +24,12 @@ import tensorflow as tf
 from spl_tf.clips import ClipDataset
 from spl_tf.cores import usable_cores
 from spl_tf.data.augmentation import NUM_DRAWS
+from spl_tf.data.bad_records import SkippedRecords
 from spl_tf.data.closing import ends_in_time
 from spl_tf.data.label_lookup import LabelLookup
 from spl_tf.data.loading import ClipBuffers, ClipLoader, View
 from spl_tf.data.plan import padded_rows
+from spl_tf.data.records import BadRecordError
 from spl_tf.data.sampling import ClipSampling, central_windows
 from spl_tf.data.training import TrainClips, TrainInput
 
@@ -86,6 +88,7 @@ def eval_batches(
     replicas: int = 1,
     num_clips: int = 1,
     num_crops: int = 1,
+    skipped: SkippedRecords | None = None,
 ) -> tf.data.Dataset:
     """Every clip once, in index order.
 
@@ -103,6 +106,7 @@ def eval_batches(
         replicas: Replicas of this process.
         num_clips: Runs of frames per clip, see `ClipSampling.uniform_frames`.
         num_crops: 1, the centre, or 3 along the longer side.
+        skipped: Collects bad records, whose `mask` is False then; None for an error.
 
     Returns:
         Batches of `clip`, `label` (the record's own), `index`, `id`, `mask`.
@@ -113,7 +117,7 @@ def eval_batches(
     lookup = LabelLookup(None, len(dataset.info.class_names))
     place = (batch_size, worker, num_workers, replicas)
     views = (num_clips, num_crops)
-    plan = _ScoringBatches(dataset, sampling, crop_size, place, views, lookup)
+    plan = _ScoringBatches(dataset, sampling, crop_size, place, views, skipped, lookup)
     return _in_order(plan, 0, plan.num_batches)
 
 
@@ -128,6 +132,7 @@ def predict_batches(
     num_clips: int = 1,
     num_crops: int = 1,
     wanted: np.ndarray | None = None,
+    skipped: SkippedRecords | None = None,
 ) -> tf.data.Dataset:
     """As `eval_batches`, for clips whose label may be missing or is not looked at.
 
@@ -144,13 +149,17 @@ def predict_batches(
         wanted: bool, one per index row. Steps without such a row are left out and the
             others stay as they are, so that a clip is always in the same batch; `mask`
             is False for what is not wanted.
+        skipped: Collects bad records; None for an error. They stay in `mask`, so that
+            no wanted row is missing, and what is said of them is worth nothing.
 
     Returns:
         Batches of `clip`, `index`, `id`, `mask`.
     """
     place = (batch_size, worker, num_workers, replicas)
     views = (num_clips, num_crops)
-    plan = _ScoringBatches(dataset, sampling, crop_size, place, views, None, wanted)
+    plan = _ScoringBatches(
+        dataset, sampling, crop_size, place, views, skipped, wanted=wanted
+    )
     return _in_order(plan, 0, plan.num_batches)
 
 
@@ -219,7 +228,17 @@ class _TrainBatches:
 class _ScoringBatches:
     """The numbered batches that hold every clip once, for one worker."""
 
-    def __init__(self, dataset, sampling, crop_size, place, views, lookup, wanted=None):
+    def __init__(
+        self,
+        dataset,
+        sampling,
+        crop_size,
+        place,
+        views,
+        skipped,
+        lookup=None,
+        wanted=None,
+    ):
         if not len(dataset):
             raise ValueError(f"{dataset.directory} has no clips")
         num_clips, num_crops = views
@@ -243,7 +262,7 @@ class _ScoringBatches:
         self._rows = rows[:, worker].reshape(-1, size)
         self._mask = mask[:, worker].reshape(-1, size)
         self.num_batches = len(self._rows)
-        self._lookup = lookup
+        self._skipped, self._lookup = skipped, lookup
 
         def choose_views(length, height, width, draws):
             windows = central_windows(height, width, crop_size, num_crops)
@@ -263,14 +282,26 @@ class _ScoringBatches:
     def load(self, number: int) -> dict[str, np.ndarray]:
         """Reads and decodes a batch."""
         clip = self._buffers.take()
-        rows = self._rows[number]
-        no_draws = [None] * len(rows)
-        found = zip(*self._map(self._loader.load, rows, no_draws, clip), strict=True)
+        rows, mask = self._rows[number], self._mask[number]
+        found = list(self._map(self._load, rows, clip))
+        if self._lookup is not None:
+            mask = mask & [record is not None for record in found]
+        found = zip(*(record or (b"", 0, 0) for record in found), strict=True)
         return dict(zip(_RECORD_FIELDS, found, strict=True)) | {
             "clip": clip.reshape(self.spec["clip"].shape),
             "index": rows,
-            "mask": self._mask[number],
+            "mask": mask,
         }
+
+    def _load(self, row, out) -> tuple | None:
+        try:
+            return self._loader.load(row, None, out)
+        except BadRecordError as error:
+            if self._skipped is None:
+                raise
+            self._skipped.add(int(row), error)
+        out[...] = 0
+        return None
 
     def finish(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Checks the labels, in the graph."""

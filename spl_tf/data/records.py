@@ -79,37 +79,6 @@ def view_record(data: bytes | memoryview) -> RecordView:
     )
 
 
-def jpeg_size(jpeg: bytes) -> tuple[int, int]:
-    """Rows and columns of a JPEG, from its frame header (ITU-T T.81, B.2.2).
-
-    Raises:
-        BadRecordError: There is no such header.
-    """
-    place = frame_header(jpeg)
-    return (
-        int.from_bytes(jpeg[place + 5 : place + 7], "big"),
-        int.from_bytes(jpeg[place + 7 : place + 9], "big"),
-    )
-
-
-def frame_header(jpeg: bytes) -> int:
-    """Byte at which the frame header of a JPEG starts.
-
-    Raises:
-        BadRecordError: There is none.
-    """
-    place, end = 2, len(jpeg) - 9
-    while jpeg[:2] == b"\xff\xd8" and place < end and jpeg[place] == 0xFF:
-        marker = jpeg[place + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return place
-        if marker == 0xFF:  # a fill byte
-            place += 1
-        else:
-            place += 2 + int.from_bytes(jpeg[place + 2 : place + 4], "big")
-    raise BadRecordError(f"no JPEG, it starts with {jpeg[:8].hex(' ') or 'nothing'}")
-
-
 def _fields(data: bytes, place: int, end: int) -> list[tuple[int, tuple[int, int]]]:
     """The fields of a message: number and (start, stop) of each one's content."""
     fields = []

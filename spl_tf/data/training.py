@@ -11,8 +11,13 @@ import numpy as np
 
 from spl_tf.clips import ClipDataset
 from spl_tf.data.augmentation import NUM_DRAWS
+from spl_tf.data.bad_records import (
+    MAX_BAD_RECORDS,
+    SkippedRecords,
+    check_bad_record_options,
+)
 from spl_tf.data.label_lookup import LabelLookup
-from spl_tf.data.loading import ClipLoader, SkippedRecords, View
+from spl_tf.data.loading import ClipLoader, View
 from spl_tf.data.plan import Resampling, TrainPlan, uniform_draws
 from spl_tf.data.records import BadRecordError
 from spl_tf.data.sampling import (
@@ -58,14 +63,11 @@ class TrainInput:
     short_side: tuple[int, int] | None = None
     resampling: Resampling | None = None
     on_bad_record: str = "error"
-    max_bad_records: int = 100
+    max_bad_records: int = MAX_BAD_RECORDS
     cache_bytes: int = 0
 
     def __post_init__(self):
-        if self.on_bad_record not in ("error", "skip"):
-            raise ValueError(
-                f"on_bad_record is {self.on_bad_record!r}, expected 'error' or 'skip'"
-            )
+        check_bad_record_options(self.on_bad_record, self.max_bad_records)
         if self.crop_size < 1 or not 0 <= self.seed < 2**63:
             raise ValueError(
                 f"crop_size is {self.crop_size} and seed {self.seed}, expected 1 or "

@@ -1,15 +1,12 @@
 import dataclasses
-import io
 import os
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
-from spl_tf import clips
+from spl_tf import clips, data
 from tests.conftest import jpeg, make_clip, write_dataset
-from tfrecords_tools.record_checks import jpeg_size
 from tfrecords_tools.reindexing import reindex
 from tfrecords_tools.validation import Fault, format_faults, validate
 
@@ -201,10 +198,10 @@ def test_records_of_another_tool_need_no_more_than_the_pipeline_reads(tmp_path):
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        (jpeg(np.zeros((32, 40, 3), np.uint8))[:-9], "cut off: no end marker"),
-        (b"\x89PNG....", "no JPEG: starts with 89 50 4e 47"),
-        (b"", "no JPEG: starts with nothing"),
-        (b"\xff\xd8\xff\xd9", "has no frame header"),
+        (jpeg(np.zeros((32, 40, 3), np.uint8))[:-9], "does not decode: "),
+        (b"\x89PNG....", "is no JPEG, it starts with 89 50 4e 47"),
+        (b"", "is no JPEG, it starts with nothing"),
+        (b"\xff\xd8\xff\xd9", "is a JPEG of 4 bytes without a frame header"),
         (
             jpeg(np.zeros((16, 40, 3), np.uint8)),
             "is 16 x 40 (height x width), the clip's first is 32 x 40",
@@ -219,23 +216,28 @@ def test_a_bad_frame_is_named(tmp_path, frame, message):
     assert message in fault.message
 
 
-def test_jpeg_headers_give_the_size_that_pillow_reads():
-    random = np.random.default_rng(0)
-    for size in ((1, 1), (7, 300), (301, 2)):
-        image = Image.fromarray(random.integers(0, 255, (*size, 3), np.uint8))
-        for form in (image, image.convert("L"), image.convert("CMYK")):
-            for options in (
-                {},
-                {"progressive": True},
-                {"optimize": True, "comment": b"x" * 500, "exif": b"Exif\0\0" * 9},
-            ):
-                buffer = io.BytesIO()
-                form.save(buffer, "JPEG", **options)
-                image_bytes = buffer.getvalue()
-                assert jpeg_size(image_bytes) == size
-                # Huffman tables may stand before the frame header, markers be padded.
-                table = b"\xff\xff\xff\xc4\x00\x09" + b"\1" * 7
-                assert jpeg_size(image_bytes[:2] + table + image_bytes[2:]) == size
+def test_bytes_around_the_markers_of_a_frame_are_no_fault(tmp_path):
+    clip = make_clip(2, 2, names="abc")
+    frames = list(clip.frames)
+    frames[1] += bytes(5000)  # a camera's padding
+    frames[2] += frames[3]  # a second picture, as in stereo cameras' files
+    frames[4] = frames[4].replace(b"\xff\xdb", b"\xff\xff\xff\xdb")
+    dataset = clips.ClipDataset(with_clip(tmp_path / "d", frames=frames))
+    assert validate(dataset.directory, num_workers=1) == []
+    assert len(list(data.eval_batches(dataset, data.ClipSampling(8, 1), 32, 3))) == 1
+
+
+def test_frames_smaller_than_a_crop_are_found_when_asked_for(tmp_path):
+    small = make_clip(2, 2, names="abc", size=(24, 40))
+    directory = with_clip(tmp_path / "d", frames=small.frames, height=24)
+    kinds = {crop: [f.kind for f in validate(directory, 1, crop)] for crop in (24, 25)}
+    assert kinds == {24: [], 25: ["crop"]}
+    (fault,) = validate(directory, 1, crop_size=25)
+    assert (fault.shard, fault.record, fault.clip) == (FIRST, 1, "video2@0-1000000")
+    assert fault.message == "its frames are 24 x 40, smaller than the crop of 25"
+    dataset = clips.ClipDataset(directory)
+    with pytest.raises(tf.errors.OpError, match=r"24 x 40.*--validate --crop_size=25"):
+        list(data.eval_batches(dataset, data.ClipSampling(8, 1), 25, 3))
 
 
 def test_an_id_that_occurs_twice_is_named_with_both_places(tmp_path):
