@@ -130,7 +130,7 @@ class ImageSource:
             with tf.io.gfile.GFile(path_of(self.root, plan.video), "rb") as file:
                 content = file.read()
             jpeg, height, width = images.to_jpeg(
-                content, self.short_side, self.jpeg_quality
+                content, self.short_side, self.jpeg_quality, plan.video
             )
         except tf.errors.OpError as error:
             raise SkippedClipError("unreadable", error.message) from error

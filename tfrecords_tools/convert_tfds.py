@@ -245,10 +245,23 @@ class TfdsSource:
         )
 
     def _jpeg(self, frame: np.ndarray) -> tuple[bytes, int, int]:
+        if frame.dtype == np.uint16:
+            frame = images.to_8_bits(frame)
+        if frame.dtype != np.uint8:
+            raise SkippedClipError(
+                "unreadable",
+                f"its pixels are {frame.dtype}, expected uint8 or uint16: nothing says "
+                "which value is white",
+            )
         image = Image.fromarray(frame[..., 0] if frame.shape[-1] == 1 else frame)
-        return images.encode(
-            image.convert("RGB"), self.settings.short_side, self.settings.jpeg_quality
-        )
+        try:
+            return images.encode(
+                image.convert("RGB"),
+                self.settings.short_side,
+                self.settings.jpeg_quality,
+            )
+        except images.UnreadableImageError as error:
+            raise SkippedClipError("unreadable", str(error)) from error
 
 
 def _define_flags() -> None:
