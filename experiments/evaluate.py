@@ -72,6 +72,8 @@ def evaluate(
     batch_size: int = 8,
     strategy: str = "auto",
     seed: int = 0,
+    on_bad_record: str = "error",
+    max_bad_records: int = data.MAX_BAD_RECORDS,
 ) -> Report:
     """Runs a model on every clip of a dataset, and measures.
 
@@ -88,8 +90,11 @@ def evaluate(
         batch_size: Clips per replica, each with all its views.
         strategy: See `make_strategy`.
         seed: Of the clips that protocol "linear" holds out.
+        on_bad_record: See `Views`; the results say how many were skipped.
+        max_bad_records: See `Views`.
 
     Raises:
+        BadRecordError: A record cannot be read, or too many; the message names it.
         ValueError: The classes differ, or the arguments do not fit together.
         FileNotFoundError: A folder is not what it should be.
     """
@@ -102,7 +107,14 @@ def evaluate(
     sampling = data.PAPER_EVALUATION
     if protocol != "paper":
         sampling = data.ClipSampling(config.data.num_frames, config.data.stride)
-    views = Views(sampling, config.data.crop_size, num_clips, num_crops)
+    views = Views(
+        sampling,
+        config.data.crop_size,
+        num_clips,
+        num_crops,
+        on_bad_record,
+        max_bad_records,
+    )
     settings = {
         "protocol": protocol,
         "checkpoint": checkpoint,
@@ -128,6 +140,8 @@ def evaluate(
     else:
         _check_classes(checkpoint, label_names, test)
         scores = score(model, devices, test, views, batch_size)
+    if len(scores.rows) < len(test):
+        settings["bad_records_skipped"] = len(test) - len(scores.rows)
     scores = dataclasses.replace(scores, settings=settings)
     os.makedirs(output_dir, exist_ok=True)
     scores.save(os.path.join(output_dir, _PREDICTIONS))
@@ -196,8 +210,10 @@ def summary(report: Report) -> str:
     results = report.results
     excluded = results["excluded_classes"]
     without = f" (without {', '.join(excluded)})" if excluded else ""
+    skipped = results["settings"].get("bad_records_skipped", 0)
     lines = [
-        f"{results['clips']:,} clips, {len(report.classes):,} classes",
+        f"{results['clips']:,} clips, {len(report.classes):,} classes"
+        + (f", {skipped:,} bad records skipped" if skipped else ""),
         f"top-1                {results['top_1']:7.2%}",
         f"top-5                {results['top_5']:7.2%}",
         f"mean class accuracy  {results['mean_class_accuracy']:7.2%}",
@@ -258,6 +274,8 @@ _OF_A_MODEL = (
     "batch_size",
     "strategy",
     "seed",
+    "on_bad_record",
+    "max_bad_records",
 )
 
 if __name__ == "__main__":
@@ -273,4 +291,10 @@ if __name__ == "__main__":
     flags.DEFINE_integer("batch_size", 8, "Clips per replica.", lower_bound=1)
     flags.DEFINE_enum("strategy", "auto", _STRATEGIES, "Devices to use.")
     flags.DEFINE_integer("seed", 0, "Of the clips that protocol linear holds out.")
+    flags.DEFINE_enum(
+        "on_bad_record", "error", ("error", "skip"), "skip: leave the clip out."
+    )
+    flags.DEFINE_integer(
+        "max_bad_records", data.MAX_BAD_RECORDS, "With skip, more are an error."
+    )
     binary.run(main)

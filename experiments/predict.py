@@ -7,15 +7,17 @@ The same command continues one that was stopped. To share the work, start it wit
 same folders in several processes; the last to finish completes the dataset. Each finds
 its part by itself if `srun` started it in a step of several tasks, or if `TF_CONFIG`
 names the processes; else `--num_workers=8 --worker=0` to `--worker=7` say it. Stopped
-by SIGTERM, it ends with exit code 75.
+by SIGTERM, it ends with exit code 75. With `--on_bad_record=skip`, clips that cannot be
+read are left out, and listed in the new `dataset.json`.
 """
 
 from __future__ import annotations
 
 from absl import app, flags
 
-from spl_tf import binary
+from spl_tf import binary, data
 from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped, predict
+from spl_tf.training.prediction_folder import BAD_RECORD
 from spl_tf.training.strategies import process_place
 
 _OPTIONS = (
@@ -25,6 +27,8 @@ _OPTIONS = (
     "num_clips",
     "num_crops",
     "overwrite",
+    "on_bad_record",
+    "max_bad_records",
 )
 
 
@@ -72,8 +76,10 @@ def main(argv: list[str]) -> int:
             "have shards to write"
         )
     else:
+        bad = sum(entry["kind"] == BAD_RECORD for entry in info.skipped)
         print(
             f"{values.output_dir}: {info.num_clips} clips in {len(info.shards)} shards"
+            + (f", {bad} bad records left out" if bad else "")
         )
     return 0
 
@@ -90,4 +96,10 @@ if __name__ == "__main__":
     flags.DEFINE_integer("worker", None, "This process, from 0.")
     flags.DEFINE_integer("num_workers", None, "Processes that share the work.")
     flags.DEFINE_bool("overwrite", False, "Replace a prediction in --output_dir.")
+    flags.DEFINE_enum(
+        "on_bad_record", "error", ("error", "skip"), "skip: leave the clip out."
+    )
+    flags.DEFINE_integer(
+        "max_bad_records", data.MAX_BAD_RECORDS, "With skip, more are an error."
+    )
     binary.run(main, errors=(FloatingPointError,))

@@ -23,7 +23,7 @@ from typing import Any
 from absl import app, flags
 from ml_collections import config_dict, config_flags
 
-from spl_tf import binary
+from spl_tf import binary, data
 from spl_tf.analysis.label_plots import plot_confusion
 from spl_tf.labels import ConfusionMatrix
 from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped, train
@@ -35,7 +35,8 @@ from spl_tf.training.strategies import STRATEGIES, process_place
 
 def train_and_draw(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
     """As `train`; draws `confusion.png` of the validation set, if there is one."""
-    results = train(config, workdir)
+    with data.plain_bad_records():
+        results = train(config, workdir)
     counts, picture = (os.path.join(workdir, f) for f in (CONFUSION, "confusion.png"))
     is_first = config.runtime.strategy != "multi_worker" or process_place()[0] == 0
     if is_first and os.path.exists(counts) and not os.path.exists(picture):

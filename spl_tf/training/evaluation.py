@@ -31,12 +31,19 @@ class Views:
         crop_size: Side of its crop in pixels.
         num_clips: Runs of frames, see `ClipSampling.uniform_frames`.
         num_crops: 1, the centre, or 3 along the longer side.
+        on_bad_record: "error", or "skip" to leave the clip out.
+        max_bad_records: With "skip", more than this many in a dataset are an error.
     """
 
     sampling: data.ClipSampling
     crop_size: int
     num_clips: int = 1
     num_crops: int = 1
+    on_bad_record: str = "error"
+    max_bad_records: int = data.MAX_BAD_RECORDS
+
+    def __post_init__(self):
+        data.check_bad_record_options(self.on_bad_record, self.max_bad_records)
 
 
 def open_run(
@@ -95,15 +102,17 @@ def _run(model, strategy, batches: Iterable, features: bool, gather: bool = Fals
         results["features" if features else "probabilities"] = outputs
         return _gather(strategy, results) if gather else results
 
-    for batch in batches:
-        local = {
-            name: strategy.experimental_local_results(value)
-            for name, value in forward(batch).items()
-        }
-        for values in zip(*local.values(), strict=True):
-            yield {
-                name: value.numpy() for name, value in zip(local, values, strict=True)
+    with data.plain_bad_records():
+        for batch in batches:
+            local = {
+                name: strategy.experimental_local_results(value)
+                for name, value in forward(batch).items()
             }
+            for values in zip(*local.values(), strict=True):
+                yield {
+                    name: value.numpy()
+                    for name, value in zip(local, values, strict=True)
+                }
 
 
 def _gather(strategy, results):
@@ -122,6 +131,7 @@ def evaluate(
     sampling: data.ClipSampling,
     crop_size: int,
     batch_size: int,
+    on_bad_record: str = "error",
 ) -> Evaluation:
     """Measures a model on every clip of a dataset, exactly once each.
 
@@ -133,12 +143,13 @@ def evaluate(
         sampling: Which frames are looked at.
         crop_size: Side of the central crop.
         batch_size: Clips per replica.
+        on_bad_record: See `Views`.
     """
     columns = _columns(
         model,
         strategy,
         dataset,
-        Views(sampling, crop_size),
+        Views(sampling, crop_size, on_bad_record=on_bad_record),
         batch_size,
         ("label", "probabilities"),
         gather=is_multi_worker(strategy),
@@ -185,6 +196,9 @@ def collect(
         batch_size: Clips per replica.
         features: See `forward_batches`.
 
+    Raises:
+        BadRecordError: A record is bad, or all are that `views` lets be skipped.
+
     Returns:
         In index order, `rows` int64 [n], `ids` strings [n], `labels` int32 [n], and
         `probabilities` or `features`, float32 [n, C].
@@ -218,10 +232,18 @@ def _columns(
             for field, arrays in parts.items():
                 arrays.append(batch[field][mask])
             progress.update(int(mask.sum()))
+    if not any(len(array) for array in parts[next(iter(parts))]):
+        raise data.BadRecordError(
+            f"all {len(dataset)} clips of {dataset.directory} are bad"
+        )
     return {field: np.concatenate(arrays) for field, arrays in parts.items()}
 
 
 def _view_batches(strategy, dataset, views: Views, batch_size: int) -> Iterable:
+    skipped = None
+    if views.on_bad_record == "skip":
+        skipped = data.SkippedRecords(dataset.directory, views.max_bad_records)
+
     def make(worker: int, num_workers: int, replicas: int) -> tf.data.Dataset:
         return data.eval_batches(
             dataset,
@@ -233,6 +255,7 @@ def _view_batches(strategy, dataset, views: Views, batch_size: int) -> Iterable:
             replicas=replicas,
             num_clips=views.num_clips,
             num_crops=views.num_crops,
+            skipped=skipped,
         )
 
     return spread_batches(strategy, make)

@@ -325,6 +325,7 @@ class _Run:
             self._source.sampling,
             self._config.data.crop_size,
             self._replica_batch,
+            self._config.data.on_bad_record,
         )
         metrics = {k: v for k, v in evaluation.metrics.items() if k != "clips"}
         self._log.write_evaluation(self._step, metrics, evaluation.class_accuracy())

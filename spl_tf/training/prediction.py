@@ -37,6 +37,8 @@ def predict(
     worker: int = 0,
     num_workers: int = 1,
     overwrite: bool = False,
+    on_bad_record: str = "error",
+    max_bad_records: int = data.MAX_BAD_RECORDS,
 ) -> clips.DatasetInfo | None:
     """Writes a dataset again, with the teacher's top-k classes in every record.
 
@@ -66,6 +68,9 @@ def predict(
             that died is started again, or its part is done by a call without workers.
         overwrite: Starts over where `output_dir` holds a prediction, of whatever
             inputs.
+        on_bad_record: "error", or "skip" to leave clips out whose record cannot be
+            read; they are listed in `dataset.json`.
+        max_bad_records: With "skip", more than this many are an error.
 
     Returns:
         The new dataset's description; None while other workers have shards to write.
@@ -77,9 +82,10 @@ def predict(
         FloatingPointError: The teacher gives no finite probabilities.
         TrainingStopped: SIGTERM came; finished shards are kept.
         OSError: The disk is full; finished shards are kept.
-        tf.errors.InvalidArgumentError: A record does not decode; the message names it.
+        BadRecordError: A record cannot be read, or too many; the message names it.
     """
     _check_options(batch_size, top_k, num_clips, num_crops, worker, num_workers)
+    data.check_bad_record_options(on_bad_record, max_bad_records)
     if strategy == "multi_worker":
         raise ValueError(
             "strategy is 'multi_worker', but prediction needs no communication: start "
@@ -117,8 +123,11 @@ def predict(
     if left:
         logging.info("%d of %d shards are left to write", len(left), len(mine))
         own_media = _own_media(config)
-        run = _Forward(dataset, config, model, devices, batch_size, inputs)
-        with ShardWriter(folder, dataset, left, own_media) as writer:
+        skipped = None
+        if on_bad_record == "skip":
+            skipped = data.SkippedRecords(input_dir, max_bad_records)
+        run = _Forward(dataset, config, model, devices, batch_size, inputs, skipped)
+        with ShardWriter(folder, dataset, left, own_media, skipped) as writer:
             run.predict(mine, left, writer)
     return folder.finish()
 
@@ -208,10 +217,12 @@ class _Forward:
         devices: tf.distribute.Strategy,
         batch_size: int,
         inputs: dict[str, Any],
+        skipped: data.SkippedRecords | None,
     ):
         self._dataset, self._config = dataset, config
         self._model, self._devices = model, devices
         self._batch_size, self._inputs = batch_size, inputs
+        self._skipped = skipped
 
     def predict(self, mine: list[int], left: list[int], writer: ShardWriter) -> None:
         """Predicts the clips of the shards that are left, for the writer.
@@ -253,6 +264,7 @@ class _Forward:
             num_clips=self._inputs["num_clips"],
             num_crops=self._inputs["num_crops"],
             wanted=wanted,
+            skipped=self._skipped,
         )
 
     def _scores(self, batch: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

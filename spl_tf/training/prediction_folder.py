@@ -21,6 +21,7 @@ from absl import logging
 from spl_tf import clips
 from spl_tf.labels import ConfusionMatrix
 
+BAD_RECORD = "bad record"  # kind of a skipped entry
 _WORK_DIR = ".prediction"
 _REMEDY = "Give another output_dir, or overwrite to start over"
 
@@ -34,11 +35,13 @@ class ShardReport:
         own_clips: How many are of videos that the teacher was trained on; None where
             that is not known.
         own_media: One of these videos, or empty.
+        skipped: What was left out of it, as in `DatasetInfo.skipped`.
     """
 
     summary: clips.ShardSummary
     own_clips: int | None
     own_media: str
+    skipped: list[dict[str, str]] = dataclasses.field(default_factory=list)
 
 
 class PredictionFolder:
@@ -163,7 +166,14 @@ class PredictionFolder:
         if None in reports:
             return self._finished()  # if another process was faster
         index = clips.ClipIndex.from_shards([report.summary for report in reports])
+        if not len(index):
+            skipped = [entry for report in reports for entry in report.skipped]
+            raise ValueError(
+                f"{self._directory} would be empty: all {len(skipped)} records are "
+                f"bad, the first: {skipped[0]['reason']}"
+            )
         info = self._describe(index)
+        info.skipped += [entry for report in reports for entry in report.skipped]
         index.save(self._directory)
         info.save(self._directory)
         self._remove_work(names)
@@ -179,9 +189,11 @@ class PredictionFolder:
         return dataclasses.replace(
             self._dataset.info,
             shards=[
-                shard | {"num_bytes": int(index.length[index.shard == position].sum())}
+                shard | {"num_clips": len(lengths), "num_bytes": int(lengths.sum())}
                 for position, shard in enumerate(self._dataset.info.shards)
+                for lengths in [index.length[index.shard == position]]
             ],
+            skipped=list(self._dataset.info.skipped),
             teacher=self._inputs
             | {"confusion": {name: cell.tolist() for name, cell in cells.items()}},
         )

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 from absl import logging
 
-from spl_tf import clips
+from spl_tf import clips, data
 from spl_tf.training.media_overlap import media_id
-from spl_tf.training.prediction_folder import PredictionFolder, ShardReport
+from spl_tf.training.prediction_folder import BAD_RECORD, PredictionFolder, ShardReport
 
 _WAITING_BATCHES = 8  # predicted and not yet written
 _POLL_SECONDS = 0.2
@@ -36,6 +36,7 @@ class ShardWriter:
         dataset: clips.ClipDataset,
         shards: list[int],
         own_media: set[str] | None,
+        skipped: data.SkippedRecords | None = None,
     ):
         """Starts nothing yet.
 
@@ -44,9 +45,11 @@ class ShardWriter:
             dataset: The records.
             shards: To write, ascending.
             own_media: Of the videos that the teacher was trained on, if known.
+            skipped: Holds the rows, of those that come, to be left out.
         """
         self._folder, self._dataset, self._shards = folder, dataset, shards
         self._own_media, self._has_warned = own_media, False
+        self._skipped = skipped
         self._queue: queue.Queue = queue.Queue(_WAITING_BATCHES)
         self._stopped = threading.Event()
         self._pool = concurrent.futures.ThreadPoolExecutor(1, "write")
@@ -86,12 +89,13 @@ class ShardWriter:
             for shard in self._shards:
                 size = int(sizes[shard]) if shard < len(sizes) else 0
                 own: list[str] = []
+                left_out: list[dict[str, str]] = []
+                of_shard = itertools.islice(predictions, size)
                 summary = self._folder.write_shard(
-                    shard,
-                    self._records(reader, itertools.islice(predictions, size), own),
+                    shard, self._records(reader, of_shard, own, left_out)
                 )
                 count = None if self._own_media is None else len(own)
-                report = ShardReport(summary, count, own[0] if own else "")
+                report = ShardReport(summary, count, own[0] if own else "", left_out)
                 self._folder.save_report(shard, report)
 
     def _predictions(self) -> Iterator[tuple[int, list[int], list[float]]]:
@@ -106,10 +110,20 @@ class ShardWriter:
         raise _StoppedError
 
     def _records(
-        self, reader, predictions, own
+        self, reader, predictions, own, left_out
     ) -> Iterator[tuple[bytes, int, int, int]]:
         index = self._dataset.index
         for row, classes, confidences in predictions:
+            if self._skipped is not None and row in self._skipped:
+                left_out.append(
+                    {
+                        "video": index.shard_names[index.shard[row]],
+                        "clip": "",
+                        "kind": BAD_RECORD,
+                        "reason": self._skipped.reason(row),
+                    }
+                )
+                continue
             record = reader.read(row)
             self._check_media(record, own)
             yield (
