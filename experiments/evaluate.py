@@ -213,7 +213,7 @@ def summary(report: Report) -> str:
     skipped = results["settings"].get("bad_records_skipped", 0)
     lines = [
         f"{results['clips']:,} clips, {len(report.classes):,} classes"
-        + (f", {skipped:,} bad records skipped" if skipped else ""),
+        + (f", bad records skipped: {skipped:,}" if skipped else ""),
         f"top-1                {results['top_1']:7.2%}",
         f"top-5                {results['top_5']:7.2%}",
         f"mean class accuracy  {results['mean_class_accuracy']:7.2%}",

@@ -79,7 +79,7 @@ def main(argv: list[str]) -> int:
         bad = sum(entry["kind"] == BAD_RECORD for entry in info.skipped)
         print(
             f"{values.output_dir}: {info.num_clips} clips in {len(info.shards)} shards"
-            + (f", {bad} bad records left out" if bad else "")
+            + (f", bad records left out: {bad}" if bad else "")
         )
     return 0
 

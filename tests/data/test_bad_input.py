@@ -252,6 +252,40 @@ def test_an_unknown_way_with_bad_records_is_refused(tmp_path):
         train(write(tmp_path), on_bad_record="ignore")
 
 
+def test_evaluation_and_prediction_can_skip_bad_records(tmp_path, caplog):
+    dataset = write(tmp_path, with_frame(3, b"no picture"))
+    damage(dataset, 1, 300)
+    whole = data.eval_batches(write(tmp_path / "whole"), SAMPLING, 24, 4)
+    whole = list(whole.as_numpy_iterator())
+    for read in (data.eval_batches, data.predict_batches):
+        skipped = data.SkippedRecords(dataset.directory, limit=2)
+        batches = list(read(dataset, SAMPLING, 24, 4, skipped=skipped))
+        assert [row in skipped for row in range(6)] == [0, 1, 0, 0, 1, 0]
+        assert "checksum of the data is wrong" in skipped.reason(1)
+        assert "frame 3 is no JPEG, it starts with 6e 6f" in skipped.reason(BAD)
+        for batch, expected in zip(batches, whole, strict=True):
+            bad = np.isin(expected["index"], [1, BAD])
+            mask = expected["mask"] & ~bad
+            is_wanted = mask if read is data.eval_batches else expected["mask"]
+            np.testing.assert_array_equal(batch["mask"], is_wanted)
+            for name in ("clip", "index", "id"):
+                np.testing.assert_array_equal(batch[name][mask], expected[name][mask])
+    skipped = data.SkippedRecords(dataset.directory, limit=1)
+    with pytest.raises(tf.errors.OpError, match="has more than 1 bad records"):
+        list(data.eval_batches(dataset, SAMPLING, 24, 4, skipped=skipped))
+
+
+def test_a_bad_record_is_one_line_again_outside_of_tensorflow(tmp_path):
+    dataset = write(tmp_path, with_frame(3, b"no picture"))
+    with (
+        pytest.raises(data.BadRecordError, match=r"^/[^\n]*row 4, [^\n]* is wrong$"),
+        data.plain_bad_records(),
+    ):
+        list(data.eval_batches(dataset, SAMPLING, 24, 4))
+    with pytest.raises(tf.errors.InvalidArgumentError), data.plain_bad_records():
+        tf.io.decode_jpeg(b"not of a pipeline")
+
+
 def test_dataset_json_of_another_number_of_clips_is_refused(tmp_path):
     dataset = write(tmp_path)
     path = os.path.join(dataset.directory, "dataset.json")

@@ -1,6 +1,7 @@
 """The command, on runs and clips whose results are known by other means."""
 
 import csv
+import dataclasses
 import json
 import os
 import pathlib
@@ -95,6 +96,24 @@ def test_the_command_evaluates_and_says_what_it_found(run, dataset, tmp_path):
         assert min(picture.size) > 300
     assert f"top-1                {results['top_1']:7.2%}" in done.stdout
     assert "(without Background)" in done.stdout
+
+
+def test_the_command_names_bad_records_or_says_how_many_it_skipped(run, tmp_path):
+    all_clips = [textured_clip(n, n % 3, NAMES) for n in range(5)]
+    all_clips[1] = dataclasses.replace(all_clips[1], frames=(b"no picture",) * 8)
+    write_dataset(tmp_path / "clips", all_clips, NAMES, 1, "clean")
+    arguments = [f"--checkpoint={run}", f"--dataset={tmp_path / 'clips'}"]
+    arguments += [f"--output_dir={tmp_path / 'output'}"]
+    done = command(*arguments)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if "row 1" in line]
+    assert line.startswith(f"error: {tmp_path / 'clips'}/clips.tfrecord-00000-of-00001")
+    assert "Traceback" not in done.stderr
+    done = command(*arguments, "--on_bad_record=skip")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.startswith("4 clips, 3 classes, bad records skipped: 1\n")
+    results = json.loads((tmp_path / "output" / "results.json").read_text())
+    assert results["settings"]["bad_records_skipped"] == 1
 
 
 def test_predictions_are_measured_again_without_model_and_dataset(

@@ -1,5 +1,6 @@
 """Prediction as processes: stopped, killed, shared, and what follows it."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -86,6 +87,17 @@ def test_a_prediction_stopped_half_way_is_continued_to_the_same_bytes(
     for name, written in before.items():
         assert (output / name).stat().st_mtime_ns == written
     assert contents(output) == contents(folder / "unbroken")
+
+
+def test_the_command_leaves_bad_records_out_when_told_to(folder, tmp_path):
+    all_clips = [make_clip(n, n % 3) for n in range(6)]
+    all_clips[4] = dataclasses.replace(all_clips[4], frames=(b"no picture",) * 8)
+    web = write_dataset(tmp_path / "web", all_clips, "abc", 2)
+    output = tmp_path / "out"
+    process = start(folder, output, input_dir=web.directory, on_bad_record="skip")
+    printed, log = process.communicate(timeout=240)
+    assert process.returncode == 0, log[-2000:]
+    assert printed == f"{output}: 5 clips in 2 shards, bad records left out: 1\n"
 
 
 def slurm(index):

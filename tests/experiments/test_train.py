@@ -1,5 +1,6 @@
 """The command that trains: its flags, its pictures, its exit codes."""
 
+import dataclasses
 import json
 import os
 
@@ -8,6 +9,7 @@ from PIL import Image
 
 from experiments.train import choose_devices, train_and_draw
 from spl_tf import training
+from spl_tf.data import BadRecordError
 from tests.conftest import make_clip, write_dataset
 from tests.training.run_files import start_command
 
@@ -41,6 +43,18 @@ def test_a_run_with_a_validation_set_gets_a_picture_of_its_confusions(config, tm
     config.data.validation = ""
     train_and_draw(config, str(tmp_path / "other"))
     assert not (tmp_path / "other" / "confusion.png").exists()
+
+
+def test_a_bad_record_is_named_or_skipped_also_in_the_evaluation(config, tmp_path):
+    all_clips = [make_clip(n, n % 3, names="abc") for n in range(6)]
+    all_clips[4] = dataclasses.replace(all_clips[4], frames=(b"no picture",) * 8)
+    bad = write_dataset(tmp_path / "bad", all_clips, "abc", 1, "clean").directory
+    config.data.update(train=bad, validation=bad)
+    config.schedule.length.update(steps=3)  # an epoch
+    with pytest.raises(BadRecordError, match=r"^.*row 4, .*frame 0 is no JPEG.*wrong$"):
+        train_and_draw(config, str(tmp_path / "run"))
+    config.data.on_bad_record = "skip"
+    assert train_and_draw(config, str(tmp_path / "other"))["steps"] == 3
 
 
 def test_the_command_prints_the_results(config, tmp_path):

@@ -1,4 +1,5 @@
 import io
+import json
 import os
 import subprocess
 import sys
@@ -7,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spl_tf import data
 from tests.tfrecords_tools.conftest import contents, read_all
 from tfrecords_tools.conversion import FileSettings, RunOptions
 from tfrecords_tools.convert_images import convert_images
+from tfrecords_tools.validation import validate
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 
@@ -116,6 +119,38 @@ def test_bad_files_are_left_out_with_their_kind(folder):
         ("cat/line.png", "unreadable"),
         ("cat/pipe.jpg", "unreadable"),
     }
+
+
+def test_a_damaged_jpeg_becomes_a_frame_that_loads(folder):
+    random = np.random.default_rng(0)
+    path = folder / "images" / "fox" / "damaged.jpg"
+    path.parent.mkdir()
+    Image.fromarray(random.integers(0, 256, (256, 256, 3), np.uint8)).save(path)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"\xff\xda") + 2000
+    content[place : place + 40] = random.bytes(40)
+    path.write_bytes(content)
+    assert convert(folder, short_side=0).num_clips == 4
+    dataset, by_id = read_all(folder / "out")
+    clip = by_id["fox/damaged.jpg@0-0"]
+    assert (clip.height, clip.width) == (256, 256)
+    assert clip.frames[0] != bytes(content)
+    assert validate(folder / "out", num_workers=1) == []
+    sampling = data.ClipSampling(1, 1)
+    assert len(list(data.eval_batches(dataset, sampling, 16, 4))) == 1
+
+
+def test_what_was_left_out_is_described_the_same_by_every_run(folder):
+    (folder / "images" / "cat" / "text.jpg").write_text("no image")
+    described = []
+    for output in ("one", "two"):
+        convert(folder, output=output, run={"max_skipped_fraction": 1.0})
+        described.append((folder / output / "dataset.json").read_bytes())
+    assert described[0] == described[1]
+    (entry,) = json.loads(described[0])["skipped"]
+    assert entry["reason"] == (
+        "cannot be decoded: cannot identify image file 'cat/text.jpg'"
+    )
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,52 @@ class TinyVideos(tfds.core.GeneratorBasedBuilder):
             yield number, {"video": frames, "label": label, "speed": 0}
 
 
+class DeepImages(tfds.core.GeneratorBasedBuilder):
+    """Images of 16 bits, grey and in colour, and of floats: all half as bright."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = [
+        tfds.core.BuilderConfig(name="grey"),
+        tfds.core.BuilderConfig(name="colour"),
+        tfds.core.BuilderConfig(name="float"),
+    ]
+
+    def _frame(self):
+        if self.builder_config.name == "float":
+            return np.full((8, 8, 1), 0.5, np.float32)
+        channels = 3 if self.builder_config.name == "colour" else 1
+        return np.full((8, 8, channels), 32_768, np.uint16)
+
+    def _info(self):
+        frame = self._frame()
+        image = tfds.features.Image(shape=frame.shape, dtype=frame.dtype)
+        label = tfds.features.ClassLabel(names=["run", "jump"])
+        features = tfds.features.FeaturesDict({"image": image, "label": label})
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _split_generators(self, dl_manager):
+        del dl_manager
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        yield 0, {"image": self._frame(), "label": 0}
+
+
+@pytest.mark.parametrize("kind", ["grey", "colour", "float"])
+def test_pixels_of_sixteen_bits_are_scaled_and_floats_left_out(tmp_path, kind):
+    DeepImages(config=kind, data_dir=tmp_path / "tfds").download_and_prepare()
+    arguments = (f"deep_images/{kind}", "train", str(tmp_path / "out"))
+    arguments += (str(tmp_path / "tfds"), TfdsSettings(short_side=0, num_shards=1))
+    if kind == "float":
+        with pytest.raises(ValueError, match="its pixels are float32, expected uint8"):
+            convert_tfds(*arguments, RunOptions(num_workers=1))
+        return
+    convert_tfds(*arguments, RunOptions(num_workers=1))
+    ((_, clip),) = read_all(tmp_path / "out")[1].items()
+    image = np.asarray(Image.open(io.BytesIO(clip.frames[0])))
+    assert np.abs(image.astype(int) - 128).max() <= 1
+
+
 @pytest.fixture
 def data_dir(tmp_path):
     """A folder that holds TinyVideos, prepared in several files."""

@@ -274,3 +274,45 @@ def test_a_model_for_any_size_gives_the_logits_of_the_one_it_was_made_from(run):
     assert model(np.zeros((1, 5, 20, 24, 3))).shape == (1, 4)
     with pytest.raises(ValueError, match="expected axis -1"):
         model(np.zeros((1, 5, 20, 24, 1)))
+
+
+def bad_clip(number):
+    """A clip with a frame that does not decode."""
+    clip = textured_clip(number, number % 3, NAMES)
+    frames = (*clip.frames[:2], clip.frames[2][:-9], *clip.frames[3:])
+    return dataclasses.replace(clip, frames=frames)
+
+
+def test_bad_records_are_named_or_skipped(run, tmp_path):
+    devices = training.make_strategy("one")
+    _, _, model = evaluation.open_run(run, devices)
+    views = Views(data.ClipSampling(2, 2), 16)
+    whole = write_dataset(tmp_path / "whole", textured_clips(), NAMES, 1, "clean")
+    expected = evaluation.score(model, devices, whole, views, 3)
+    mixed = [bad_clip(n) if n in (2, 6) else c for n, c in enumerate(textured_clips())]
+    mixed = write_dataset(tmp_path / "mixed", mixed, NAMES, 1, "clean")
+
+    def score(dataset, **options):
+        skipping = dataclasses.replace(views, **options)
+        return evaluation.score(model, devices, dataset, skipping, 3)
+
+    with pytest.raises(data.BadRecordError, match=r"^.*row 2.*frame 2 does not decode"):
+        score(mixed)
+    found = score(mixed, on_bad_record="skip", max_bad_records=2)
+    assert found.rows.tolist() == [0, 1, 3, 4, 5]
+    np.testing.assert_array_equal(found.labels, expected.labels[found.rows])
+    np.testing.assert_array_equal(found.ids, expected.ids[found.rows])
+    np.testing.assert_allclose(
+        found.probabilities, expected.probabilities[found.rows], rtol=1e-5
+    )
+    with pytest.raises(data.BadRecordError, match="more than 1 bad records"):
+        score(mixed, on_bad_record="skip", max_bad_records=1)
+    with pytest.raises(ValueError, match="on_bad_record is 'ignore'"):
+        score(mixed, on_bad_record="ignore")
+    bad = write_dataset(tmp_path / "bad", [bad_clip(n) for n in range(4)], NAMES, 1)
+    with pytest.raises(data.BadRecordError, match=r"all 4 clips of .*bad are bad"):
+        score(bad, on_bad_record="skip")
+    result = evaluation.evaluate(
+        model, devices, mixed, views.sampling, 16, 3, on_bad_record="skip"
+    )
+    assert result.metrics["clips"] == 5

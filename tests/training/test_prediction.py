@@ -14,6 +14,7 @@ from spl_tf.training.checkpoints import save_weights
 from spl_tf.training.prediction_folder import PredictionFolder, ShardReport
 from tests.conftest import jpeg, make_clip, small_disk, write_dataset
 from tests.training.teachers import contents, write_teacher
+from tfrecords_tools.validation import validate
 
 
 @pytest.fixture(scope="module")
@@ -314,6 +315,71 @@ def test_a_record_that_does_not_decode_is_named_and_nothing_half_written_stays(
     ):
         training.predict(teacher, web.directory, str(tmp_path / "out"), batch_size=1)
     assert not list((tmp_path / "out").glob("clips.*"))
+
+
+def with_bad_records(dataset, rows):
+    """The same dataset with a wrong byte in these records."""
+    for row in rows:
+        shard = dataset.index.shard_names[dataset.index.shard[row]]
+        with open(os.path.join(dataset.directory, shard), "r+b") as file:
+            file.seek(int(dataset.index.offset[row]) + 100)
+            file.write(b"?????")
+    return dataset
+
+
+# The first and the last of a shard, two that follow each other, and a whole shard.
+@pytest.mark.parametrize("rows", [[0], [7, 22], [3, 4], range(8, 12)])
+def test_bad_records_are_left_out_and_listed_and_the_others_stay_the_same(
+    teacher, tmp_path, rows
+):
+    web = noisy_dataset(tmp_path / "web", 23, num_shards=6)
+    settings = {"batch_size": 3, "on_bad_record": "skip"}
+    whole = training.predict(
+        teacher, web.directory, str(tmp_path / "whole"), **settings
+    )
+    assert not whole.skipped
+    expected = read_all(tmp_path / "whole")[1]
+    with_bad_records(web, rows)
+    info = training.predict(teacher, web.directory, str(tmp_path / "out"), **settings)
+    dataset, found = read_all(tmp_path / "out")
+    assert found == [clip for row, clip in enumerate(expected) if row not in rows]
+    assert info.num_clips == len(dataset) == 23 - len(rows)
+    sizes = np.bincount(dataset.index.shard, minlength=6).tolist()
+    assert [shard["num_clips"] for shard in info.shards] == sizes
+    assert sum(info.teacher["confusion"]["count"]) == len(dataset)
+    names = [web.index.shard_names[web.index.shard[row]] for row in rows]
+    assert [entry["video"] for entry in info.skipped] == names
+    for row, entry in zip(rows, info.skipped, strict=True):
+        assert entry["kind"] == "bad record"
+        assert f"row {row}" in entry["reason"]
+    assert validate(tmp_path / "out", num_workers=1) == []
+
+
+def test_bad_records_are_left_out_by_every_worker_and_after_a_stop(teacher, tmp_path):
+    web = with_bad_records(noisy_dataset(tmp_path / "web", 23, 5), [2, 22])
+    settings = {"batch_size": 3, "on_bad_record": "skip"}
+    one = training.predict(teacher, web.directory, str(tmp_path / "one"), **settings)
+    for worker in range(2):
+        place = {"worker": worker, "num_workers": 2}
+        shared = training.predict(
+            teacher, web.directory, str(tmp_path / "two"), **settings, **place
+        )
+    assert shared == one
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+
+
+def test_too_many_bad_records_are_an_error(teacher, tmp_path):
+    web = with_bad_records(noisy_dataset(tmp_path / "web", 7), range(3))
+    settings = {"on_bad_record": "skip", "batch_size": 1}
+    with pytest.raises(data.BadRecordError, match="web has more than 2 bad records"):
+        training.predict(
+            teacher, web.directory, str(tmp_path / "out"), max_bad_records=2, **settings
+        )
+    with_bad_records(web, range(3, 7))
+    with pytest.raises(ValueError, match="out would be empty: all 7 records are bad"):
+        training.predict(teacher, web.directory, str(tmp_path / "out"), **settings)
+    with pytest.raises(ValueError, match="on_bad_record is 'ignore', expected 'err"):
+        training.predict(teacher, web.directory, "out", on_bad_record="ignore")
 
 
 def test_a_teacher_without_finite_probabilities_names_the_clip(web_dataset, tmp_path):
