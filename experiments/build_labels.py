@@ -3,11 +3,13 @@ r"""Makes a label map from (weak label, teacher prediction) pairs of any framewo
 python -m experiments.build_labels --pairs=pairs.csv --classes=classes.txt \
     --strategy=spl_b --output_dir=labels/
 
-The pairs are a CSV with a header (`-` reads standard input, gzip is recognized) or a
-Parquet file; each column holds class names or class indices, and a value that is a
-name counts as one before it counts as an index. They are streamed, so they need not
-fit in memory. `--dataset=DIR` takes the counts of a dataset of clips with teacher
-predictions instead.
+The pairs are a CSV with a header (`-` reads standard input; gzip, bzip2, xz and zstd
+are recognized) or a Parquet file. Columns named weak, weak_label, query or label, and
+teacher, teacher_label, prediction or pred are found; of two columns the first is the
+weak label; for others say --weak_column and --teacher_column. Each holds class names or
+class indices, and a value that is a name counts as one before it counts as an index.
+They are streamed, so they need not fit in memory. `--dataset=DIR` takes the counts of
+a dataset of clips with teacher predictions instead.
 
 In the output folder: `label_map/` (`spl_tf.labels.LabelMap.load`), `confusion/`
 (`ConfusionMatrix.load`), `confusion.png`, `distribution.png` and, with
@@ -114,7 +116,8 @@ def build_labels(
             output_dir.mkdir(parents=True, exist_ok=True)
             if labels_csv:
                 spool = stack.enter_context(_spool_file(output_dir))
-            _count_pairs(confusion, pairs, (weak_column, teacher_column), spool)
+            columns = (weak_column, teacher_column)
+            _count_pairs(confusion, pairs, columns, classes, spool)
         if sample_cover_ratio is not None:
             num_labels = choose_num_labels(confusion, sample_cover_ratio)
         result = compare_strategies(confusion, strategy, num_labels)
@@ -206,11 +209,13 @@ def _count_pairs(
     confusion: ConfusionMatrix,
     pairs: str,
     columns: tuple[str | None, str | None],
+    classes: str | os.PathLike,
     spool: BinaryIO | None,
 ) -> None:
     # None shows progress on a terminal only.
     with tqdm.tqdm(unit=" pairs", unit_scale=True, disable=None) as progress:
-        for weak, teacher in read_pairs(pairs, confusion.class_names, *columns):
+        names = confusion.class_names
+        for weak, teacher in read_pairs(pairs, names, *columns, classes):
             confusion.update(weak, teacher)
             if spool is not None:
                 np.stack([weak, teacher], axis=1).tofile(spool)
@@ -315,7 +320,7 @@ def _percent(ratio: float | None) -> str:
 
 def _define_flags() -> None:
     # Not at import: other binaries import this module and have flags of their own.
-    flags.DEFINE_string("pairs", None, "CSV, gzip or Parquet file of pairs; - is stdin")
+    flags.DEFINE_string("pairs", None, "CSV or Parquet file of pairs; - is stdin")
     flags.DEFINE_string("classes", None, "file of class names, one a line")
     flags.DEFINE_string("dataset", None, "folder of clips, instead of --pairs")
     flags.DEFINE_enum("strategy", "spl_b", STRATEGIES, "which label map to write")
@@ -324,9 +329,11 @@ def _define_flags() -> None:
     flags.DEFINE_float(
         "sample_cover_ratio", None, "instead of --num_labels: share of clips to cover"
     )
-    flags.DEFINE_string("weak_column", None, "default: weak, else the first column")
     flags.DEFINE_string(
-        "teacher_column", None, "default: teacher, else the second column"
+        "weak_column", None, "default: weak, query, ..., or the first of two columns"
+    )
+    flags.DEFINE_string(
+        "teacher_column", None, "default: teacher, pred, ..., or the second of two"
     )
     flags.DEFINE_bool("labels_csv", False, "write the label of every row to labels.csv")
 

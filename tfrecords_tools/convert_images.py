@@ -27,6 +27,7 @@ from absl import app, flags
 from spl_tf import binary, clips
 from spl_tf.clips.remote import usable_path
 from spl_tf.labels import parse_class_names
+from spl_tf.text_files import composed
 from tfrecords_tools import conversion, file_checks, images, options, planning
 from tfrecords_tools.manifest import (
     ManifestRow,
@@ -78,10 +79,10 @@ def convert_images(
         usable_path(path)
     class_names = parse_class_names(read_text(classes).encode(), classes)
     if manifest:
-        rows = _manifest_rows(manifest, class_names, settings.split)
+        rows = _manifest_rows(manifest, class_names, settings.split, classes)
         image_root = root_of(image_root) if image_root else folder_of(manifest)
     else:
-        rows = _folder_rows(image_root, class_names)
+        rows = _folder_rows(image_root, class_names, classes)
         image_root = root_of(image_root)
     inputs = {
         "tool": "convert_images",
@@ -152,8 +153,8 @@ class ImageSource:
         )
 
 
-def _manifest_rows(manifest, class_names, split) -> list[ManifestRow]:
-    rows = read_manifest(manifest, class_names, split)
+def _manifest_rows(manifest, class_names, split, classes) -> list[ManifestRow]:
+    rows = read_manifest(manifest, class_names, split, classes)
     for row in rows:
         if row.start is not None or row.end is not None:
             raise ValueError(
@@ -162,7 +163,9 @@ def _manifest_rows(manifest, class_names, split) -> list[ManifestRow]:
     return rows
 
 
-def _folder_rows(image_root: str, class_names: list[str]) -> list[ManifestRow]:
+def _folder_rows(
+    image_root: str, class_names: list[str], classes: str
+) -> list[ManifestRow]:
     """A row for each file in each class's folder, in the order of their names."""
     if not image_root or not tf.io.gfile.isdir(image_root):
         raise ValueError(
@@ -177,11 +180,18 @@ def _folder_rows(image_root: str, class_names: list[str]) -> list[ManifestRow]:
         and tf.io.gfile.isdir(os.path.join(image_root, name))
     )
     label_of = {name: index for index, name in enumerate(class_names)}
-    unknown = [name for name in folders if name not in label_of]
+    unknown = [name for name in folders if composed(name) not in label_of]
     if unknown:
         raise ValueError(
-            f"{image_root} has the folder {unknown[0]!r}, which is not in the classes "
-            f"file ({len(unknown)} such folders of {len(folders)})"
+            f"{image_root} has the folder {unknown[0]!r}, which is not in {classes} "
+            f"({len(unknown)} such folders of {len(folders)})"
+        )
+    spelled = {composed(name): name for name in folders}
+    if len(spelled) < len(folders):
+        twice = next(name for name in folders if spelled[composed(name)] != name)
+        raise ValueError(
+            f"{image_root} has two folders {twice!r}, which differ in Unicode's form "
+            "(NFC, NFD) alone; make them one"
         )
     videos = []
     for folder in folders:
@@ -195,7 +205,7 @@ def _folder_rows(image_root: str, class_names: list[str]) -> list[ManifestRow]:
     if not videos:
         raise ValueError(f"{image_root}: the class folders hold no files")
     return [
-        ManifestRow(number, video, label_of[folder], video)
+        ManifestRow(number, video, label_of[composed(folder)], video)
         for number, (video, folder) in enumerate(sorted(videos), start=1)
     ]
 

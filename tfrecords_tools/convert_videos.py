@@ -100,7 +100,7 @@ def convert_videos(
     for path in (manifest, classes, output_dir, video_root, settings.exclude_ids):
         usable_path(path)
     class_names = parse_class_names(read_text(classes).encode(), classes)
-    rows = read_manifest(manifest, class_names, settings.split)
+    rows = read_manifest(manifest, class_names, settings.split, classes)
     video_root = root_of(video_root) if video_root else folder_of(manifest)
     inputs = {
         "tool": "convert_videos",

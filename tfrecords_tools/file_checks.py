@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from spl_tf import clips
 from spl_tf.progress import Progress
+from spl_tf.text_files import composed
 from tfrecords_tools.conversion import DUPLICATE, EXCLUDED
 from tfrecords_tools.decoder import Decoder
 from tfrecords_tools.manifest import ManifestRow, path_of, read_ids
@@ -30,7 +31,7 @@ def split_excluded(
     """Takes out the rows whose video is listed in a file of ids.
 
     A video is meant by its media id, its path, or its file name with or without the
-    ending.
+    ending; accented letters may be of Unicode's form NFC or NFD.
 
     Returns:
         The rows that stay, and an entry for each video taken out.
@@ -42,7 +43,7 @@ def split_excluded(
     for row in rows:
         name = os.path.basename(row.video)
         names = {row.media_id, row.video, name, os.path.splitext(name)[0]}
-        if names.isdisjoint(ids):
+        if ids.isdisjoint(map(composed, names)):
             stay.append(row)
         elif row.video not in excluded:
             excluded[row.video] = skipped_entry(

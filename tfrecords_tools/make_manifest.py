@@ -129,7 +129,7 @@ def make_manifest(
     listing = FORMATS[format_name].read(files, annotations, settings)
     class_names = class_names or listing.class_names
     _check_splits(settings, {entry.split for entry in listing.entries})
-    selected = list(select(listing.entries, class_names, exclude, settings))
+    selected = list(select(listing.entries, class_names, exclude, settings, classes))
     summary = _summarize(selected, class_names, listing.notes)
     if not summary.num_rows:
         raise ValueError(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 import math
 import os
 
 import tensorflow as tf
+
+from spl_tf.text_files import composed, text_of
 
 _REQUIRED = ("video", "label")
 _OPTIONAL = ("start", "end", "media_id", "split")
@@ -19,7 +22,7 @@ class ManifestRow:
     """One line of a manifest.
 
     Attributes:
-        line: Its line number, for messages.
+        line: Its line in the file (the last one, if it spans several), for messages.
         video: Path of the video (or image) as the manifest names it.
         label: Class index.
         media_id: Name of the video in clip ids; the path where the manifest has none.
@@ -36,21 +39,22 @@ class ManifestRow:
 
 
 def read_manifest(
-    path: str, class_names: list[str], split: str = ""
+    path: str, class_names: list[str], split: str = "", classes: str = ""
 ) -> list[ManifestRow]:
     """Reads and checks a whole manifest.
 
     Args:
         path: CSV in UTF-8 with a header; columns `video` and `label` (a class name),
             optionally `start` and `end` (seconds), `media_id` and `split`.
-        class_names: Labels must be among these.
+        class_names: Labels must be among these, in Unicode's form NFC or NFD.
         split: Take only the rows whose `split` is this; all when empty. The other
             rows are checked too.
+        classes: Where the class names are from, for messages.
 
     Raises:
         ValueError: Anything is wrong with it; the message names the line.
     """
-    label_of = {name: index for index, name in enumerate(class_names)}
+    label_of = {composed(name): index for index, name in enumerate(class_names)}
     rows: list[ManifestRow] = []
     splits: set[str] = set()
     first_line: dict[tuple, int] = {}
@@ -59,11 +63,12 @@ def read_manifest(
         _check_header(path, reader.fieldnames or [], split)
         for cells in reader:
             where = f"{path}, line {reader.line_num}"
-            row = _parse_row(where, reader.line_num, cells, label_of)
+            row = _parse_row(where, reader.line_num, cells, label_of, classes)
             # As clip ids tell them apart, which is in microseconds.
             start = round((row.start or 0.0) * 1e6)
             end = None if row.end is None else round(row.end * 1e6)
-            key = (cells.get("split") if split else "", row.media_id, start, end)
+            part = cells.get("split") if split else ""
+            key = (part, composed(row.media_id), start, end)
             if key in first_line:
                 raise ValueError(
                     f"{where}: {row.media_id!r} with this start and end stands "
@@ -82,12 +87,12 @@ def read_manifest(
 
 
 def read_ids(path: str) -> set[str]:
-    """Reads a file of media ids, one a line; empty lines do not count.
+    """Reads a file of media ids, one a line, composed (NFC); empty lines do not count.
 
     Raises:
         ValueError: It does not exist, is not UTF-8, or names nothing.
     """
-    ids = {line.strip() for line in read_text(path).splitlines()} - {""}
+    ids = {line.strip() for line in composed(read_text(path)).splitlines()} - {""}
     if not ids:
         raise ValueError(f"{path} names no ids")
     return ids
@@ -96,19 +101,18 @@ def read_ids(path: str) -> set[str]:
 def read_text(path: str) -> str:
     """Reads a UTF-8 file, local or remote, with or without a byte order mark.
 
+    It may be compressed: gzip, bzip2, xz or zstd.
+
     Raises:
-        ValueError: It does not exist, or is not UTF-8; the message names the line.
+        ValueError: It does not exist, is of another format, which the message names,
+            or is not UTF-8; the message names the line.
     """
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             content = file.read()
     except tf.errors.OpError as error:
         raise ValueError(f"{path} cannot be read: {error.message}") from error
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}, line {line}: not UTF-8: {error}") from error
+    return text_of(content, path)
 
 
 def folder_of(path: str) -> str:
@@ -122,8 +126,31 @@ def root_of(path: str) -> str:
 
 
 def path_of(root: str, name: str) -> str:
-    """The path of a file that a manifest names, which may be remote by itself."""
-    return name if "://" in name else os.path.join(root, name)
+    """The path of a file that a manifest names, which may be remote by itself.
+
+    A local file that is not there by that name may be by one that differs in Unicode's
+    form alone (NFC or NFD), which is then taken.
+    """
+    path = name if "://" in name else os.path.join(root, name)
+    return path if path.isascii() or "://" in path else _as_on_disk(path)
+
+
+def _as_on_disk(path: str) -> str:
+    folder, name = os.path.split(path)
+    if not name or os.path.lexists(path):
+        return path
+    folder = _as_on_disk(folder)
+    try:
+        names = _composed_names(folder, os.stat(folder or ".").st_mtime_ns)
+    except OSError:
+        return path
+    return os.path.join(folder, names.get(composed(name), name))
+
+
+@functools.lru_cache(maxsize=16)
+def _composed_names(folder: str, unused_changed: int) -> dict[str, str]:
+    """The names in a folder by their composed form, listed once while it stays."""
+    return {composed(name): name for name in os.listdir(folder or ".")}
 
 
 def _check_header(path, columns, split) -> None:
@@ -139,16 +166,16 @@ def _check_header(path, columns, split) -> None:
         )
 
 
-def _parse_row(where, line, cells, label_of) -> ManifestRow:
+def _parse_row(where, line, cells, label_of, classes) -> ManifestRow:
     if None in cells or None in cells.values():
         raise ValueError(f"{where}: the number of cells differs from the header's")
-    video, label = cells["video"], cells["label"]
+    video, label = cells["video"], composed(cells["label"])
     if not video:
         raise ValueError(f"{where}: the video's path is empty")
     if label not in label_of:
         raise ValueError(
-            f"{where}: label {label!r} is not in the classes file; known are "
-            f"{', '.join(list(label_of)[:5])}, ... ({len(label_of)} classes)"
+            f"{where}: label {label!r} is not in {classes or 'the classes file'}; "
+            f"known are {', '.join(list(label_of)[:5])}, ... ({len(label_of)} classes)"
         )
     start = _seconds(where, "start", cells.get("start"))
     end = _seconds(where, "end", cells.get("end"))

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from spl_tf.clips import keys
 from spl_tf.clips.jpeg import BadJpegError, decode_jpeg
+from spl_tf.text_files import composed
 
 _CONTEXT_KINDS = {
     keys.EXAMPLE_ID: "bytes_list",
@@ -145,7 +146,7 @@ def _label_faults(values: dict, schema: Schema) -> Iterator[tuple[str, str]]:
     expected = schema.class_names[label]
     for key in (keys.LABEL_STRING, keys.LABEL_TEXT):
         found = values.get(key, expected.encode()).decode(errors="replace")
-        if found != expected:
+        if composed(found) != expected:
             yield (
                 "label",
                 f"{key!r} is {found!r}, but class {label} of dataset.json is "

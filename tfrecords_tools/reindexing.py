@@ -19,6 +19,7 @@ from spl_tf import clips
 from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES
 from spl_tf.labels import ConfusionMatrix, parse_class_names
 from spl_tf.progress import Progress
+from spl_tf.text_files import composed
 from tfrecords_tools.record_scan import LayoutError, Read, scan_record
 from tfrecords_tools.shard_job import WORK_DIR
 from tfrecords_tools.shard_reading import (
@@ -189,11 +190,12 @@ def _scan_shard(directory: str, name: str) -> _ShardScan:
         summary.teachers.append(facts.teacher[0] if facts.teacher else -1)
         top_k = min(top_k, len(facts.teacher))
         if facts.name:
-            known, first = names.setdefault(facts.label, (facts.name, record))
-            if known != facts.name:
+            name = composed(facts.name)
+            known, first = names.setdefault(facts.label, (name, record))
+            if known != name:
                 raise ValueError(
                     f"{path}, record {record}: label {facts.label} is "
-                    f"{facts.name!r}, but {known!r} in record {first}"
+                    f"{name!r}, but {known!r} in record {first}"
                 )
     return _ShardScan(summary, names, top_k)
 

@@ -17,7 +17,7 @@ from experiments.pipeline.config import (
     parse_row,
 )
 from experiments.pipeline.fingerprints import Record
-from experiments.pipeline.ledger import Ledger
+from experiments.pipeline.ledger import RAN, SKIPPED, Ledger
 from experiments.pipeline.scheduler import log_of
 from experiments.pipeline.stages import Layout
 from spl_tf.metrics import estimate, paired_difference
@@ -144,7 +144,8 @@ def format_table(results: dict[str, Any]) -> str:
     """The results as a table for the terminal.
 
     Over several seeds they are means with standard errors, and the last columns say
-    what the main strategy is better by, seed by seed.
+    what the main strategy is better by, seed by seed. Where nothing is evaluated yet,
+    how many stages are done.
     """
     # Here and not above: the report's own libraries load with it.
     from spl_tf.analysis.report.strategies import main_strategy
@@ -162,6 +163,10 @@ def format_table(results: dict[str, Any]) -> str:
         for name in results["strategies"]
     }
     rows = {name: found for name, found in rows.items() if found}
+    if not rows:
+        stages = results["stages"]
+        done = sum(stage["state"] in (RAN, SKIPPED) for stage in stages)
+        return "\n".join([*lines, f"{done} of {len(stages)} stages done"])
     has_probe = any(row["probe_top_1"] is not None for row in results["rows"])
     several = len({row["seed"] for row in results["rows"]}) > 1
     main = main_strategy(list(rows))

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from spl_tf.clips.files import write_atomically
 from spl_tf.clips.remote import usable_path
+from spl_tf.text_files import composed
 
 FILE_NAME = "dataset.json"
 _FORMAT = "spl_tf.clips"
@@ -23,7 +24,7 @@ class DatasetInfo:
     """The description of a dataset.
 
     Attributes:
-        class_names: In index order.
+        class_names: In index order, composed (NFC).
         label_kind: "weak" (the query that found the video) or "clean".
         shards: One {"name", "num_clips", "num_bytes"} per shard.
         source: The tool and its settings.
@@ -44,6 +45,7 @@ class DatasetInfo:
     teacher: dict[str, Any] | None = None
 
     def __post_init__(self):
+        self.class_names = list(map(composed, self.class_names))
         if self.label_kind not in _LABEL_KINDS:
             raise ValueError(
                 f"label_kind is {self.label_kind!r}, expected one of {_LABEL_KINDS}"

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spl_tf.text_files import composed
+
 # Pairs per chunk: its 4-byte and 8-byte keys together stay in a core's L2 cache.
 CHUNK = 1 << 16
 
@@ -12,7 +14,7 @@ INT32_MAX = np.iinfo(np.int32).max
 
 
 def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
-    """Returns the class names as a tuple; a class's index is its position.
+    """Returns the class names, composed (NFC); a class's index is its position.
 
     Raises:
         TypeError: A single string, or a name that is not a string.
@@ -26,10 +28,12 @@ def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
     names = tuple(class_names)
     if not names:
         raise ValueError("class_names is empty, expected at least one class")
-    first_seen = {}
     for index, name in enumerate(names):
         if not isinstance(name, str):
             raise TypeError(f"class_names[{index}] is {name!r}, expected a string")
+    names = tuple(map(composed, names))
+    first_seen = {}
+    for index, name in enumerate(names):
         if not name.strip():
             raise ValueError(f"class_names[{index}] is empty, expected a name")
         if name in first_seen:

@@ -1,19 +1,23 @@
 """The classes file: one name a line; a class's index is its line."""
 
+import io
 import os
+
+from spl_tf.text_files import composed, text_of
 
 
 def read_class_names(path: str | os.PathLike) -> list[str]:
-    """Reads class names in index order, without surrounding blanks.
+    """Reads class names in index order, composed (NFC), without surrounding blanks.
 
     Args:
-        path: A UTF-8 text file (a byte order mark is ignored), one name a line. Empty
-            lines are allowed only at its end.
+        path: A UTF-8 text file (a byte order mark is ignored), one name a line, which
+            may be compressed (gzip, bzip2, xz, zstd). Empty lines are allowed only at
+            its end.
 
     Raises:
         FileNotFoundError: The file is not there.
         ValueError: No name at all, an empty line between names, a name that occurs
-            twice, or bytes that are not UTF-8; the message names the line.
+            twice once both are composed, or no UTF-8; the message names the line.
     """
     with open(path, "rb") as file:
         return parse_class_names(file.read(), os.fspath(path))
@@ -29,8 +33,9 @@ def parse_class_names(content: bytes, path: str) -> list[str]:
     Raises:
         ValueError: As for `read_class_names`.
     """
-    lines = content.removeprefix(b"\xef\xbb\xbf").splitlines()
-    names = [_decode(line, path, number) for number, line in enumerate(lines, 1)]
+    text = text_of(content, path, "a class name a line, in UTF-8")
+    # Only "\n", "\r" and both end a line: names may hold other separators.
+    names = [composed(line).strip() for line in io.StringIO(text, newline=None)]
     while names and not names[-1]:
         names.pop()
     if not names:
@@ -49,10 +54,3 @@ def parse_class_names(content: bytes, path: str) -> list[str]:
             )
         first_line[name] = number
     return names
-
-
-def _decode(line: bytes, path: str, number: int) -> str:
-    try:
-        return line.decode("utf-8").strip()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}, line {number}: not UTF-8: {error}") from error

@@ -18,6 +18,7 @@ import tensorflow as tf
 from spl_tf.clips import ClipDataset, keys, parse_clip
 from spl_tf.clips.framing import HEADER_BYTES
 from spl_tf.clips.remote import scheme
+from spl_tf.text_files import composed
 
 _HEAD_BYTES = 4096  # the context of most records takes some hundred
 _THREADS = 16
@@ -25,7 +26,7 @@ _CONTEXT_TAG = 0x0A  # field 1, with a length
 
 
 def media_ids(dataset: ClipDataset) -> set[str]:
-    """The distinct media ids of a dataset's clips; records without one do not count.
+    """The distinct media ids of a dataset's clips, composed; "" does not count.
 
     Raises:
         OSError: A shard cannot be read.
@@ -41,13 +42,13 @@ def media_ids(dataset: ClipDataset) -> set[str]:
 
 
 def media_id(record: bytes) -> str:
-    """The media id of a serialized clip; empty where it has none.
+    """The media id of a serialized clip, composed (NFC); empty where it has none.
 
     Raises:
         ValueError: The record is damaged.
     """
     found = _of_head(record)
-    return parse_clip(record).media_id if found is None else found
+    return composed(parse_clip(record).media_id) if found is None else found
 
 
 def _of_shard(dataset: ClipDataset, reader, shard: int) -> set[str]:
@@ -92,4 +93,4 @@ def _of_head(head: bytes) -> str | None:
     except Exception:  # the whole record then says what is wrong
         return None
     values = context.feature[keys.MEDIA_ID].bytes_list.value
-    return values[0].decode() if values else ""
+    return composed(values[0].decode()) if values else ""

@@ -16,6 +16,7 @@ from ml_collections import config_dict
 
 from spl_tf.clips import ClipDataset, write_atomically
 from spl_tf.models import build_model
+from spl_tf.text_files import composed
 from spl_tf.training.checkpoints import WEIGHTS, load_weights
 
 _CONFIG = "config.json"
@@ -56,7 +57,7 @@ def claim_workdir(workdir: str, config: config_dict.ConfigDict, **facts: Any) ->
     # Through JSON, so that tuples and lists compare equal.
     settings = json.loads(json.dumps(config.to_dict()))
     if os.path.exists(path):
-        former = read_json(path)
+        former = _read_config(path)
         compared = [
             {key: value for key, value in each.items() if key != "runtime"}
             for each in (former["config"], settings)
@@ -81,6 +82,14 @@ def claim_workdir(workdir: str, config: config_dict.ConfigDict, **facts: Any) ->
             "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         },
     )
+
+
+def _read_config(path: str) -> dict[str, Any]:
+    """Reads a `config.json`; the names of labels are compared composed (NFC)."""
+    content = read_json(path)
+    if "label_names" in content:
+        content["label_names"] = list(map(composed, content["label_names"]))
+    return content
 
 
 def _differences(former: dict, current: dict, prefix: str = "") -> list[str]:
@@ -114,7 +123,7 @@ def check_start(workdir: str, keep_head: bool, label_names: list[str]) -> None:
                 f"config.init.checkpoint: {path} does not exist; expected the workdir "
                 "of a finished run"
             )
-    former = read_json(config)["label_names"]
+    former = _read_config(config)["label_names"]
     if keep_head and former != label_names:
         raise ValueError(
             f"config.init.keep_head: the head of {workdir} is of {len(former)} labels "
@@ -137,7 +146,7 @@ def load_run(
     path = os.path.join(workdir, _CONFIG)
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path} does not exist: {workdir} is no training run")
-    content = read_json(path)
+    content = _read_config(path)
     config = config_dict.ConfigDict(content["config"])
     model = build_from_config(config, len(content["label_names"]))
     load_weights(workdir, model, keep_head=True)

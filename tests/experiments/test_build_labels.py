@@ -1,16 +1,21 @@
 """The command, on files that were written by other means than its own."""
 
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
 import os
 import pathlib
 import subprocess
 import sys
+import unicodedata
+import zipfile
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
@@ -118,12 +123,18 @@ def test_labels_csv_marks_discarded_rows_and_spans_chunks(
         as_csv([(f"{w}.0", f" {t} ") for w, t in example_pairs()]),
         b"\xef\xbb\xbf" + as_csv(named_pairs()).replace(b"\r\n", b"\n"),
         gzip.compress(as_csv(named_pairs())),
+        bz2.compress(as_csv(named_pairs())),
+        lzma.compress(as_csv(named_pairs())),
+        pa.compress(as_csv(named_pairs()), "zstd", asbytes=True),
         gzip.compress(as_csv(named_pairs()[:9]))
         + gzip.compress(as_csv(named_pairs()[9:]).split(b"\r\n", 1)[1]),
         as_csv([("a\nb", t, w) for w, t in named_pairs()], ("id", "teacher", "weak")),
         as_csv(named_pairs(), ("query", "prediction")),
     ],
-    ids=["names", "mixed", "floats", "bom", "gzip", "gzips", "named columns", "first"],
+    ids=(
+        *("names", "mixed", "floats", "bom", "gzip", "bzip2", "xz", "zstd", "gzips"),
+        *("named columns", "query, prediction"),
+    ),
 )
 def test_forms_of_csv(tmp_path, classes, content):
     assert counts_of(build(tmp_path, classes, content)) == COUNTS
@@ -136,6 +147,63 @@ def test_columns_can_be_named(tmp_path, classes):
         tmp_path, classes, content, weak_column="query", teacher_column="guess"
     )
     assert counts_of(result) == COUNTS
+
+
+@pytest.mark.parametrize(
+    ("header", "order"),
+    [
+        (("", "query", "pred"), "iwt"),
+        (("Unnamed: 0", "teacher_label", "weak_label"), "itw"),
+        (("label", "Prediction", "score"), "wti"),
+        (("Weak Label", "Teacher-Label", "clip"), "wti"),
+        (("label", "weak", "teacher"), "iwt"),
+        (("found by", "said"), "wt"),
+        (("pred", "found by"), "tw"),
+    ],
+)
+def test_columns_are_found_by_what_they_are_called(tmp_path, classes, header, order):
+    rows = [
+        [{"i": index % 4, "w": w, "t": t}[kind] for kind in order]
+        for index, (w, t) in enumerate(example_pairs())
+    ]
+    assert counts_of(build(tmp_path, classes, as_csv(rows, header))) == COUNTS
+
+
+@pytest.mark.parametrize(
+    ("header", "named", "flag"),
+    [
+        (("", "found by", "said"), {}, "--weak_column"),
+        (("", "0", "1"), {}, "--weak_column"),
+        (("", "pred"), {}, "--weak_column"),
+        (("Unnamed: 0", "weak"), {}, "--teacher_column"),
+        (("video_id", "teacher"), {}, "--weak_column"),
+        (("query", "label", "pred"), {}, "--weak_column"),
+        (("weak", "pred", "prediction"), {}, "--teacher_column"),
+        (("a", "b", "c"), {"weak_column": "b"}, "--teacher_column"),
+        (("index", "b"), {"teacher_column": "b"}, "--weak_column"),
+    ],
+)
+def test_columns_that_are_not_obvious_are_asked_for(
+    tmp_path, classes, header, named, flag
+):
+    content = as_csv([list(range(len(header)))] * 3, header)
+    with pytest.raises(ValueError, match=f"which column .* {flag}") as caught:
+        build(tmp_path, classes, content, **named)
+    assert ", ".join(map(repr, header)) in str(caught.value)
+    path = tmp_path / "pairs.parquet"
+    pq.write_table(pa.table({name: [0, 1] for name in header}), path)
+    with pytest.raises(ValueError, match=f"which column .* {flag}"):
+        read(path, NAMES, **named)
+
+
+def test_composed_and_decomposed_names_are_one(tmp_path):
+    nfc, nfd = (unicodedata.normalize(form, "crêpes") for form in ("NFC", "NFD"))
+    path = tmp_path / "pairs.csv"
+    path.write_text(f"weak,teacher\n{nfd},{nfc}\n{nfc},b\n", encoding="utf-8")
+    for known in (nfc, nfd):
+        assert read(path, ["b", known]) == [(1, 1), (1, 0)]
+    path.write_text(f"{nfd},b\n0,1\n", encoding="utf-8")
+    assert read(path, ["b", "c"], weak_column=nfc, teacher_column="b") == [(0, 1)]
 
 
 def test_a_name_counts_before_an_index(tmp_path):
@@ -180,22 +248,31 @@ def test_parquet(tmp_path, classes, columns, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"weak,teacher\n0,1\n0,juggling\n", r"row 2, column 'teacher': 'juggling'"),
-        (b"weak,teacher\n0,1\n4,0\n", r"row 2, column 'weak': '4', .* from 0 to 3"),
-        (b"weak,teacher\n-1,0\n", r"row 1, column 'weak': '-1'"),
-        (b"weak,teacher\n0,1.5\n", r"row 1, column 'teacher': '1.5'"),
-        (b"weak,teacher\n0,nan\n", r"row 1, column 'teacher': 'nan'"),
-        (b"weak,teacher\n0,1\n0,1\n0,\n", r"row 3, column 'teacher': empty"),
+        (b"weak,teacher\n0,1\n0,juggling\n", r"line 3, column 'teacher': 'juggling'"),
+        (b"weak,teacher\n0,1\n4,0\n", r"line 3, column 'weak': '4', .* from 0 to 3"),
+        (b"weak,teacher\n-1,0\n", r"line 2, .*'-1', .*class names in .*classes.txt"),
+        (b"weak,teacher\n0,1.5\n", r"line 2, column 'teacher': '1.5'"),
+        (b"weak,teacher\n0,nan\n", r"line 2, column 'teacher': 'nan'"),
+        (b"weak,teacher\n0,1\n0,1\n0,\n", r"line 4, column 'teacher': empty"),
         (b"weak,teacher\n0,Baking Cookies\n", "'Baking Cookies'"),
-        (b"weak,teacher\n0,1\n0,1,2\n", r"pairs.csv .*Expected 2 columns, got 3"),
-        (b"weak,teacher\n0,1\n0\n", "Expected 2 columns, got 1"),
-        (b"weak,teacher\n0,\xff\n", "UTF"),
+        (b"weak,teacher\n0,1\n0,1,2\n", r"line 3: 3 cells, but the header has 2"),
+        (b"weak,teacher\n0,1\n0\n", "line 3: 1 cells"),
+        (b"weak,teacher\n0,1\n0,\xff\n", r"line 3: not UTF-8 \(.*\), expected a CSV"),
+        (b"weak,teacher,\xff\n", "line 1: not UTF-8"),
+        (b'weak,teacher\n0,1\n0,"1\n0,1\n', "after line 2: unexpected end of data"),
+        (b'id,weak,teacher\n"a\nb",0,1\n\nc,0,x\n', "line 5, column 'teacher': 'x'"),
+        (b"weak,teacher\n0," + b"x" * 9999, r"'x{79}\.\.\., expected"),
         (b"weak\n0\n", "single column 'weak'"),
         (b"0,1\n2,3\n", "has no header: its first row is the labels '0' and '1'"),
         (b"", "is empty"),
-        (b"id,weak,guess\n0,1,2\n", "cannot hold both"),
+        (b"id,weak,guess\n0,1,2\n", "which column is the teacher's.*'id', 'weak', 'gu"),
         (gzip.compress(b"weak,teacher\n0,1\n", mtime=0)[:-9], "cannot be read"),
+        (bz2.compress(b"weak,teacher\n0,1\n")[:-9], "cannot be read"),
+        (lzma.compress(b"weak,teacher\n0,1\n")[:-9], "cannot be read"),
+        (pa.compress(b"weak,teacher\n0,1\n", "zstd", asbytes=True)[:-2], "cannot be"),
         (b"PAR1 and so on", "cannot be read"),
+        ("weak,teacher\n0,1\n".encode("utf-16"), "is text in UTF-16, expected a CSV"),
+        (pa.compress(b"PAR1\0\0", "gzip", asbytes=True), "holds a Parquet file"),
     ],
 )
 def test_bad_files_are_refused_and_leave_nothing(tmp_path, classes, content, message):
@@ -205,18 +282,59 @@ def test_bad_files_are_refused_and_leave_nothing(tmp_path, classes, content, mes
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.parametrize("row", [b"0,1", b'"a\nb",3', b"0,1\r\n"])
+def test_a_single_row_needs_no_newline(tmp_path, row):
+    path = tmp_path / "pairs.csv"
+    path.write_bytes(b"weak,teacher\n" + row)
+    assert read(path, ["a\nb", "c", "d", "e"]) in ([(0, 1)], [(0, 3)])
+
+
 def test_the_row_of_an_error_counts_over_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr(pair_files, "_BLOCK_BYTES", 200)
     path = tmp_path / "pairs.csv"
     path.write_bytes(as_csv([(0, 1)] * 777 + [(0, "oops")] + [(0, 1)] * 500))
-    with pytest.raises(ValueError, match="row 778, column 'teacher': 'oops'"):
+    with pytest.raises(ValueError, match="line 779, column 'teacher': 'oops'"):
         read(path, NAMES)
+    with open(path, "rb") as file:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(file))
+        with pytest.raises(ValueError, match="input, row 778, column 'teacher': 'oops'"):
+            read("-", NAMES)
 
 
 def test_an_empty_value_in_parquet_is_refused_with_its_row(tmp_path):
     path = tmp_path / "pairs.parquet"
     pq.write_table(pa.table({"weak": [0, 1, None], "teacher": [0, 0, 0]}), path)
     with pytest.raises(ValueError, match="row 3, column 'weak': empty"):
+        read(path, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (pa.array(np.zeros(2, np.float16)), "halffloat"),
+        (pa.array([[0], [1]]), r"list<.*int64>"),
+        (pa.array([b"0", b"1"]), "binary"),
+        (pa.array([False, True]), "bool"),
+        (pa.array([{"a": 0}, {"a": 1}]), r"struct<a: int64>"),
+    ],
+)
+def test_a_parquet_column_of_no_labels_is_told_with_its_type(tmp_path, column, kind):
+    path = tmp_path / "pairs.parquet"
+    pq.write_table(pa.table({"weak": [0, 1], "teacher": column}), path)
+    message = f"pairs.parquet, column 'teacher': its type is {kind}, expected strings"
+    with pytest.raises(ValueError, match=message):
+        read(path, NAMES)
+
+
+def test_files_that_are_no_csv_say_what_they_are(tmp_path):
+    path = tmp_path / "pairs.csv"
+    table = pa.table({"weak": [0, 1], "teacher": [0, 1]})
+    pyarrow.feather.write_feather(table, path)
+    with pytest.raises(ValueError, match=r"is a Feather .*expected .*or a Parquet"):
+        read(path, NAMES)
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("pairs.csv", as_csv(example_pairs()))
+    with pytest.raises(ValueError, match=r"pairs.csv is a zip archive, expected a CSV"):
         read(path, NAMES)
 
 
@@ -365,7 +483,7 @@ from experiments.build_labels import _count_pairs
 from spl_tf.labels import ConfusionMatrix
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 confusion = ConfusionMatrix({NAMES!r})
-_count_pairs(confusion, {str(path)!r}, (None, None), None)
+_count_pairs(confusion, {str(path)!r}, (None, None), "", None)
 assert confusion.total == 6_000_000
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 print(peak * (1 if sys.platform == "darwin" else 1024))

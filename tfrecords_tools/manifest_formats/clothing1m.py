@@ -89,7 +89,7 @@ def _read_split(files, path, split, label_path, labels, class_names) -> Iterator
                 f"{path}, line {line}: {image} has no label in {label_path}"
             )
         short = image.removeprefix(_PREFIX)
-        video = next((name for name in (image, short) if name in files), "")
+        video = files.lookup(image) or files.lookup(short)
         yield Entry(
             path,
             line,

@@ -9,13 +9,20 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from spl_tf.text_files import composed
 from tfrecords_tools.manifest_formats.text_files import stem_of
 
+# What FFmpeg reads, in small letters.
 VIDEO_ENDINGS = frozenset(
     f".{name}"
     for name in (
-        *("3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov"),
-        *("mp4", "mpeg", "mpg", "ogv", "ts", "webm", "wmv"),
+        *("264", "265", "3g2", "3gp", "3gpp", "amv", "asf", "avi", "bik", "divx"),
+        *("dv", "f4v", "flv", "gxf", "h261", "h263", "h264", "h265", "hevc"),
+        *("ivf", "m1v", "m2p", "m2t", "m2ts", "m2v", "m4v", "mjpeg", "mjpg", "mk3d"),
+        *("mkv", "mod", "mov", "mp4", "mp4v", "mpe", "mpeg", "mpg", "mpv", "mts"),
+        *("mxf", "nsv", "nut", "obu", "ogm", "ogv", "qt", "rm", "rmvb"),
+        *("tod", "trp", "ts", "vob", "vro", "webm", "wmv", "wtv"),
+        *("xvid", "y4m"),
     )
 )
 IMAGE_ENDINGS = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"))
@@ -23,6 +30,8 @@ IMAGE_ENDINGS = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"))
 
 class FileIndex:
     """Paths of the files below a folder, listed once; hidden files do not count.
+
+    Names are compared composed (NFC), and given as they are on disk.
 
     Attributes:
         root: The folder, local or remote.
@@ -45,8 +54,9 @@ class FileIndex:
         if not self.paths:
             raise ValueError(f"--video_root {root!r} holds no files")
 
-    def __contains__(self, path: str) -> bool:
-        return path in self._known
+    def lookup(self, path: str) -> str:
+        """The path of a file below the root; empty if it is not there."""
+        return self._known.get(path) or self._known.get(composed(path), "")
 
     def path(self, name: str) -> str:
         """The path of a file by its name below the root."""
@@ -65,22 +75,24 @@ class FileIndex:
             Its path, relative to the root; empty if there is none.
         """
         if any_case:
-            found = self._by_small_stem.get(stem.lower(), ())
+            found = self._by_small_stem.get(composed(stem).lower(), ())
         else:
-            found = self._by_stem.get(stem, ())
-        beside = [path for path in found if path.split("/")[-2:-1] == [folder]]
+            found = self._by_stem.get(composed(stem), ())
+        folders = [composed(folder)]
+        beside = [path for path in found if composed(path).split("/")[-2:-1] == folders]
         return next(iter(beside or found), "")
 
     @functools.cached_property
-    def _known(self) -> frozenset[str]:
-        return frozenset(self.paths)
+    def _known(self) -> dict[str, str]:
+        known = {composed(path): path for path in self.paths}
+        return known | {path: path for path in self.paths}
 
     @functools.cached_property
     def _by_stem(self) -> dict[str, list[str]]:
         by_stem = collections.defaultdict(list)
         for path in self.paths:
             if ending_of(path) in VIDEO_ENDINGS:
-                by_stem[stem_of(path)].append(path)
+                by_stem[stem_of(composed(path))].append(path)
         return dict(by_stem)
 
     @functools.cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spl_tf.text_files import composed
 from tfrecords_tools.manifest_formats.file_index import (
     IMAGE_ENDINGS,
     VIDEO_ENDINGS,
@@ -28,15 +29,23 @@ def read(
         The classes in alphabetical order.
 
     Raises:
-        ValueError: A video or image lies in no class's folder.
+        ValueError: A video or image lies in no class's folder, or two folders have
+            names that differ in Unicode's form alone.
     """
     no_path(annotations, "the folders are the labels")
     entries, others = [], []
+    spelled: dict[str, str] = {}
     for path in files.paths:
         if ending_of(path) not in VIDEO_ENDINGS | IMAGE_ENDINGS:
             others.append(path)
             continue
         split, label = folders_of(files, path, settings.split_folders)
+        top = "/".join(path.split("/")[: 1 + settings.split_folders])
+        if spelled.setdefault(composed(top), top) != top:
+            raise ValueError(
+                f"{files.root} has two folders {top!r}, which differ in Unicode's form "
+                "(NFC, NFD) alone; make them one"
+            )
         entries.append(Entry(files.path(path), 0, path, label, split, path, path))
     notes = ()
     if others:
@@ -45,12 +54,12 @@ def read(
 
 
 def folders_of(files: FileIndex, path: str, split_folders: bool) -> tuple[str, str]:
-    """The split (empty without `split_folders`) and the class that a path tells.
+    """The split (empty without `split_folders`) and the class of a path, composed.
 
     Raises:
         ValueError: It lies in too few folders.
     """
-    *folders, _ = path.split("/")
+    *folders, _ = composed(path).split("/")
     expected = "SPLIT/CLASS/FILE" if split_folders else "CLASS/FILE"
     if len(folders) < 1 + split_folders:
         raise ValueError(f"{files.path(path)}: expected {expected} in {files.root}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
+from spl_tf.text_files import composed
+from tfrecords_tools.manifest import path_of
 from tfrecords_tools.manifest_formats.file_index import FileIndex
 from tfrecords_tools.manifest_formats.listing import (
     MISSING,
@@ -42,7 +43,8 @@ def read(
     folder = only_path(annotations, "the folder of *_test_split1.txt")
     if not tf.io.gfile.isdir(folder):
         raise ValueError(f"--annotations {folder!r} is no folder")
-    matches = map(_FILE_NAME.fullmatch, tf.io.gfile.listdir(folder))
+    names = map(composed, tf.io.gfile.listdir(folder))
+    matches = map(_FILE_NAME.fullmatch, names)
     class_names = sorted(
         match[1] for match in matches if match and match[2] == str(settings.fold)
     )
@@ -52,7 +54,7 @@ def read(
         )
     entries = []
     for name in class_names:
-        path = os.path.join(folder, f"{name}_test_split{settings.fold}.txt")
+        path = path_of(folder, f"{name}_test_split{settings.fold}.txt")
         entries += _read_class(files, path, name)
     return Listing(class_names, entries)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from spl_tf.text_files import composed
 from tfrecords_tools.manifest import read_text
 from tfrecords_tools.manifest_formats.text_files import read_json
 
@@ -20,7 +21,8 @@ def read_match_lists(split_lists: Sequence[str]) -> dict[str, str]:
             a text file; the last two hold one `<league>/<season>/<match>` an entry.
 
     Returns:
-        The split of each match `<league>/<season>/<match>`, in the files' order.
+        The split of each match `<league>/<season>/<match>`, composed (NFC), in the
+        files' order.
 
     Raises:
         ValueError: A file cannot be read, or names a match for the second time.
@@ -32,7 +34,7 @@ def read_match_lists(split_lists: Sequence[str]) -> dict[str, str]:
             raise ValueError(f"--split_lists={item}: expected SPLIT=FILE")
         number = 0
         for number, match in enumerate(_read_list(path), start=1):
-            name = match.strip().strip("/")
+            name = composed(match.strip().strip("/"))
             if name in splits:
                 raise ValueError(
                     f"{path}, match {number}: {name!r} is already in {splits[name]!r}"

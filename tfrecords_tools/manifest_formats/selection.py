@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from spl_tf.text_files import composed
 from tfrecords_tools.manifest import read_text
 from tfrecords_tools.manifest_formats.file_index import (
     IMAGE_ENDINGS,
@@ -42,9 +43,10 @@ def video_keys(media_id: str) -> set[str]:
         media_id: Of a manifest's row; its path where it has none.
 
     Returns:
-        The media id, and the YouTube id in it (in its file name, if it is a path), if
-        there is one.
+        The media id, composed (NFC), and the YouTube id in it (in its file name, if it
+        is a path), if there is one.
     """
+    media_id = composed(media_id)
     ending = ending_of(media_id)
     if ending in IMAGE_ENDINGS:
         return {media_id}
@@ -86,6 +88,7 @@ def select(
     class_names: Sequence[str],
     exclude: Sequence[str],
     settings: ManifestSettings,
+    classes: str = "",
 ) -> Iterator[Entry]:
     """Gives every entry of the wanted splits a reason if it must be left out.
 
@@ -98,6 +101,7 @@ def select(
         class_names: What a label may be.
         exclude: Other manifests.
         settings: The general ones.
+        classes: Where the class names are from, for messages.
 
     Raises:
         ValueError: Something is wrong that the settings do not say to skip; the message
@@ -109,7 +113,7 @@ def select(
     for entry in entries:
         if not settings.wants(entry.split):
             continue
-        reason, fault = _judge(entry, known, excluded, kept)
+        reason, fault = _judge(entry, known, excluded, kept, classes)
         flag = _FLAGS.get(reason)
         # A reader that found a repeat knows it to be harmless.
         if flag and getattr(settings, flag) == "error" and entry.reason != REPEATED:
@@ -120,18 +124,19 @@ def select(
         yield entry._replace(reason=reason) if reason else entry
 
 
-def _judge(entry, known, excluded, kept) -> tuple[str, str]:
+def _judge(entry, known, excluded, kept, classes) -> tuple[str, str]:
     """The reason to leave an entry out, or "", and what is wrong in words."""
     if entry.reason not in ("", MISSING):
         return entry.reason, ""
     if entry.label and entry.label not in known:
-        fault = f"the label {entry.label!r} is not among the {len(known)} classes"
+        of = f" of {classes}" if classes else ""
+        fault = f"the label {entry.label!r} is not among the {len(known)} classes{of}"
         return UNKNOWN_LABEL, fault
     if entry.reason == MISSING:
         return MISSING, "there is no file"
     if excluded and not video_keys(entry.media_id).isdisjoint(excluded):
         return EXCLUDED, ""
-    key = (entry.split, entry.media_id, entry.start, entry.end)
+    key = (entry.split, composed(entry.media_id), entry.start, entry.end)
     first = kept.setdefault(key, entry)
     if first is not entry:
         return REPEATED, (

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from spl_tf.progress import Progress
+from spl_tf.text_files import composed
 from tfrecords_tools.decoder import Decoder
 from tfrecords_tools.manifest_formats.background import draw_background
 from tfrecords_tools.manifest_formats.file_index import (
@@ -73,8 +74,9 @@ def read(
     ):
         for name, split in matches.items():
             path = f"{name}/{settings.labels_file}"
-            where = labels.path(path)
-            if path in labels:
+            found = labels.lookup(path)
+            where = labels.path(found or path)
+            if found:
                 halves = {
                     half: _read_half(files, decoder, name, half, videos, notes)
                     for half in _HALVES
@@ -88,7 +90,7 @@ def read(
 
 
 def _matches(labels: FileIndex, settings: ManifestSettings) -> dict[str, str]:
-    """The split of each match."""
+    """The split of each match, by its composed name."""
     if settings.split_lists:
         matches = read_match_lists(settings.split_lists)
         return {m: split for m, split in matches.items() if settings.wants(split)}
@@ -99,11 +101,11 @@ def _matches(labels: FileIndex, settings: ManifestSettings) -> dict[str, str]:
             f"{labels.root} holds no {settings.labels_file} in a match's folder "
             "(--labels_file)"
         )
-    return {path.removesuffix(ending): "" for path in found}
+    return {composed(path.removesuffix(ending)): "" for path in found}
 
 
 def _find_halves(files: FileIndex, half_video: str) -> dict[tuple[str, str], list[str]]:
-    """The videos that may show a half, by match and half."""
+    """The videos that may show a half, by match (composed) and half."""
     found: dict[tuple[str, str], list[str]] = {}
     names = {half_video.replace("{half}", half): half for half in _HALVES}
     for path in files.paths:
@@ -115,7 +117,7 @@ def _find_halves(files: FileIndex, half_video: str) -> dict[tuple[str, str], lis
         else:
             half = None
         if half in _HALVES:
-            found.setdefault((match, half), []).append(path)
+            found.setdefault((composed(match), half), []).append(path)
     return found
 
 

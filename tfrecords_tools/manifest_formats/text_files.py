@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from spl_tf.text_files import composed
 from tfrecords_tools.manifest import read_text
 
 
@@ -43,7 +44,8 @@ def read_columns(path: str, names: Sequence[str]) -> Iterator[tuple[int, list[st
         names: Of the columns.
 
     Yields:
-        The line number and the cells in the order of `names`, stripped.
+        The line number and the cells in the order of `names`, stripped and composed
+        (NFC).
 
     Raises:
         ValueError: It cannot be read, a column is missing, or a row is malformed; the
@@ -65,7 +67,8 @@ def read_columns(path: str, names: Sequence[str]) -> Iterator[tuple[int, list[st
                     f"{path}, line {reader.line_num}: {len(cells)} cells, but the "
                     f"header has {len(header)}"
                 )
-            yield reader.line_num, [cells[position].strip() for position in positions]
+            found = [composed(cells[position]).strip() for position in positions]
+            yield reader.line_num, found
     except csv.Error as error:
         raise ValueError(f"{path}, after line {reader.line_num}: {error}") from error
 
@@ -78,12 +81,12 @@ def read_words(path: str, counts: tuple[int, ...]) -> Iterator[tuple[int, list[s
         counts: How many words a line may have.
 
     Yields:
-        The line number and its words.
+        The line number and its words, composed (NFC).
 
     Raises:
         ValueError: It cannot be read, or a line has another number of words.
     """
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    for number, line in enumerate(composed(read_text(path)).split("\n"), start=1):
         words = line.split()
         if words and len(words) not in counts:
             raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from spl_tf.progress import Progress
+from spl_tf.text_files import composed
 from tfrecords_tools.manifest_formats.file_index import (
     VIDEO_ENDINGS,
     FileIndex,
@@ -59,7 +60,7 @@ def read(
     for path in files.paths:
         stem = path[: -len(ending_of(path))]
         if ending_of(path) in VIDEO_ENDINGS:
-            videos.setdefault(stem, path)
+            videos.setdefault(composed(stem), path)
     entries = []
     with Progress(len(infos), "file", f"reading {_ENDING} files") as progress:
         for path in infos:
@@ -101,7 +102,7 @@ def _entry(files, path, videos, labels, settings) -> Entry | None:
         raise ValueError(f"{where}: no information about a video; it has no 'id'")
     if info.get("_type", "video") != "video":
         return None
-    query = info.get("playlist_title")
+    query = composed(str(info.get("playlist_title") or ""))
     if settings.query_from == "folder":
         query = folders_of(files, path, False)[1]
     elif not query:
@@ -115,7 +116,7 @@ def _entry(files, path, videos, labels, settings) -> Entry | None:
     site = str(info.get("extractor") or "youtube").lower()
     media_id = str(info["id"]) if site == "youtube" else f"{site}:{info['id']}"
     stem = path.removesuffix(_ENDING)
-    video = videos.get(stem, "")
+    video = videos.get(composed(stem), "")
     return Entry(
         where, 0, stem, label, "", media_id, video, reason="" if video else MISSING
     )
