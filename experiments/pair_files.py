@@ -251,9 +251,7 @@ def _csv_rows(file: BinaryIO, name: str) -> Iterator[tuple[int, list[str]]]:
             f"{_EXPECTED}"
         ) from error
     except _UNREADABLE as error:
-        raise ValueError(
-            f"{name} cannot be read after line {read}: {error}"
-        ) from error
+        raise ValueError(f"{name} cannot be read after line {read}: {error}") from error
 
 
 def _find_fault(

@@ -99,7 +99,8 @@ def test_a_file_of_another_format_is_named(tmp_path, write, name):
 
 
 @pytest.mark.parametrize(
-    "text", ["ORCA\n", "PAR1\n", "BZh9 and so on", "ARROW1", "[1]", "çà", "", "\t\x1b[0m"]
+    "text",
+    ["ORCA\n", "PAR1\n", "BZh9 and so on", "ARROW1", "[1]", "çà", "", "\t\x1b[0m"],
 )
 def test_text_is_text_whatever_it_begins_with(text):
     assert format_of(text.encode()) == ""
@@ -111,9 +112,7 @@ def zstd(data):
     return pa.compress(data, codec="zstd", asbytes=True)
 
 
-@pytest.mark.parametrize(
-    "compress", [gzip.compress, bz2.compress, lzma.compress, zstd]
-)
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress, zstd])
 def test_compressed_text_is_read_and_damage_is_told(compress):
     data = TEXT.encode()
     assert text_of(compress(data), "a.csv") == TEXT

@@ -183,8 +183,8 @@ def _folder_rows(
     unknown = [name for name in folders if composed(name) not in label_of]
     if unknown:
         raise ValueError(
-            f"{image_root} has the folder {unknown[0]!r}, which is not in {classes} "
-            f"({len(unknown)} such folders of {len(folders)})"
+            f"{image_root} has the folder {unknown[0]!r}, which is not in the classes "
+            f"file {classes} ({len(unknown)} such folders of {len(folders)})"
         )
     spelled = {composed(name): name for name in folders}
     if len(spelled) < len(folders):

@@ -174,8 +174,9 @@ def _parse_row(where, line, cells, label_of, classes) -> ManifestRow:
         raise ValueError(f"{where}: the video's path is empty")
     if label not in label_of:
         raise ValueError(
-            f"{where}: label {label!r} is not in {classes or 'the classes file'}; "
-            f"known are {', '.join(list(label_of)[:5])}, ... ({len(label_of)} classes)"
+            f"{where}: label {label!r} is not in the classes file"
+            f"{classes and f' {classes}'}; known are "
+            f"{', '.join(list(label_of)[:5])}, ... ({len(label_of)} classes)"
         )
     start = _seconds(where, "start", cells.get("start"))
     end = _seconds(where, "end", cells.get("end"))

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from spl_tf import clips
-from tests.conftest import make_clip
+from tests.conftest import make_clip, write_dataset
 
 
 def test_shard_names_are_those_of_tensorflow():
@@ -57,3 +57,11 @@ def test_damaged_and_foreign_files_are_refused_by_name(web_dataset):
     os.truncate(index, 100)
     with pytest.raises(ValueError, match=r"index\.npz is damaged"):
         clips.ClipIndex.load(web_dataset.directory)
+
+
+def test_class_names_of_an_older_dataset_are_composed(tmp_path):
+    write_dataset(tmp_path, [make_clip(0, 0)], ["a", "b"], 1)
+    path = tmp_path / "dataset.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"class_names": ["cre\u0302pes", "b"]}))
+    assert clips.DatasetInfo.load(tmp_path).class_names == ["cr\u00eapes", "b"]

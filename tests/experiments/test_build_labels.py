@@ -297,7 +297,9 @@ def test_the_row_of_an_error_counts_over_blocks(tmp_path, monkeypatch):
         read(path, NAMES)
     with open(path, "rb") as file:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(file))
-        with pytest.raises(ValueError, match="input, row 778, column 'teacher': 'oops'"):
+        with pytest.raises(
+            ValueError, match="input, row 778, column 'teacher': 'oops'"
+        ):
             read("-", NAMES)
 
 

@@ -140,6 +140,14 @@ def test_the_printed_table_has_a_line_per_strategy(finished):
         assert shares == [f"{share:.1%}" for share in expected]
 
 
+def test_a_run_without_a_row_says_how_many_stages_are_done(config, tmp_path):
+    workdir = str(tmp_path / "run")
+    found = run_pipeline(config, workdir, stages=["render"], echo=lambda line: None)
+    assert format_table(found) == f"1 of {len(STAGES)} stages done"
+    again = run_pipeline(config, workdir, stages=["render"], echo=lambda line: None)
+    assert format_table(again) == f"1 of {len(STAGES)} stages done"
+
+
 def test_a_second_run_changes_nothing(finished, config):
     workdir, results, _ = finished
     before, lines = files(workdir), []
@@ -231,7 +239,7 @@ def test_the_binary_prints_the_table_and_takes_choices(config, tmp_path):
     done = run("render,convert_*")
     assert done.returncode == 0, done.stderr
     assert "seed_3/render done in" in done.stdout
-    assert "pre-trained on" in done.stdout
+    assert "\n4 of 26 stages done\n" in done.stdout
     assert str(workdir / "results.json") in done.stdout
     assert len(ClipDataset(workdir / "seed_3/clips/target_val")) == 24
     assert not (workdir / "seed_3/runs").exists()

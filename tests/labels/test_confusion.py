@@ -2,8 +2,10 @@
 
 import collections
 import fractions
+import gzip
 import subprocess
 import sys
+import unicodedata
 
 import numpy as np
 import pytest
@@ -255,6 +257,8 @@ def test_class_names_are_read_in_order(tmp_path):
         (b"\n\n", "holds no class name"),
         (b"", "holds no class name"),
         (b"a\n\xff\n", "line 2: not UTF-8"),
+        ("e\u0301\nb\n\xe9\n".encode(), "line 3: '\xe9' is already on line 1"),
+        ("a\nb\n".encode("utf-16"), "is text in UTF-16, expected a class name a line"),
     ],
 )
 def test_a_bad_classes_file_is_refused_with_its_line(tmp_path, content, message):
@@ -263,3 +267,15 @@ def test_a_bad_classes_file_is_refused_with_its_line(tmp_path, content, message)
     with pytest.raises(ValueError, match=message) as caught:
         read_class_names(path)
     assert str(path) in str(caught.value)
+
+
+def test_names_are_composed_wherever_they_come_from(tmp_path):
+    nfc, nfd = (unicodedata.normalize(form, "crêpes ガ") for form in ("NFC", "NFD"))
+    path = tmp_path / "classes.txt.gz"
+    path.write_bytes(gzip.compress(f"a\u2028b\n{nfd}\n".encode()))
+    assert read_class_names(path) == ["a\u2028b", nfc]
+    decomposed = ConfusionMatrix(["a", nfd])
+    assert decomposed.class_names == ("a", nfc)
+    decomposed.merge(ConfusionMatrix(["a", nfc]))
+    with pytest.raises(ValueError, match=r"class_names\[1\] .* already class_names\[0"):
+        ConfusionMatrix([nfc, nfd])

@@ -170,8 +170,21 @@ def test_mistakes_stop_before_any_work(folder, arguments, message):
 
 def test_a_folder_that_is_no_class_is_refused(folder):
     (folder / "images" / "cow").mkdir()
-    with pytest.raises(ValueError, match="folder 'cow', which is not in the classes"):
+    with pytest.raises(
+        ValueError, match=r"'cow', which is not in the classes file .*classes\.txt"
+    ):
         convert(folder)
+
+
+def test_a_folder_s_name_may_be_of_another_unicode_form(folder):
+    (folder / "classes.txt").write_text("dog\ncat\ne\u0301\n", encoding="utf-8")
+    save(folder / "images" / "\u00e9" / "a.png", RED)
+    convert(folder)
+    _, by_id = read_all(folder / "out")
+    assert by_id["\u00e9/a.png@0-0"].label_index == 2
+    save(folder / "images" / "e\u0301" / "b.png", RED)
+    with pytest.raises(ValueError, match=r"two folders .* differ in Unicode's form"):
+        convert(folder, output="two")
 
 
 def test_the_command_in_processes_writes_what_the_function_writes(folder):

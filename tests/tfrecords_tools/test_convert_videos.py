@@ -135,6 +135,22 @@ def test_listed_ids_never_enter(folder):
     ]
 
 
+def test_names_in_another_unicode_form_are_the_same(folder):
+    videos = folder / "videos"
+    (videos / "one.mp4").rename(videos / "cre\u0302pes.mp4")
+    (videos / "two words.mp4").rename(videos / "caf\u00e9.mp4")
+    (folder / "classes.txt").write_text("e\u0301\nb\n", encoding="utf-8")
+    manifest = "video,label\nvideos/cr\u00eapes.mp4,\u00e9\nvideos/cafe\u0301.mp4,b\n"
+    info = convert(folder, manifest)
+    assert (info.num_clips, info.skipped) == (2, [])
+    assert info.class_names == ["\u00e9", "b"]
+    (folder / "val.txt").write_text("cre\u0302pes\n", encoding="utf-8")
+    info = convert(folder, manifest, "two", exclude_ids=str(folder / "val.txt"))
+    _, by_id = read_all(folder / "two")
+    assert list(by_id) == ["videos/cafe\u0301.mp4@0-4000000"]
+    assert [entry["kind"] for entry in info.skipped] == ["excluded"]
+
+
 def test_a_copy_of_a_listed_video_does_not_enter_either(folder):
     shutil.copy(folder / "videos" / "one.mp4", folder / "videos" / "a copy.mp4")
     (folder / "val.txt").write_text("one\n")

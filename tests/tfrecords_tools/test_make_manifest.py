@@ -58,7 +58,7 @@ def test_a_classes_file_gives_the_order_and_unknown_labels_are_refused(tmp_path)
     classes = text(tmp_path, "order.txt", "c\nz\na\n")
     with pytest.raises(
         ValueError,
-        match=r"b/1\.mp4: .*'b' is not among the 3 classes; --unknown_labels",
+        match=r"b/1\.mp4: .*'b' is not among the 3 classes of .*; --unknown_labels",
     ):
         make(tmp_path, "folders", classes=classes)
     assert not (tmp_path / "web.csv").exists()
@@ -161,3 +161,19 @@ def test_the_command_prints_what_is_in_and_what_is_left_out(tmp_path):
     failed = subprocess.run([*command, "--missing=error"], **arguments)
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1].startswith(f"error: {path}, line 3: 'gone_")
+
+
+def test_a_video_is_excluded_in_both_unicode_forms_of_its_name(tmp_path):
+    put(tmp_path / "root", b"never opened", "run/cre\u0302pes.mp4", "run/b.mp4")
+    other = text(tmp_path, "val.csv", "video\nrun/cr\u00eapes.mp4\n")
+    _, rows = make(tmp_path, "folders", exclude=[other])
+    assert columns(rows, "video") == [("run/b.mp4",)]
+
+
+def test_an_unknown_label_names_the_classes_file(tmp_path):
+    put(tmp_path / "root", b"never opened", "run/a.mp4", "walk/b.mp4")
+    classes = text(tmp_path, "k200.txt", "run\n")
+    with pytest.raises(
+        ValueError, match=r"'walk' is not among the 1 classes of .*k200"
+    ):
+        make(tmp_path, "folders", classes=classes)

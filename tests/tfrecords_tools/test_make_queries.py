@@ -101,3 +101,10 @@ def test_faults_are_named(tmp_path, changes, message):
 def test_classes_or_soccernet(tmp_path):
     with pytest.raises(ValueError, match="give either --classes or --soccernet"):
         make_queries(str(tmp_path / "q.csv"), ["en"])
+
+
+def test_translations_are_found_in_both_unicode_forms_of_a_name(tmp_path):
+    queries, _ = make(
+        tmp_path, ["en", "fr"], "en,fr\ncre\u0302pe,pa\u0302te\n", "cr\u00eape\n"
+    )
+    assert [query.query for query in queries] == ["cr\u00eape", "p\u00e2te"]

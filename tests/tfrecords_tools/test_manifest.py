@@ -1,6 +1,12 @@
+import bz2
+import os
+import unicodedata
+
 import pytest
 
-from tfrecords_tools.manifest import ManifestRow, read_manifest
+from tfrecords_tools.manifest import ManifestRow, path_of, read_ids, read_manifest
+
+NFC, NFD = (unicodedata.normalize(form, "crêpes ガ Å") for form in ("NFC", "NFD"))
 
 
 def read(tmp_path, text, split=""):
@@ -41,6 +47,9 @@ def test_files_that_cannot_be_read_as_text_are_named_with_the_line(tmp_path):
         read_manifest(str(tmp_path / "web.csv"), ["run"])
     with pytest.raises(ValueError, match=r"gone\.csv cannot be read"):
         read_manifest(str(tmp_path / "gone.csv"), ["run"])
+    (tmp_path / "web.csv").write_text("video,label\na.mp4,run\n", encoding="utf-16")
+    with pytest.raises(ValueError, match=r"web\.csv is text in UTF-16, expected"):
+        read_manifest(str(tmp_path / "web.csv"), ["run"])
 
 
 @pytest.mark.parametrize(
@@ -65,3 +74,73 @@ def test_files_that_cannot_be_read_as_text_are_named_with_the_line(tmp_path):
 def test_every_fault_is_named_with_its_line(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         read(tmp_path, text)
+
+
+def test_a_compressed_manifest_is_read(tmp_path):
+    path = tmp_path / "web.csv.bz2"
+    path.write_bytes(bz2.compress(b"video,label\na.mp4,jump\n"))
+    rows = read_manifest(str(path), ["run", "jump"])
+    assert rows == [ManifestRow(2, "a.mp4", 1, "a.mp4")]
+
+
+def test_an_unknown_label_names_the_classes_file(tmp_path):
+    path = tmp_path / "web.csv"
+    path.write_text("video,label\na.mp4,walk\n")
+    with pytest.raises(
+        ValueError, match=r"label 'walk' is not in the classes file my/k200\.txt;"
+    ):
+        read_manifest(str(path), ["run"], classes="my/k200.txt")
+
+
+def test_labels_and_ids_are_compared_composed(tmp_path):
+    path = tmp_path / "web.csv"
+    path.write_text(f"video,label\n{NFD}.mp4,{NFD}\nb,{NFC}\n", encoding="utf-8")
+    for name in (NFC, NFD):
+        rows = read_manifest(str(path), ["run", name])
+        assert [(row.video, row.label) for row in rows] == [(f"{NFD}.mp4", 1), ("b", 1)]
+    path.write_text(f"video,label\n{NFD},run\n{NFC},run\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"line 3: .* already in line 2"):
+        read_manifest(str(path), ["run"])
+    path.write_text(f"{NFD}\n", encoding="utf-8")
+    assert read_ids(str(path)) == {NFC}
+
+
+@pytest.mark.parametrize("stored", [NFC, NFD, NFC + NFD])
+@pytest.mark.parametrize("listed", [NFC, NFD, NFC + NFD, NFD + NFC])
+def test_a_file_is_found_by_both_forms_of_its_name(tmp_path, stored, listed):
+    path = tmp_path / stored / "deep" / f"{stored}.mp4"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    found = path_of(str(tmp_path), f"{listed}/deep/{listed}.mp4")
+    same = unicodedata.normalize("NFC", listed) == unicodedata.normalize("NFC", stored)
+    assert os.path.exists(found) == same
+    missing = path_of(str(tmp_path), f"{listed}/new")
+    assert not os.path.exists(missing)
+    (path.parent.parent / "new").touch()
+    assert os.path.exists(path_of(str(tmp_path), f"{listed}/new")) == same
+
+
+def test_of_both_forms_the_listed_one_is_taken(tmp_path, monkeypatch):
+    for name in (NFC, NFD):
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    for name in (NFC, NFD):
+        with open(path_of(str(tmp_path), name), encoding="utf-8") as file:
+            assert file.read() == name
+    monkeypatch.chdir(tmp_path)
+    assert path_of("", NFC) == NFC
+    os.remove(NFC)
+    assert path_of("", NFC) == NFD
+    assert path_of("gs://bucket", NFC) == f"gs://bucket/{NFC}"
+
+
+def test_a_folder_is_listed_once_however_many_files_are_missing(tmp_path, monkeypatch):
+    (tmp_path / NFD).touch()
+    listed = []
+    real = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: listed.append(path) or real(path))
+    path_of(str(tmp_path), "plain")
+    path_of(str(tmp_path), NFD)
+    assert listed == []
+    for number in range(100):
+        path_of(str(tmp_path), f"{NFC}{number}")
+    assert listed == [str(tmp_path)]

@@ -1,6 +1,7 @@
 """Each format from small files in the true form of its distribution to a dataset."""
 
 import os
+import unicodedata
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from tests.tfrecords_tools.manifest_files import (
 )
 from tfrecords_tools.conversion import FileSettings
 from tfrecords_tools.convert_images import convert_images
+
+NFC, NFD = (unicodedata.normalize(form, "crêpes ガ Å") for form in ("NFC", "NFD"))
 
 KINETICS = """label,youtube_id,time_start,time_end,split
 testifying,---QUuC4vJs,84,94,validate
@@ -303,3 +306,70 @@ def test_links_to_folders_are_followed_once(tmp_path, video_bytes):
     os.symlink(tmp_path / "root", tmp_path / "disk" / "run" / "round")
     _, rows = make(tmp_path, "folders")
     assert columns(rows, "video") == [("run/x.mp4",)]
+
+
+def test_every_video_that_ffmpeg_knows_counts_whatever_its_capitals(tmp_path):
+    names = [
+        *("a.MTS", "b.divx", "c.F4V", "d.m2ts", "e.VOB", "f.mpe", "g.h264", "h.m2t"),
+        *("i.3G2", "j.rmvb", "k.asf", "l.Y4M", "m.mxf", "n.nut", "o.dv", "p.HEVC"),
+        *("q.m2v", "r.ogm", "s.wtv", "t.mp4v"),
+    ]
+    put(tmp_path / "root", b"never opened", *(f"run/{name}" for name in names))
+    summary, rows = make(tmp_path, "folders")
+    assert [row["video"] for row in rows] == [f"run/{name}" for name in names]
+    assert summary.notes == ()
+
+
+@pytest.mark.parametrize(("listed", "stored"), [(NFC, NFD), (NFD, NFC)])
+def test_names_are_the_same_in_both_unicode_forms(tmp_path, listed, stored):
+    # Lists of words take no spaces.
+    listed, stored = listed.replace(" ", "_"), stored.replace(" ", "_")
+    name = unicodedata.normalize("NFC", listed)
+    root, lists = tmp_path / "root", tmp_path / "lists"
+    put(root, b"never opened", f"{stored}/{stored}.avi", f"a/{stored}.avi")
+    file = f"{stored}/{stored}.avi"
+
+    text(lists, "classInd.txt", f"1 {listed}\n")
+    text(lists, "trainlist01.txt", f"{listed}/{listed}.avi 1\n")
+    text(lists, "testlist01.txt", "")
+    _, rows = make(tmp_path, "ucf101", [lists])
+    assert columns(rows, "video", "label") == [(file, name)]
+
+    text(lists, f"{stored}_test_split1.txt", f"{listed}.avi 1\n")
+    _, rows = make(tmp_path, "hmdb51", [lists])
+    assert columns(rows, "video", "label") == [(file, name)]
+
+    kinetics = f"label,youtube_id,time_start,time_end,split\n{listed},{listed},0,1,x\n"
+    text(tmp_path, "other.csv", f"video\nelsewhere/{stored}\n{stored}.avi\n")
+    _, rows = make(tmp_path, "kinetics", [text(tmp_path, "k.csv", kinetics)])
+    assert columns(rows, "video", "label") == [(f"a/{stored}.avi", name)]
+
+    text(root, "category_names_eng.txt", f"{listed}\n")
+    for part in ("noisy", "clean"):
+        text(root, f"{part}_label_kv.txt", f"{listed}/{listed}.avi 0\n")
+    text(root, "noisy_train_key_list.txt", f"{listed}/{listed}.avi\n")
+    _, rows = make(tmp_path, "clothing1m", splits="noisy_train")
+    assert columns(rows, "video", "label") == [(file, name)]
+
+
+def test_the_folders_of_yt_dlp_are_queries_in_both_unicode_forms(tmp_path):
+    root = tmp_path / "root"
+    info(root, f"{NFD}/{NFD}", "aaaaaaaaaaa")
+    put(root, b"never opened", f"{NFD}/{NFC}.mp4")
+    queries = text(tmp_path, "queries.csv", f"query,label\n{NFC},pizza {NFD}\n")
+    classes = text(tmp_path, "k.txt", f"pizza {NFC}\n")
+    _, rows = make(tmp_path, "yt_dlp", classes=classes, queries=queries)
+    assert columns(rows, "video", "label") == [(f"{NFD}/{NFC}.mp4", f"pizza {NFC}")]
+    info(root, f"{NFD}/{NFD}", "aaaaaaaaaaa", playlist_title=NFD)
+    _, rows = make(tmp_path, "yt_dlp", queries=queries, query_from="search")
+    assert columns(rows, "label") == [(f"pizza {NFC}",)]
+
+
+def test_two_folders_of_one_name_in_both_unicode_forms_are_refused(tmp_path):
+    root = tmp_path / "root"
+    put(root, b"never opened", f"train/{NFC}/a.mp4", f"val/{NFD}/b.mp4")
+    _, rows = make(tmp_path, "folders", split_folders=True)
+    assert columns(rows, "label", "split") == [(NFC, "train"), (NFC, "val")]
+    put(root, b"never opened", f"val/{NFC}/c.mp4")
+    with pytest.raises(ValueError, match=r"two folders .* differ in Unicode's form"):
+        make(tmp_path, "folders", split_folders=True)

@@ -132,6 +132,19 @@ def test_lists_of_matches_are_splits_and_absent_halves_are_counted(
     assert f"{MATCH}/2_224p.mkv" in summary.notes[0]
 
 
+def test_matches_are_found_in_both_unicode_forms_of_their_names(tmp_path, half_bytes):
+    listed, stored = "league/2016/Alav\u00e9s 1 - 0", "league/2016/Alave\u0301s 1 - 0"
+    put(tmp_path / "root", half_bytes, f"{stored}/1.mkv")
+    content = labels(listed, ("1 - 00:05", "Goal"))
+    text(tmp_path / "root", f"{stored}/Labels.json", content)
+    matches = "train=" + text(tmp_path, "list.txt", f"{listed}\n")
+    settings = SHORT | {"background_clips": 0}
+    _, rows = make(tmp_path, "soccernet", split_lists=(matches,), **settings)
+    assert columns(rows, "video", "label") == [(f"{stored}/1.mkv", "Goal")]
+    _, rows = make(tmp_path, "soccernet", **settings)
+    assert columns(rows, "video", "media_id") == [(f"{stored}/1.mkv", f"{listed}/1")]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -314,3 +314,14 @@ def test_faults_are_printed_by_kind_with_totals():
         """  s, record 3 at byte 70, clip "é'": y""",
         "2 faults found",
     ]
+
+
+def test_names_of_labels_are_compared_composed(tmp_path):
+    names = ["cre\u0302pes", "b"]
+    made = [make_clip(number, 0, names=names) for number in range(2)]
+    dataset = write_dataset(tmp_path / "d", made, names)
+    assert dataset.info.class_names == ["cr\u00eapes", "b"]
+    assert validate(tmp_path / "d", num_workers=1) == []
+    (tmp_path / "classes.txt").write_text("cr\u00eapes\nb\n", encoding="utf-8")
+    reindex(tmp_path / "d", "weak", str(tmp_path / "classes.txt"), overwrite=True)
+    assert validate(tmp_path / "d", num_workers=1) == []

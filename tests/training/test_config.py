@@ -1,6 +1,8 @@
 import pytest
 
 from spl_tf import training
+from spl_tf.training import runs
+from tests.training.finished_run import write_run
 
 
 def test_the_defaults_need_only_a_dataset(config):
@@ -46,3 +48,11 @@ def test_an_unknown_key_is_refused(config):
         ValueError, match=r"optimizer\.learning_rte is unknown; is learning_rate meant"
     ):
         training.check_config(config)
+
+
+def test_labels_of_an_older_run_are_composed(tmp_path):
+    workdir = write_run(tmp_path / "run", ["cre\u0302pes", "b"])
+    config, names, _ = runs.load_run(workdir)
+    assert names == ["cr\u00eapes", "b"]
+    runs.claim_workdir(workdir, config, label_names=names)
+    runs.check_start(workdir, keep_head=True, label_names=names)

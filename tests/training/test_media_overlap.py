@@ -39,3 +39,10 @@ def test_records_without_a_media_id_do_not_count(tmp_path):
 def test_a_damaged_record_is_an_error():
     with pytest.raises(ValueError, match=r"not a tf\.train\.SequenceExample"):
         media_id(b"\x0a\x05junk!")
+
+
+def test_composed_and_decomposed_media_ids_are_one(tmp_path):
+    decomposed = dataclasses.replace(make_clip(1, 0), media_id="cre\u0302pes.mp4")
+    long = dataclasses.replace(decomposed, data_path="x" * 20_000)
+    dataset = write_dataset(tmp_path / "d", [decomposed, long], "a", 1)
+    assert media_ids(dataset) == {"cr\u00eapes.mp4"}
