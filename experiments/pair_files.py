@@ -294,10 +294,12 @@ def _find_columns(
             if places[role] is None and not _NO_LABEL.fullmatch(_plain(header[rest])):
                 places[role] = rest
     if None in places:
-        role = places.index(None)
+        unclear = [role for role, place in enumerate(places) if place is None]
         raise ValueError(
-            f"{name}: it is not clear which column is the {_ROLES[role]}; name it with "
-            f"{_FLAGS[role]}. The columns are {', '.join(map(repr, header))}"
+            f"{name}: it is not clear which column is the "
+            f"{' and which the '.join(_ROLES[role] for role in unclear)}; say so with "
+            f"{' and '.join(_FLAGS[role] for role in unclear)}. The columns are "
+            f"{', '.join(map(repr, header))}"
         )
     if places[0] == places[1]:
         raise ValueError(

@@ -11,6 +11,7 @@ from spl_tf.metrics.batches import (
     check_same_classes,
     counted_clips,
 )
+from spl_tf.text_files import composed
 
 
 def average_precision(relevant: np.ndarray, scores: np.ndarray) -> float:
@@ -56,7 +57,7 @@ class MeanAveragePrecision:
             ValueError: A name in exclude is unknown, or no class remains.
         """
         self.class_names = check_class_names(class_names)
-        self.excluded = frozenset(exclude)
+        self.excluded = frozenset(map(composed, exclude))
         unknown = sorted(self.excluded - set(self.class_names))
         if unknown:
             raise ValueError(

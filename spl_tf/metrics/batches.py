@@ -6,6 +6,8 @@ import collections
 
 import numpy as np
 
+from spl_tf.text_files import composed
+
 
 def counted_clips(
     labels, scores, mask=None, class_names: tuple[str, ...] | None = None
@@ -59,12 +61,12 @@ def counted_clips(
 
 
 def check_class_names(class_names) -> tuple[str, ...]:
-    """The class names as a tuple.
+    """The class names, composed (NFC).
 
     Raises:
         ValueError: There are none, or one occurs twice.
     """
-    names = tuple(class_names)
+    names = tuple(map(composed, class_names))
     if not names:
         raise ValueError("there are no class names")
     counts = collections.Counter(names)

@@ -96,3 +96,9 @@ def test_wrong_exclusions_are_errors():
     metric.update([0], [[0.5, 0.5]])
     with pytest.raises(ValueError, match="no clip is of a class that counts"):
         metric.result()
+
+
+def test_a_class_is_left_out_by_both_unicode_forms_of_its_name():
+    names = ["cre\u0302pes", "b"]
+    for exclude in (["cr\u00eapes"], ["cre\u0302pes"]):
+        assert MeanAveragePrecision(names, exclude).excluded == {"cr\u00eapes"}
