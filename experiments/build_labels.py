@@ -35,6 +35,7 @@ from absl import app, flags
 from experiments.pair_files import read_pairs
 from spl_tf import binary
 from spl_tf.analysis.label_plots import plot_class_distribution, plot_confusion
+from spl_tf.files import replacing
 from spl_tf.labels import (
     STRATEGIES,
     ConfusionMatrix,
@@ -44,7 +45,6 @@ from spl_tf.labels import (
     read_class_names,
 )
 from spl_tf.labels.mapping import SIZED_STRATEGIES
-from spl_tf.labels.storage import replacing
 
 # Pairs per chunk of the second pass.
 _CHUNK = 1 << 20

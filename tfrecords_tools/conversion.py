@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import hashlib
-import json
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -15,8 +15,10 @@ import tensorflow as tf
 from absl import logging
 
 from spl_tf import clips
+from spl_tf.clips.remote import scheme
 from spl_tf.cores import usable_cores
-from tfrecords_tools import options, runners
+from spl_tf.files import FolderBusyError, locked, same_path
+from tfrecords_tools import options, runners, source_files
 from tfrecords_tools.manifest import read_text
 from tfrecords_tools.plan_file import ConversionPlan
 from tfrecords_tools.shard_job import (
@@ -30,6 +32,7 @@ RUNNERS = ("local", "beam")
 # Kinds of skipped entries that are as the user wished, not faults.
 EXCLUDED, DUPLICATE = "excluded", "duplicate"
 _MIN_SHARDS = 16
+_LOCK = ".conversion-lock"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +137,12 @@ class ChangedInputsError(ValueError):
 
 
 # Their messages say all that the user needs.
-FAILURES = (TooManySkippedError, StorageFullError, runners.WorkerDiedError)
+FAILURES = (
+    TooManySkippedError,
+    StorageFullError,
+    runners.WorkerDiedError,
+    FolderBusyError,
+)
 
 
 def convert(
@@ -145,6 +153,7 @@ def convert(
     class_names: Sequence[str],
     label_kind: str,
     run: RunOptions,
+    stamp: Callable[[], dict[str, str]] = dict,
 ) -> clips.DatasetInfo:
     """Makes a dataset, or finishes or returns the one that the folder holds.
 
@@ -157,30 +166,34 @@ def convert(
         class_names: See `DatasetInfo`.
         label_kind: "weak" or "clean".
         run: How to run.
+        stamp: Gives the source files' `source_files.stamps`, part of the inputs.
 
     Raises:
         ValueError: No file gives a clip.
         ChangedInputsError: The folder holds something made from other inputs.
+        FolderBusyError: Another conversion works in it, on this or another machine.
+            Remote folders cannot be locked: there it is for the user to see to it.
         TooManySkippedError: After writing all that could be read.
         StorageFullError, WorkerDiedError: The same call again continues.
     """
     work_dir = os.path.join(output_dir, WORK_DIR)
     plan_path = os.path.join(work_dir, "plan.jsonl")
-    if run.overwrite:
-        _remove_conversion(output_dir)
-    info = _finished(output_dir, inputs)
-    if info is not None:
-        logging.info("%s is complete", output_dir)
-        _remove_tree(work_dir)
-    else:
-        _claim(output_dir, work_dir, inputs)
-        if tf.io.gfile.exists(plan_path):
-            plan = ConversionPlan.load(plan_path)
+    tf.io.gfile.makedirs(output_dir)
+    with contextlib.nullcontext() if scheme(output_dir) else locked(output_dir, _LOCK):
+        if run.overwrite:
+            _remove_conversion(output_dir)
+        info = _finished(output_dir, inputs, stamp)
+        if info is not None:
+            logging.info("%s is complete", output_dir)
         else:
-            plan = _make_plan(make_plan, work_dir)
-            plan.save(plan_path)
-        job = ShardJob(source, output_dir, len(plan.shards))
-        info = _write(job, plan, class_names, label_kind, run)
+            files = _claim(output_dir, inputs, stamp)
+            if tf.io.gfile.exists(plan_path):
+                plan = ConversionPlan.load(plan_path)
+            else:
+                plan = _make_plan(make_plan, work_dir)
+                plan.save(plan_path)
+            job = ShardJob(source, output_dir, len(plan.shards))
+            info = _write(job, plan, class_names, label_kind, run, files)
         _remove_tree(work_dir)
     _check_skipped(output_dir, info, run.max_skipped_fraction)
     return info
@@ -191,38 +204,46 @@ def digest_of_file(path: str) -> str:
     return hashlib.sha256(read_text(path).encode()).hexdigest()
 
 
-def _finished(output_dir: str, inputs: dict[str, Any]) -> clips.DatasetInfo | None:
+def _finished(output_dir, inputs, stamp) -> clips.DatasetInfo | None:
     if not tf.io.gfile.exists(os.path.join(output_dir, "dataset.json")):
         return None
     info = clips.DatasetInfo.load(output_dir)
     _compare(output_dir, info.source.get("inputs", {}), inputs)
+    _compare_files(output_dir, info.files, stamp)
     return info
 
 
-def _claim(output_dir: str, work_dir: str, inputs: dict[str, Any]) -> None:
+def _claim(output_dir: str, inputs: dict[str, Any], stamp) -> dict[str, str]:
     """Makes the folder this conversion's own, or checks that it is.
 
     What an earlier run had half written is removed.
+
+    Returns:
+        The stamps of the files that the conversion began with.
     """
-    inputs_path = os.path.join(work_dir, "inputs.json")
-    if not tf.io.gfile.exists(inputs_path):
-        if tf.io.gfile.glob(os.path.join(output_dir, "clips.tfrecord-*")):
+    former = source_files.load(output_dir, source_files.INPUTS)
+    if not former:
+        if clips.matching(output_dir, "clips.tfrecord-*"):
             raise ChangedInputsError(
                 f"{output_dir} holds shards but neither dataset.json nor a plan: they "
                 "are of another tool. Give another --output_dir, or --overwrite to "
                 "replace them"
             )
-        tf.io.gfile.makedirs(work_dir)
-        clips.write_atomically(inputs_path, json.dumps(inputs).encode())
-        return
-    with tf.io.gfile.GFile(inputs_path, "rb") as file:
-        _compare(output_dir, json.loads(file.read()), inputs)
+        tf.io.gfile.makedirs(os.path.join(output_dir, WORK_DIR))
+        files = stamp()
+        source_files.save(output_dir, source_files.FILES, files)
+        source_files.save(output_dir, source_files.INPUTS, inputs)
+        return files
+    _compare(output_dir, former, inputs)
+    files = source_files.load(output_dir, source_files.FILES)
+    _compare_files(output_dir, files, stamp)
     _remove_incomplete(output_dir)
+    return files
 
 
 def _remove_incomplete(output_dir: str) -> None:
     """Removes what a killed process had half written."""
-    for left in tf.io.gfile.glob(os.path.join(output_dir, "clips.*.incomplete-*")):
+    for left in clips.matching(output_dir, "clips.*.incomplete-*"):
         tf.io.gfile.remove(left)
 
 
@@ -239,6 +260,7 @@ def _compare(output_dir: str, before: dict[str, Any], now: dict[str, Any]) -> No
         f"{name} (was {before.get(name)!r}, is {now.get(name)!r})"
         for name in sorted({*before, *now})
         if before.get(name) != now.get(name)
+        and not (name.endswith("_root") and same_path(before.get(name), now.get(name)))
     ]
     if changed:
         raise ChangedInputsError(
@@ -248,7 +270,17 @@ def _compare(output_dir: str, before: dict[str, Any], now: dict[str, Any]) -> No
         )
 
 
-def _write(job, plan, class_names, label_kind, run) -> clips.DatasetInfo:
+def _compare_files(output_dir: str, before: dict[str, str], stamp) -> None:
+    changed = source_files.replaced(before, stamp()) if before else ""
+    if changed:
+        raise ChangedInputsError(
+            f"{output_dir} holds a conversion of files that were replaced since, as "
+            f"their sizes or times say: {changed}. Give another --output_dir, or "
+            "--overwrite to start over"
+        )
+
+
+def _write(job, plan, class_names, label_kind, run, files) -> clips.DatasetInfo:
     reports = {shard: job.finished(shard) for shard in range(job.num_shards)}
     tasks = [(s, plan.shards[s]) for s, report in reports.items() if report is None]
     done = plan.num_clips - sum(len(plans) for _, plans in tasks)
@@ -284,6 +316,7 @@ def _write(job, plan, class_names, label_kind, run) -> clips.DatasetInfo:
         label_kind,
         source={"inputs": plan.inputs, "num_files": plan.num_files},
         skipped=skipped,
+        files=files,
     )
 
 
@@ -337,7 +370,7 @@ def _check_skipped(output_dir: str, info: clips.DatasetInfo, limit: float) -> No
 def _remove_conversion(output_dir: str) -> None:
     # The description first: from then on the folder is no dataset.
     for name in ("dataset.json", "index.npz", "clips.tfrecord-*"):
-        for path in tf.io.gfile.glob(os.path.join(output_dir, name)):
+        for path in clips.matching(output_dir, name):
             tf.io.gfile.remove(path)
     _remove_tree(os.path.join(output_dir, WORK_DIR))
 

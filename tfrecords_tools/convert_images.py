@@ -28,7 +28,14 @@ from spl_tf import binary, clips
 from spl_tf.clips.remote import usable_path
 from spl_tf.labels import parse_class_names
 from spl_tf.text_files import composed
-from tfrecords_tools import conversion, file_checks, images, options, planning
+from tfrecords_tools import (
+    conversion,
+    file_checks,
+    images,
+    options,
+    planning,
+    source_files,
+)
 from tfrecords_tools.manifest import (
     ManifestRow,
     folder_of,
@@ -101,7 +108,14 @@ def convert_images(
         return _make_plan(rows, source, output_dir, settings, inputs, run.workers)
 
     return conversion.convert(
-        output_dir, inputs, make_plan, source, class_names, settings.label_kind, run
+        output_dir,
+        inputs,
+        make_plan,
+        source,
+        class_names,
+        settings.label_kind,
+        run,
+        lambda: source_files.stamps(image_root, (row.video for row in rows)),
     )
 
 

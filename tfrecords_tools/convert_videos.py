@@ -21,7 +21,7 @@ from spl_tf import binary, clips
 from spl_tf.clips.remote import usable_path
 from spl_tf.cores import usable_cores
 from spl_tf.labels import parse_class_names
-from tfrecords_tools import conversion, file_checks, options, planning
+from tfrecords_tools import conversion, file_checks, options, planning, source_files
 from tfrecords_tools.decoder import Decoder
 from tfrecords_tools.manifest import (
     ManifestRow,
@@ -122,7 +122,14 @@ def convert_videos(
         threads=max(1, usable_cores() // run.workers),
     )
     return conversion.convert(
-        output_dir, inputs, planner.plan, source, class_names, settings.label_kind, run
+        output_dir,
+        inputs,
+        planner.plan,
+        source,
+        class_names,
+        settings.label_kind,
+        run,
+        lambda: source_files.stamps(video_root, (row.video for row in rows)),
     )
 
 

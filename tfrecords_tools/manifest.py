@@ -8,13 +8,22 @@ import functools
 import io
 import math
 import os
+import re
 
 import tensorflow as tf
 
+from spl_tf.clips.remote import scheme, usable_path
+from spl_tf.files import absolute_path
 from spl_tf.text_files import composed, text_of
 
 _REQUIRED = ("video", "label")
 _OPTIONAL = ("start", "end", "media_id", "split")
+# What is watched on a network, with or without a scheme.
+_URL = re.compile(
+    r"(https?|ftps?|sftp|rtsps?|rtmps?|rtp|srt|mms|udp)://|youtube:"
+    r"|(//)?(www\.|m\.)?(youtube\.com/(watch|shorts/|embed/|live/)|youtu\.be/)",
+    re.IGNORECASE,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +131,7 @@ def folder_of(path: str) -> str:
 
 def root_of(path: str) -> str:
     """A path that means the same in every process and working directory."""
-    return path if "://" in path else os.path.abspath(path)
+    return absolute_path(path)
 
 
 def path_of(root: str, name: str) -> str:
@@ -172,6 +181,7 @@ def _parse_row(where, line, cells, label_of, classes) -> ManifestRow:
     video, label = cells["video"], composed(cells["label"])
     if not video:
         raise ValueError(f"{where}: the video's path is empty")
+    _check_place(where, video)
     if label not in label_of:
         raise ValueError(
             f"{where}: label {label!r} is not in the classes file"
@@ -184,6 +194,19 @@ def _parse_row(where, line, cells, label_of, classes) -> ManifestRow:
         raise ValueError(f"{where}: end {end} is not after start {start or 0.0}")
     media_id = cells.get("media_id") or video
     return ManifestRow(line, video, label_of[label], media_id, start, end)
+
+
+def _check_place(where: str, video: str) -> None:
+    if _URL.match(video):
+        raise ValueError(
+            f"{where}: {video!r} is a URL, expected a file: download the videos first "
+            "(with yt-dlp, for example) and list the files"
+        )
+    if scheme(video):
+        try:
+            usable_path(video)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
 
 
 def _seconds(where: str, column: str, text: str | None) -> float | None:

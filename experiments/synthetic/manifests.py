@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import ml_collections
 
 from experiments.synthetic import world
-from spl_tf.labels.storage import replacing
+from spl_tf.files import replacing
 
 TARGET_TRAIN = "target_train"
 TARGET_VAL = "target_val"

@@ -50,7 +50,7 @@ from experiments.synthetic.settings import (
 )
 from spl_tf import binary
 from spl_tf.cores import usable_cores
-from spl_tf.labels.storage import replacing
+from spl_tf.files import replacing
 from spl_tf.progress import Progress
 
 __all__ = [

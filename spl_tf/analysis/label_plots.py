@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from spl_tf.files import replacing
 from spl_tf.labels import ConfusionMatrix, LabelMap
-from spl_tf.labels.storage import replacing
 
 # Above this many classes their names would be too small to read.
 MAX_NAMED_CLASSES = 40

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from PIL import Image
 
-from spl_tf.labels.storage import replacing
+from spl_tf.files import replacing
 
 ANIMATION_FORMATS = ("webp", "gif")
 MAX_STRIP_FRAMES = 8

@@ -7,7 +7,7 @@ TFRecord shards, `index.npz` and `dataset.json`.
 
 from spl_tf.clips.dataset import ClipDataset, finish_dataset
 from spl_tf.clips.dataset_info import DatasetInfo
-from spl_tf.clips.files import write_atomically
+from spl_tf.clips.files import matching, write_atomically, write_if_absent
 from spl_tf.clips.index import ClipIndex
 from spl_tf.clips.reader import RecordReader
 from spl_tf.clips.record import (
@@ -30,6 +30,7 @@ __all__ = [
     "ShardSummary",
     "encode_clip",
     "finish_dataset",
+    "matching",
     "parse_clip",
     "parse_in_graph",
     "parsing_spec",
@@ -37,5 +38,6 @@ __all__ = [
     "usable_path",
     "with_teacher",
     "write_atomically",
+    "write_if_absent",
     "write_shard",
 ]

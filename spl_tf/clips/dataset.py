@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spl_tf.clips.dataset_info import DatasetInfo
@@ -20,6 +20,7 @@ def finish_dataset(
     label_kind: str,
     source: dict[str, Any],
     skipped: Sequence[dict[str, str]] = (),
+    files: Mapping[str, str] | None = None,
 ) -> DatasetInfo:
     """Writes the index and, last, the description of shards that are complete.
 
@@ -30,6 +31,7 @@ def finish_dataset(
         label_kind: "weak" or "clean".
         source: How it was made.
         skipped: What was left out.
+        files: See `DatasetInfo`.
     """
     info = DatasetInfo(
         class_names=list(class_names),
@@ -44,6 +46,7 @@ def finish_dataset(
         ],
         source=source,
         skipped=list(skipped),
+        files=dict(files or {}),
     )
     ClipIndex.from_shards(summaries).save(directory)
     info.save(directory)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from spl_tf.clips.files import write_atomically
 from spl_tf.clips.remote import usable_path
+from spl_tf.files import plain_name
 from spl_tf.text_files import composed
 
 FILE_NAME = "dataset.json"
@@ -35,6 +36,8 @@ class DatasetInfo:
             kept per clip ("top_k"), how it looked, and under "confusion" the non-empty
             cells of weak label x teacher's first choice as three lists "weak",
             "teacher", "count".
+        files: "<size> <modification time, ns>" of each source file, by the name that
+            the manifest has for it; empty where that is not known.
     """
 
     class_names: list[str]
@@ -43,6 +46,7 @@ class DatasetInfo:
     source: dict[str, Any]
     skipped: list[dict[str, str]] = dataclasses.field(default_factory=list)
     teacher: dict[str, Any] | None = None
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         self.class_names = list(map(composed, self.class_names))
@@ -70,7 +74,8 @@ class DatasetInfo:
 
         Raises:
             FileNotFoundError: The folder is no finished dataset.
-            ValueError: The file is damaged, or of another format or version.
+            ValueError: The file is damaged, of another format or version, or names
+                shards outside of the folder.
         """
         path = os.path.join(usable_path(directory), FILE_NAME)
         if not tf.io.gfile.exists(path):
@@ -88,8 +93,11 @@ class DatasetInfo:
                 f"{path} has format {content.get('format')!r} version "
                 f"{content.get('version')!r}, expected {_FORMAT!r} version {_VERSION}"
             )
+        content.setdefault("files", {})  # of datasets from before there was such a key
         names = [field.name for field in dataclasses.fields(cls)]
         missing = [name for name in names if name not in content]
         if missing:
             raise ValueError(f"{path} lacks the keys {missing}")
+        for shard in content["shards"]:
+            plain_name(shard["name"], path)
         return cls(**{name: content[name] for name in names})

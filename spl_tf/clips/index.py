@@ -16,6 +16,7 @@ from spl_tf.clips.files import write_atomically
 from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES
 from spl_tf.clips.remote import scheme, usable_path
 from spl_tf.clips.shards import ShardSummary
+from spl_tf.files import plain_name
 
 FILE_NAME = "index.npz"
 _VERSION = 1
@@ -96,7 +97,8 @@ class ClipIndex:
 
         Raises:
             FileNotFoundError: There is none.
-            ValueError: It is damaged or of another version.
+            ValueError: It is damaged, of another version, or names shards outside of
+                the folder.
         """
         directory = usable_path(directory)
         path = os.path.join(directory, FILE_NAME)
@@ -115,6 +117,8 @@ class ClipIndex:
             raise ValueError(f"{path} is damaged or no clip index: {error}") from error
         if version != _VERSION:
             raise ValueError(f"{path} has version {version}, expected {_VERSION}")
+        for name in names:
+            plain_name(name, path)
         return cls(shard_names=names, **columns)
 
 

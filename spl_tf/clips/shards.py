@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from spl_tf.clips.files import replacing
 from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES
+from spl_tf.files import plain_name
 
 
 def shard_name(shard: int, num_shards: int) -> str:
@@ -36,6 +37,9 @@ class ShardSummary:
     frames: list[int]
     labels: list[int]
     teachers: list[int]
+
+    def __post_init__(self):
+        plain_name(self.name, "the summary of a shard")
 
     @property
     def file_size(self) -> int:

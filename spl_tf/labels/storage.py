@@ -7,19 +7,20 @@ the complete old or the complete new version. Objects of different kinds may sha
 folder.
 """
 
-import contextlib
 import hashlib
+import io
 import json
 import os
 import re
-import secrets
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from spl_tf import files
 
 _HEADER = "header"
 # What damaged bytes make zipfile and NumPy raise; the last one where a flipped byte
@@ -58,22 +59,20 @@ def save(
     header = {"format": f"spl_tf.{kind}", "version": version, **header}
     if path.suffix == ".npz":
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            _write_npz(temporary, {_HEADER: _to_bytes(header), **arrays})
+        with files.replacing(path) as temporary:
+            temporary.write_bytes(_npz({_HEADER: _to_bytes(header), **arrays}))
         return
     path.mkdir(parents=True, exist_ok=True)
     old_data = _named_data(path / f"{kind}.json", kind)
-    temporary = _temporary(path / f"{kind}.npz")
-    try:
-        _write_npz(temporary, arrays)
-        digest = _digest(temporary)
-        data = path / f"{kind}-{digest[:16]}.npz"
-        os.replace(temporary, data)
-    finally:
-        temporary.unlink(missing_ok=True)
-    with replacing(path / f"{kind}.json") as temporary:
+    content = _npz(arrays)
+    digest = hashlib.sha256(content).hexdigest()
+    data = path / f"{kind}-{digest[:16]}.npz"
+    with files.replacing(data) as temporary:
+        temporary.write_bytes(content)
+    with files.replacing(path / f"{kind}.json") as temporary:
         header = {**header, "data": data.name, "sha256": digest}
-        _write(temporary, json.dumps(header, indent=2, ensure_ascii=False).encode())
+        text = json.dumps(header, indent=2, ensure_ascii=False)
+        temporary.write_bytes(text.encode())
     if old_data is not None and old_data != data:
         old_data.unlink(missing_ok=True)
 
@@ -99,11 +98,11 @@ def load(
         raise FormatError(f"{path} is a file, expected the folder of a {kind} or .npz")
     json_file = path / f"{kind}.json"
     header = _parse(json_file.read_bytes(), json_file, kind, version)
-    data = path / str(header.get("data"))
+    data = path / _data_name(header, json_file)
     if not data.is_file():
         # Somebody may have replaced both files since the JSON was read.
         header = _parse(json_file.read_bytes(), json_file, kind, version)
-        data = path / str(header.get("data"))
+        data = path / _data_name(header, json_file)
     if not data.is_file():
         raise FormatError(f"{data} is missing, but {json_file} names it as its data")
     if _digest(data) != header.get("sha256"):
@@ -114,15 +113,11 @@ def load(
     return header, _read_npz(data, kind)
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary name beside path, which replaces path if the block succeeds."""
-    temporary = _temporary(path)
+def _data_name(header: Mapping[str, Any], json_file: Path) -> str:
     try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        return files.plain_name(header.get("data"), str(json_file))
+    except ValueError as error:
+        raise FormatError(str(error)) from error
 
 
 def _named_data(json_file: Path, kind: str) -> Path | None:
@@ -135,23 +130,10 @@ def _named_data(json_file: Path, kind: str) -> Path | None:
     return json_file.with_name(name) if ours else None
 
 
-def _temporary(path: Path) -> Path:
-    # Not tempfile, whose files nobody else may read whatever the umask says.
-    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-
-
-def _write(path: Path, content: bytes) -> None:
-    with open(path, "xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    with open(path, "xb") as file:
-        np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
 
 
 def _read_npz(path: Path, kind: str) -> dict[str, np.ndarray]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
-from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from spl_tf import data
 from spl_tf.clips import write_atomically
+from spl_tf.files import move_into_place, temporary_name
 from spl_tf.training.evaluation import open_run
 from spl_tf.training.strategies import make_strategy
 
@@ -66,13 +65,13 @@ def export(checkpoint: str, output_dir: str, top_k: int = 5) -> tuple[str, ...]:
     archive.track(model)
     clips = tf.TensorSpec([None, None, None, None, 3], tf.uint8, name="clips")
     archive.add_endpoint("serve", serve, input_signature=[clips])
-    temporary = f"{Path(output_dir)}.incomplete-{uuid.uuid4().hex[:8]}"
+    temporary = temporary_name(os.path.normpath(output_dir))
     try:
         archive.write_out(temporary, verbose=False)
         os.makedirs(os.path.dirname(os.path.join(temporary, _CLASSES)))
         lines = "".join(f"{name}\n" for name in names)
         write_atomically(os.path.join(temporary, _CLASSES), lines.encode())
-        os.rename(temporary, output_dir)
+        move_into_place(temporary, output_dir)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

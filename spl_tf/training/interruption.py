@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 
 from absl import logging
+
+from spl_tf import files
 
 # EX_TEMPFAIL of sysexits.h: nothing is wrong, run it again.
 STOPPED_EXIT_CODE = 75
@@ -20,30 +20,13 @@ class TrainingStopped(Exception):  # noqa: N818, it is no error
     """SIGTERM came; the run is saved, and the same command continues it."""
 
 
-class WorkdirBusyError(RuntimeError):
-    """Another process works in the workdir."""
+# Another process works in the workdir.
+WorkdirBusyError = files.FolderBusyError
 
 
-@contextlib.contextmanager
-def locked(workdir: str) -> Iterator[None]:
-    """Holds the workdir's lock; the system lets go of it when the process ends.
-
-    Raises:
-        WorkdirBusyError: Another process holds it.
-    """
-    with open(os.path.join(workdir, "lock"), "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise WorkdirBusyError(
-                f"another process (id {file.read().strip()}) works in {workdir}; wait "
-                "for it, or choose another workdir"
-            ) from error
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
+def locked(workdir: str) -> contextlib.AbstractContextManager[None]:
+    """Holds the workdir's lock, see `files.locked`."""
+    return files.locked(workdir, "lock")
 
 
 @contextlib.contextmanager

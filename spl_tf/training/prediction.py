@@ -15,6 +15,7 @@ from absl import logging
 from ml_collections import config_dict
 
 from spl_tf import clips, data
+from spl_tf.files import absolute_path
 from spl_tf.progress import Progress
 from spl_tf.training import runs
 from spl_tf.training.evaluation import forward_batches
@@ -102,7 +103,7 @@ def predict(
         config, label_names, model = runs.load_run(checkpoint)
     _check_classes(checkpoint, config, label_names, dataset)
     inputs = {
-        "checkpoint": os.path.basename(os.path.normpath(checkpoint)),
+        "checkpoint": os.path.basename(absolute_path(checkpoint)),
         "weights": _digest(model),
         "dataset": runs.dataset_fingerprint(dataset),
         "top_k": min(top_k, len(label_names)),
