@@ -26,6 +26,7 @@ from tfrecords_tools.shard_job import (
     ClipSource,
     ShardJob,
     StorageFullError,
+    WorkerDiedError,
 )
 
 RUNNERS = ("local", "beam")
@@ -140,7 +141,7 @@ class ChangedInputsError(ValueError):
 FAILURES = (
     TooManySkippedError,
     StorageFullError,
-    runners.WorkerDiedError,
+    WorkerDiedError,
     FolderBusyError,
 )
 
@@ -176,25 +177,21 @@ def convert(
         TooManySkippedError: After writing all that could be read.
         StorageFullError, WorkerDiedError: The same call again continues.
     """
-    work_dir = os.path.join(output_dir, WORK_DIR)
-    plan_path = os.path.join(work_dir, "plan.jsonl")
-    tf.io.gfile.makedirs(output_dir)
-    with contextlib.nullcontext() if scheme(output_dir) else locked(output_dir, _LOCK):
-        if run.overwrite:
-            _remove_conversion(output_dir)
-        info = _finished(output_dir, inputs, stamp)
-        if info is not None:
-            logging.info("%s is complete", output_dir)
-        else:
-            files = _claim(output_dir, inputs, stamp)
-            if tf.io.gfile.exists(plan_path):
-                plan = ConversionPlan.load(plan_path)
-            else:
-                plan = _make_plan(make_plan, work_dir)
-                plan.save(plan_path)
-            job = ShardJob(source, output_dir, len(plan.shards))
-            info = _write(job, plan, class_names, label_kind, run, files)
-        _remove_tree(work_dir)
+    info = None if run.overwrite else _finished(output_dir, inputs, stamp)
+    if info is None or tf.io.gfile.exists(os.path.join(output_dir, WORK_DIR)):
+        tf.io.gfile.makedirs(output_dir)
+        with _alone(output_dir):
+            if run.overwrite:
+                _remove_conversion(output_dir)
+            info = _finished(output_dir, inputs, stamp)
+            if info is None:
+                files = _claim(output_dir, inputs, stamp)
+                plan = _plan(output_dir, make_plan)
+                job = ShardJob(source, output_dir, len(plan.shards))
+                info = _write(job, plan, class_names, label_kind, run, files)
+            _remove_tree(os.path.join(output_dir, WORK_DIR))
+    else:
+        logging.info("%s is complete", output_dir)
     _check_skipped(output_dir, info, run.max_skipped_fraction)
     return info
 
@@ -211,6 +208,12 @@ def _finished(output_dir, inputs, stamp) -> clips.DatasetInfo | None:
     _compare(output_dir, info.source.get("inputs", {}), inputs)
     _compare_files(output_dir, info.files, stamp)
     return info
+
+
+def _alone(output_dir: str) -> contextlib.AbstractContextManager[None]:
+    # A remote file system has no locks.
+    remote = scheme(output_dir)
+    return contextlib.nullcontext() if remote else locked(output_dir, _LOCK)
 
 
 def _claim(output_dir: str, inputs: dict[str, Any], stamp) -> dict[str, str]:
@@ -247,11 +250,17 @@ def _remove_incomplete(output_dir: str) -> None:
         tf.io.gfile.remove(left)
 
 
-def _make_plan(make_plan, work_dir: str) -> ConversionPlan:
+def _plan(output_dir: str, make_plan) -> ConversionPlan:
+    """The plan that an earlier run has saved, else a new one."""
+    path = os.path.join(output_dir, WORK_DIR, "plan.jsonl")
+    if tf.io.gfile.exists(path):
+        return ConversionPlan.load(path)
     plan = make_plan()
     if not plan.num_clips:
-        _remove_tree(work_dir)  # so that the next run looks at the files again
+        # So that the next run looks at the files again.
+        _remove_tree(os.path.join(output_dir, WORK_DIR))
         raise ValueError(nothing_readable(plan.num_files, plan.skipped))
+    plan.save(path)
     return plan
 
 

@@ -18,10 +18,11 @@ from spl_tf.text_files import composed
 from tfrecords_tools.conversion import DUPLICATE, EXCLUDED
 from tfrecords_tools.decoder import Decoder
 from tfrecords_tools.manifest import ManifestRow, path_of, read_ids
-from tfrecords_tools.shard_job import WORK_DIR, skipped_entry
+from tfrecords_tools.shard_job import WORK_DIR, WorkerDiedError, skipped_entry
 from tfrecords_tools.video import UnreadableVideoError
 
 _CHUNK = 1000
+_MAX_CRASHES = 20  # of decoders of which none has ever given an answer
 _DOING = {"probe": "probing files", "digest": "comparing files"}
 
 
@@ -75,6 +76,9 @@ def examine(
 
     Returns:
         For each video {"result": ...}, or {"kind", "reason"} of what is wrong with it.
+
+    Raises:
+        WorkerDiedError: No decoder lives long enough to say anything about any video.
     """
     results: dict[str, dict[str, Any]] = {}
     with (
@@ -113,6 +117,7 @@ class _Decoders:
     def __init__(self, num_workers: int, time_limit: float):
         self._idle = collections.deque(Decoder(time_limit) for _ in range(num_workers))
         self._threads = concurrent.futures.ThreadPoolExecutor(num_workers)
+        self._crashes, self._works = 0, False
 
     def map(self, operation: str, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
         return self._threads.map(lambda path: self._ask(operation, path), paths)
@@ -121,8 +126,17 @@ class _Decoders:
         decoder = self._idle.pop()
         try:
             answer = getattr(decoder, operation)(path)
+            self._works = True
             return {"result": answer if isinstance(answer, str) else vars(answer)}
         except UnreadableVideoError as error:
+            self._crashes += error.kind == "crashed"
+            self._works |= error.kind != "crashed"
+            if not self._works and self._crashes >= _MAX_CRASHES:
+                raise WorkerDiedError(
+                    f"none of {self._crashes} files can be looked at, the last, "
+                    f"{path}: {error}: is there enough memory (fewer --num_workers?), "
+                    "and does `python -m tfrecords_tools.decoder_process` start?"
+                ) from error
             return {"kind": error.kind, "reason": str(error)}
         finally:
             self._idle.append(decoder)

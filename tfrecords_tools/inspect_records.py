@@ -18,6 +18,7 @@ from absl import app, flags
 from spl_tf import binary, clips
 from tfrecords_tools.contact_sheet import draw_contact_sheet
 from tfrecords_tools.reindexing import reindex
+from tfrecords_tools.shard_job import WorkerDiedError
 from tfrecords_tools.summary import format_summary
 from tfrecords_tools.validation import format_faults, validate
 
@@ -85,4 +86,4 @@ def main(argv: list[str]) -> int:
 
 if __name__ == "__main__":
     _define_flags()
-    binary.run(main)
+    binary.run(main, (WorkerDiedError,))

@@ -17,7 +17,7 @@ from absl import logging
 from spl_tf import binary
 from spl_tf.progress import Progress
 from tfrecords_tools.planning import ClipPlan
-from tfrecords_tools.shard_job import ShardJob
+from tfrecords_tools.shard_job import ShardJob, WorkerDiedError
 
 _MAX_DEATHS = 3
 _POLL_SECONDS = 0.5
@@ -26,8 +26,11 @@ _BEAM_POLL_SECONDS = 5.0
 Tasks = list[tuple[int, list[ClipPlan]]]
 
 
-class WorkerDiedError(RuntimeError):
-    """The process that writes a shard was killed, several times."""
+_NEVER_BEGAN = (
+    f"worker processes ended before they began to work, {_MAX_DEATHS} times: there is "
+    "too little memory for so many (fewer --num_workers?), or a program of your own "
+    'calls this outside of `if __name__ == "__main__":`. See what they printed above'
+)
 
 
 class _StoppedError(Exception):
@@ -47,7 +50,8 @@ def run_local(job: ShardJob, tasks: Tasks, num_workers: int, done: int) -> None:
         done: Clips of earlier runs, for the progress bar.
 
     Raises:
-        WorkerDiedError: The worker of the same shard was killed three times.
+        WorkerDiedError: The worker of the same shard was killed three times, or three
+            pools ended before a worker had begun with a shard.
     """
     total = done + sum(len(plans) for _, plans in tasks)
     with Progress(total, "clip", "converting", initial=done) as progress:
@@ -57,11 +61,18 @@ def run_local(job: ShardJob, tasks: Tasks, num_workers: int, done: int) -> None:
             return
         board = _Board(job.num_shards)
         deaths = dict.fromkeys((shard for shard, _ in tasks), 0)
+        never_began = 0
         while tasks:
+            num_before = len(tasks)
             board.reset(shard for shard, _ in tasks)
             tasks = _run_pool(
                 job, tasks, num_workers, board, lambda n: progress.update_to(done + n)
             )
+            began = any(board.started[shard] for shard, _ in tasks)
+            if len(tasks) == num_before and not began:
+                never_began += 1
+                if never_began == _MAX_DEATHS:
+                    raise WorkerDiedError(_NEVER_BEGAN)
             for shard, _ in tasks:
                 deaths[shard] += board.started[shard]
                 if deaths[shard] == _MAX_DEATHS:

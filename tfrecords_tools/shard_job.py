@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from absl import logging
 
 from spl_tf import clips
 from spl_tf.clips.remote import usable_path
+from spl_tf.files import NO_SPACE, plain_name
 from tfrecords_tools.planning import ClipPlan
 
 WORK_DIR = ".conversion"
@@ -34,6 +34,10 @@ class SkippedClipError(Exception):
 
 class StorageFullError(RuntimeError):
     """The disk that the dataset goes to is full."""
+
+
+class WorkerDiedError(RuntimeError):
+    """The process that does a part of the work was killed, several times."""
 
 
 MakeClip = Callable[[ClipPlan], clips.Clip]
@@ -100,7 +104,7 @@ class ShardJob:
             content = json.dumps(dataclasses.asdict(report), ensure_ascii=False)
             clips.write_atomically(self._report_path(shard), content.encode())
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in NO_SPACE:
                 raise
             raise StorageFullError(
                 f"no space left while writing {name} in {self.output_dir}. Finished "
@@ -114,6 +118,7 @@ class ShardJob:
             return None
         with tf.io.gfile.GFile(path, "rb") as file:
             content = json.loads(file.read())
+        plain_name(content["summary"]["name"], path)
         summary = clips.ShardSummary(**content["summary"])
         shard_path = os.path.join(self.output_dir, summary.name)
         if (

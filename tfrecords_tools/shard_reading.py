@@ -6,11 +6,13 @@ import concurrent.futures
 import multiprocessing
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from spl_tf import binary
 from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES, masked_crc
 from spl_tf.cores import usable_cores
+from tfrecords_tools.shard_job import WorkerDiedError
 
 _Result = TypeVar("_Result")
 
@@ -64,13 +66,27 @@ def map_shards(
         function: Called in the workers, so it must be picklable.
         names: Of the shards.
         num_workers: Processes; 0 for one per core, 1 for this process alone.
+
+    Raises:
+        WorkerDiedError: A process was killed.
     """
     workers = min(num_workers or usable_cores(), len(names))
     if workers <= 1:
         yield from map(function, names)
         return
     context = multiprocessing.get_context("spawn")  # forking after TensorFlow hangs
-    with concurrent.futures.ProcessPoolExecutor(
+    pool = concurrent.futures.ProcessPoolExecutor(
         workers, context, binary.prepare_worker
-    ) as pool:
-        yield from pool.map(function, names)
+    )
+    done = 0
+    try:
+        with pool:
+            for result in pool.map(function, names):
+                yield result
+                done += 1
+    except BrokenProcessPool as error:
+        raise WorkerDiedError(
+            f"a worker process was killed while {names[done]} was next, perhaps for "
+            "using too much memory: try fewer --num_workers; a program of your own "
+            'must call this below `if __name__ == "__main__":`'
+        ) from error

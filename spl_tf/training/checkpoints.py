@@ -7,10 +7,13 @@ which layer gets what.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -18,6 +21,7 @@ import tensorflow as tf
 from absl import logging
 
 from spl_tf.clips import write_atomically
+from spl_tf.files import move_into_place
 from spl_tf.models import HEAD_LAYERS
 
 WEIGHTS = "weights.npz"
@@ -65,8 +69,9 @@ class RunCheckpoints:
         """
         for path in reversed(self._found()):
             try:
-                status = self._checkpoint.read(os.path.join(path, _PREFIX))
-                status.assert_existing_objects_matched()
+                with _literal(path) as folder:
+                    status = self._checkpoint.read(os.path.join(folder, _PREFIX))
+                    status.assert_existing_objects_matched()
             # A file that ends too early is an IndexError.
             except (tf.errors.OpError, ValueError, IndexError) as error:
                 aside = f"{path}.damaged"
@@ -97,7 +102,7 @@ class RunCheckpoints:
             os.makedirs(incomplete)
             self._checkpoint.write(os.path.join(incomplete, _PREFIX))
             shutil.rmtree(path, ignore_errors=True)
-            os.replace(incomplete, path)
+            move_into_place(incomplete, path)
         except (tf.errors.UnavailableError, tf.errors.AbortedError):
             shutil.rmtree(incomplete, ignore_errors=True)
             raise  # not the disk: another process was lost
@@ -118,6 +123,18 @@ class RunCheckpoints:
             return []
         names = sorted(name for name in os.listdir(self._directory) if name.isdigit())
         return [os.path.join(self._directory, name) for name in names]
+
+
+@contextlib.contextmanager
+def _literal(path: str) -> Iterator[str]:
+    """A name for a folder that TensorFlow, which takes it for a glob, understands."""
+    if not re.search(r"[][*?\\]", path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        link = os.path.join(directory, "checkpoint")
+        os.symlink(os.path.abspath(path), link)
+        yield link
 
 
 def save_weights(workdir: str, model: keras.Model) -> None:

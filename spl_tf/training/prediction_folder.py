@@ -9,16 +9,16 @@ and `dataset.json`; two that do so at once write the same bytes.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
 from absl import logging
 
 from spl_tf import clips
+from spl_tf.files import NO_SPACE, plain_name
 from spl_tf.labels import ConfusionMatrix
 
 BAD_RECORD = "bad record"  # kind of a skipped entry
@@ -74,7 +74,10 @@ class PredictionFolder:
         if info is not None:
             names = [shard["name"] for shard in info.shards]
         elif tf.io.gfile.exists(self._claim_path):
-            names = _read_json(self._claim_path)["shards"]
+            names = [
+                plain_name(name, self._claim_path)
+                for name in _read_json(self._claim_path)["shards"]
+            ]
         else:
             return
         # The description first: from then on the folder is no dataset.
@@ -98,25 +101,47 @@ class PredictionFolder:
         info = self._finished()
         if info is not None:
             return info
-        names = self._dataset.index.shard_names
-        if is_claimed:
-            self._compare(_read_json(self._claim_path)["inputs"])
-            return None
-        for name in names:
-            if tf.io.gfile.exists(os.path.join(self._directory, name)):
+        if not is_claimed:
+            names = self._dataset.index.shard_names
+            strange = self._first_existing(names)
+            # Unless another process has claimed the folder since, or even finished.
+            if strange and not tf.io.gfile.exists(self._claim_path):
+                info = self._finished()
+                if info is not None:
+                    return info
                 raise FileExistsError(
-                    f"{self._directory} holds {name} but no prediction that this one "
-                    "could continue. Give another output_dir"
+                    f"{self._directory} holds {strange} but no prediction that this "
+                    "one could continue. Give another output_dir"
                 )
-        tf.io.gfile.makedirs(self._work_dir)
-        content = json.dumps({"inputs": self._inputs, "shards": names})
-        clips.write_atomically(self._claim_path, content.encode())
+            tf.io.gfile.makedirs(self._work_dir)
+            content = json.dumps({"inputs": self._inputs, "shards": names})
+            clips.write_if_absent(self._claim_path, content.encode())
+        return self._check_claim()
+
+    def _first_existing(self, names: Iterable[str]) -> str:
+        paths = ((name, os.path.join(self._directory, name)) for name in names)
+        return next((name for name, path in paths if tf.io.gfile.exists(path)), "")
+
+    def _check_claim(self) -> clips.DatasetInfo | None:
+        """Raises ValueError unless the folder is this prediction's, or was finished."""
+        try:
+            claim = _read_json(self._claim_path)
+        except tf.errors.NotFoundError as error:
+            info = self._finished()
+            if info is None:
+                raise ValueError(
+                    f"{self._directory} was cleared by another process while this one "
+                    f"worked in it. {_REMEDY}"
+                ) from error
+            return info
+        self._compare(claim["inputs"])
         return None
 
     def report(self, shard: int) -> ShardReport | None:
         """The report of a shard that is complete, else None."""
         try:
             content = _read_json(self._report_path(shard))
+            plain_name(content["summary"]["name"], self._report_path(shard))
             summary = clips.ShardSummary(**content.pop("summary"))
             path = os.path.join(self._directory, summary.name)
             size = tf.io.gfile.stat(path).length
@@ -140,15 +165,23 @@ class PredictionFolder:
         """
         name = self._dataset.index.shard_names[shard]
         try:
-            return clips.write_shard(self._directory, name, records)
+            return clips.write_shard(self._directory, name, self._checked(records))
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in NO_SPACE:
                 raise
             raise OSError(
                 error.errno,
                 f"no space left while writing {name} in {self._directory}. Finished "
                 "shards stay: free some space and give the same command again",
             ) from error
+
+    def _checked(self, records: Iterable) -> Iterator:
+        """Gives the records; at the end, before the shard gets its name, looks again.
+
+        Another teacher's prediction may have been begun with `overwrite` meanwhile.
+        """
+        yield from records
+        self._check_claim()
 
     def save_report(self, shard: int, report: ShardReport) -> None:
         """Marks a shard as complete."""
@@ -161,10 +194,13 @@ class PredictionFolder:
         Returns:
             The description; None while other processes have shards to write.
         """
+        info = self._check_claim()
+        if info is not None:
+            return info  # another process was faster
         names = self._dataset.index.shard_names
         reports = [self.report(shard) for shard in range(len(names))]
         if None in reports:
-            return self._finished()  # if another process was faster
+            return self._finished()
         index = clips.ClipIndex.from_shards([report.summary for report in reports])
         if not len(index):
             skipped = [entry for report in reports for entry in report.skipped]
@@ -194,6 +230,7 @@ class PredictionFolder:
                 for lengths in [index.length[index.shard == position]]
             ],
             skipped=list(self._dataset.info.skipped),
+            files={},
             teacher=self._inputs
             | {"confusion": {name: cell.tolist() for name, cell in cells.items()}},
         )
@@ -232,7 +269,7 @@ class PredictionFolder:
 
     def _remove_work(self, names: Iterable[str]) -> None:
         """Removes the hidden folder and what killed processes had half written."""
-        left = tf.io.gfile.glob(os.path.join(self._directory, "*.incomplete-*"))
+        left = clips.matching(self._directory, "*.incomplete-*")
         shards = set(names)
         try:
             for path in left:
