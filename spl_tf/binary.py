@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import logging as python_logging
 import os
 import sys
 from collections.abc import Callable
 
 from absl import app, logging
+
+
+_OF_STORAGE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+)
 
 
 def run(
@@ -19,6 +34,7 @@ def run(
 
     An error that the user can mend (ValueError, OSError and `errors`) ends the program
     with one line, `error: ...`, and exit code 1; `--verbosity=1` shows its traceback.
+    So does one of TensorFlow's about a file or folder that cannot be read or written.
     Any other exception is shown with its traceback, as usual.
 
     Args:
@@ -35,6 +51,11 @@ def run(
             if logging.level_debug():
                 raise
             return f"error: {error}"
+        except Exception as error:
+            fault = _storage_fault(error)
+            if not fault or logging.level_debug():
+                raise
+            return f"error: {fault}"
         except KeyboardInterrupt:
             return "stopped"
 
@@ -44,6 +65,21 @@ def run(
         code = end.code
         status[0] = code if isinstance(code, int) else int(code is not None)
         raise
+
+
+def _storage_fault(error: Exception) -> str:
+    """TensorFlow's words for a place that cannot be read or written; else nothing.
+
+    It has no OSError: what the system says stands behind the path, as in "/data/x;
+    Permission denied". The class tells less: a GPU's memory runs out as a disk does.
+    """
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
+        return ""
+    is_one = isinstance(error, tensorflow.errors.PermissionDeniedError)
+    is_one |= error.message.endswith("is not a directory")  # as `makedirs` has it
+    is_one |= any(f"; {os.strerror(code)}" in error.message for code in _OF_STORAGE)
+    return error.message.splitlines()[0] if is_one else ""
 
 
 def _parse_flags(argv: list[str]) -> list[str]:

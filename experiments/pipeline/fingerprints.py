@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from experiments.pipeline.stages import Input, Stage
 from spl_tf.clips import ClipDataset
+from spl_tf.files import same_path
 from spl_tf.training import runs
 from tfrecords_tools.conversion import digest_of_file
 from tfrecords_tools.manifest import path_of
@@ -140,7 +141,7 @@ def describe_changes(former: Mapping[str, Any], current: Mapping[str, Any]) -> s
     changes = []
     for key in sorted({*former, *current}):
         old, new = former.get(key), current.get(key)
-        if old == new:
+        if old == new or (key.startswith("settings.") and same_path(old, new)):
             continue
         if key.startswith("inputs.") and old and new:
             old, new = old[:_SHOWN_DIGEST], new[:_SHOWN_DIGEST]

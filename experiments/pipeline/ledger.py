@@ -17,6 +17,7 @@ from experiments.pipeline.fingerprints import (
     load_record,
 )
 from experiments.pipeline.stages import Stage, needs
+from tfrecords_tools.source_files import replaced_since
 
 # States of stages, as `results.json` has them.
 RAN, SKIPPED, FAILED, NOT_RUN = "done", "skipped", "failed", "not run"
@@ -135,7 +136,13 @@ class Ledger:
         changes = describe_changes(record.fingerprint, current)
         if changes:
             return Verdict(current, changes, None)
-        is_there = os.path.exists(os.path.join(self.workdir, stage.output))
+        output = os.path.join(self.workdir, stage.output)
+        is_there = os.path.exists(output)
+        if is_there and stage.action == "convert":
+            replaced = replaced_since(output)
+            if replaced:
+                changes = f"the size or time of source files changed: {replaced}"
+                return Verdict(current, changes, None)
         if record.state == DONE:
             reason = "" if is_there else f"{stage.output} is not there"
             return Verdict(current, reason, record if is_there else None)
