@@ -133,7 +133,7 @@ def locked(folder: str, name: str) -> Iterator[None]:
     path = os.path.join(folder, name)
     with _lock_file(folder, path) as file:
         file.truncate(0)
-        file.write(f"{os.getpid()} on {socket.gethostname()}\n")
+        file.write(f"{os.getpid()}\n{socket.gethostname()}\n")
         file.flush()
         try:
             yield
@@ -150,9 +150,10 @@ def _lock_file(folder: str, path: str):
         except BlockingIOError as error:
             with file:
                 file.seek(0)
+                process, _, host = file.read().strip().partition("\n")
                 raise FolderBusyError(
-                    f"another process (id {file.read().strip()}) works in {folder}; "
-                    "wait for it, or choose another folder"
+                    f"another process (id {process}) of {host or 'this machine'} works "
+                    f"in {folder}; wait for it, or choose another folder"
                 ) from error
         except OSError as error:
             if error.errno not in _NOT_SUPPORTED:

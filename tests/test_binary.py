@@ -1,3 +1,4 @@
+import fnmatch
 import os
 import pathlib
 import subprocess
@@ -170,3 +171,41 @@ def test_a_key_that_a_config_does_not_have_is_one_line(tmp_path):
         '"trian"?; given: --config.data.trian=here'
     )
     assert "Traceback" not in done.stderr
+
+
+IN_A_FILE = "/proc/version/out"  # as no permission, which root always has
+FULL = """
+with tf.io.gfile.GFile('/dev/full', 'wb') as file:
+    file.write(b'x')
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (f"tf.io.gfile.makedirs({IN_A_FILE!r})", "/proc/version is not a directory"),
+        (f"clips.write_atomically({IN_A_FILE!r}, b'x')", f"{IN_A_FILE}.incom* Not a d"),
+        ("clips.write_atomically('/sys/out', b'x')", "/sys/out.incom*; Permission den"),
+        ("tf.io.gfile.makedirs('/proc/out')", "/proc/out; No such file or directory"),
+        ("tf.io.TFRecordWriter('/tmp')", "/tmp; Is a directory"),
+        (FULL, "/dev/full; No space left on device"),
+        ("os.makedirs('/proc/version/out')", "[Errno 20] Not a directory: '/proc/v*"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path, body, message):
+    load = "import os, tensorflow as tf\nfrom spl_tf import clips\n"
+    done = run_binary(tmp_path, load + body)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    pattern = f"error: {message.replace('[', '[[]')}*"
+    assert fnmatch.fnmatchcase(done.stderr.splitlines()[-1], pattern)
+
+
+def test_other_errors_of_tensorflow_keep_their_traceback(tmp_path):
+    body = """
+    import tensorflow as tf
+    raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor")
+    """
+    done = run_binary(tmp_path, body)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")

@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import re
 
 import pytest
 
@@ -47,3 +48,18 @@ def test_a_room_imports_only_what_it_may(room):
     for path in files:
         excess = set(imported_rooms(path)) - ALLOWED[room] - {own}
         assert not excess, f"{path.relative_to(ROOT)} imports {sorted(excess)}"
+
+
+# Each takes a user's path for a pattern: with "[1]" in its name, a folder is another.
+GLOBS = re.compile(
+    r"gfile\.glob\(|\bglob\.i?glob\(|^(import|from) glob\b|matching_files|list_files"
+    r"|latest_checkpoint\(|checkpoint_exists\(",
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("room", ["spl_tf", "tfrecords_tools", "experiments"])
+def test_no_path_is_taken_for_a_pattern(room):
+    for path in (ROOT / room).rglob("*.py"):
+        found = GLOBS.findall(path.read_text(encoding="utf-8"))
+        assert not found, f"{path.relative_to(ROOT)}: use spl_tf.clips.matching"

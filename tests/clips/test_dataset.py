@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 
@@ -65,3 +66,35 @@ def test_class_names_of_an_older_dataset_are_composed(tmp_path):
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"class_names": ["cre\u0302pes", "b"]}))
     assert clips.DatasetInfo.load(tmp_path).class_names == ["cr\u00eapes", "b"]
+
+
+OUTSIDE = ["../victim/file", "..", "", "/etc/passwd", "sub/file", "a\\b", 7, None]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_description_that_names_a_file_elsewhere_is_refused(web_dataset, name):
+    path = os.path.join(web_dataset.directory, "dataset.json")
+    with open(path) as file:
+        content = json.load(file)
+    content["shards"][1]["name"] = name
+    with open(path, "w") as file:
+        json.dump(content, file)
+    with pytest.raises(ValueError, match=r"dataset\.json names the file .*plain"):
+        clips.DatasetInfo.load(web_dataset.directory)
+
+
+@pytest.mark.parametrize("name", [each for each in OUTSIDE if isinstance(each, str)])
+def test_an_index_that_names_a_file_elsewhere_is_refused(web_dataset, name):
+    index = web_dataset.index
+    names = (index.shard_names[0], name)
+    dataclasses.replace(index, shard_names=names).save(web_dataset.directory)
+    with pytest.raises(ValueError, match=r"index\.npz names the file .*plain"):
+        clips.ClipIndex.load(web_dataset.directory)
+
+
+def test_no_shard_is_written_elsewhere(tmp_path):
+    (tmp_path / "victim").write_bytes(b"precious")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ValueError, match="victim', expected a plain file name"):
+        clips.write_shard(tmp_path / "out", "../victim", [])
+    assert (tmp_path / "victim").read_bytes() == b"precious"

@@ -144,3 +144,32 @@ def test_a_folder_is_listed_once_however_many_files_are_missing(tmp_path, monkey
     for number in range(100):
         path_of(str(tmp_path), f"{NFC}{number}")
     assert listed == [str(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    "video",
+    [
+        "https://example.org/a.mp4",
+        "http://example.org/a.mp4",
+        "HTTPS://www.youtube.com/watch?v=abc",
+        "ftp://example.org/a.mp4",
+        "rtsp://camera/1",
+        "youtube:abc",
+        "www.youtube.com/watch?v=abc",
+        "youtu.be/abc",
+    ],
+)
+def test_a_url_is_refused_with_what_to_do(tmp_path, video):
+    with pytest.raises(ValueError, match=r"line 3: .* is a URL.*: download the vid"):
+        read(tmp_path, f"video,label\na,run\n{video},run\n")
+
+
+def test_a_file_system_that_is_not_known_is_refused_with_its_line(tmp_path):
+    with pytest.raises(ValueError, match="line 2: gfs://a: TensorFlow has no file sys"):
+        read(tmp_path, "video,label\ngfs://a,run\n")
+
+
+def test_files_and_buckets_are_no_urls(tmp_path):
+    videos = ["https/a.mp4", "youtube/a.mp4", "gs://bucket/a.mp4", "www.a.org/a.mp4"]
+    rows = "".join(f"{video},run\n" for video in videos)
+    assert [r.video for r in read(tmp_path, f"video,label\n{rows}")] == videos

@@ -1,5 +1,6 @@
 import dataclasses
 import errno
+import json
 import os
 import resource
 import shutil
@@ -455,3 +456,106 @@ def test_impossible_options_are_refused_before_any_work(tmp_path, option, messag
     with pytest.raises(ValueError, match=message):
         training.predict("no teacher", "no input", str(tmp_path / "out"), **option)
     assert not (tmp_path / "out").exists()
+
+
+def claimed(directory, dataset, **inputs):
+    folder = PredictionFolder(str(directory), dataset, inputs)
+    assert folder.claim() is None
+    return folder
+
+
+def test_of_two_teachers_that_claim_a_folder_at_once_one_is_refused(
+    web_dataset, tmp_path
+):
+    for attempt in range(20):
+        folders = [
+            PredictionFolder(str(tmp_path / f"{attempt}"), web_dataset, {"weights": n})
+            for n in (0, 1, 0, 1)
+        ]
+        start, ended = threading.Barrier(len(folders)), {}
+
+        def claim(number, folder, start=start, ended=ended):
+            start.wait()
+            try:
+                ended[number] = folder.claim()
+            except ValueError as error:
+                ended[number] = str(error)
+
+        threads = [
+            threading.Thread(target=claim, args=each) for each in enumerate(folders)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        winners = {number % 2 for number, end in ended.items() if end is None}
+        assert len(winners) == 1
+        assert sum(end is None for end in ended.values()) == 2
+        assert sum("changed: weights" in (end or "") for end in ended.values()) == 2
+
+
+def test_a_prediction_that_another_one_replaced_writes_no_more(web_dataset, tmp_path):
+    first = claimed(tmp_path / "out", web_dataset, weights="first")
+    rows = np.flatnonzero(web_dataset.index.shard == 0)
+
+    def records(replace):
+        with web_dataset.reader() as reader:
+            for row in rows:
+                yield reader.read(row), 8, int(row) % 3, 0
+        if replace:
+            PredictionFolder(str(tmp_path / "out"), web_dataset, {}).clear()
+            claimed(tmp_path / "out", web_dataset, weights="second")
+
+    first.write_shard(0, records(replace=False))
+    with pytest.raises(ValueError, match=r"weights \(was 'second', is 'first'\)"):
+        first.write_shard(0, records(replace=True))
+    with pytest.raises(ValueError, match=r"weights \(was 'second', is 'first'\)"):
+        first.finish()
+    assert not list((tmp_path / "out").glob("clips.*"))
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_overwriting_touches_no_folder_whose_name_the_pattern_fits(
+    teacher, web_dataset, tmp_path, is_finished
+):
+    part = {} if is_finished else {"worker": 0, "num_workers": 2}
+    for name in ("out[1]", "out1"):
+        training.predict(teacher, web_dataset.directory, str(tmp_path / name), **part)
+        left = f"{web_dataset.index.shard_names[1]}.incomplete-12345678"
+        (tmp_path / name / left).write_bytes(b"half")
+    before = contents(tmp_path / "out1")
+    training.predict(
+        teacher, web_dataset.directory, str(tmp_path / "out[1]"), overwrite=True
+    )
+    assert contents(tmp_path / "out1") == before
+    names = {*web_dataset.index.shard_names, "dataset.json", "index.npz"}
+    assert set(contents(tmp_path / "out[1]")) == names
+
+
+@pytest.mark.parametrize("name", ["../victim", "/victim", "", ".."])
+def test_a_claim_or_report_that_names_files_elsewhere_is_refused(
+    web_dataset, tmp_path, name
+):
+    (tmp_path / "victim").write_bytes(b"precious")
+    folder = claimed(tmp_path / "out", web_dataset, top_k=2)
+    work = tmp_path / "out" / ".prediction"
+    summary = {"name": name, "lengths": [], "frames": [], "labels": [], "teachers": []}
+    report = {"summary": summary, "own_clips": 0, "own_media": ""}
+    (work / "shard-00000.json").write_text(json.dumps(report))
+    with pytest.raises(ValueError, match=r"shard-00000\.json names the file"):
+        folder.report(0)
+    (work / "inputs.json").write_text(json.dumps({"inputs": {}, "shards": [name]}))
+    with pytest.raises(ValueError, match=r"inputs\.json names the file"):
+        folder.clear()
+    assert (tmp_path / "victim").read_bytes() == b"precious"
+
+
+def test_the_same_folders_may_be_spelled_otherwise(
+    teacher, web_dataset, tmp_path, monkeypatch
+):
+    training.predict(teacher, web_dataset.directory, str(tmp_path / "out"))
+    before = contents(tmp_path / "out")
+    monkeypatch.chdir(teacher)
+    web, out = (os.path.relpath(p) for p in (web_dataset.directory, tmp_path / "out"))
+    training.predict(".", f"./{web}/", f"{out}/")
+    assert contents(tmp_path / "out") == before

@@ -168,3 +168,31 @@ def test_a_loss_that_is_not_finite_stops_the_run(config, tmp_path, calls):
     for clip_id in batch["id"].numpy():
         assert repr(clip_id.decode()) in str(stop.value)
     assert not os.path.exists(tmp_path / "run" / "results.json")
+
+
+@pytest.mark.parametrize("name", ["run[1]", "r*", "back\\slash"])
+def test_a_run_in_a_folder_whose_name_is_a_pattern_goes_on(config, tmp_path, name):
+    config.schedule.length.steps = 8
+    config.runtime.update(steps_per_call=4, log_every_steps=4, checkpoint_every_steps=4)
+    for folder in ("unbroken", name):
+        training.train(config, str(tmp_path / folder))
+    # As a run that was killed after its first checkpoint.
+    shutil.rmtree(tmp_path / name / "checkpoints" / "000000008")
+    os.remove(tmp_path / name / "results.json")
+    training.train(config, str(tmp_path / name))
+    assert checkpoints(tmp_path / name) == ["000000004", "000000008"]
+    assert_same_run(str(tmp_path / name), str(tmp_path / "unbroken"))
+
+
+def test_a_run_whose_data_is_spelled_otherwise_goes_on(config, tmp_path, monkeypatch):
+    workdir = tmp_path / "run"
+    config.schedule.length.steps = 4
+    results = training.train(config, str(workdir))
+    monkeypatch.chdir(tmp_path)
+    data_dir = config.data.train
+    for spelled in (f"{data_dir}/", os.path.relpath(data_dir), f"/{data_dir}"):
+        config.data.train = spelled
+        assert training.train(config, f"{workdir}/") == results
+    config.data.train = str(shutil.copytree(data_dir, tmp_path / "other"))
+    with pytest.raises(ValueError, match=r"data\.train was .*, is"):
+        training.train(config, str(workdir))
