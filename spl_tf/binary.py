@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from absl import app, logging
 
-
 _OF_STORAGE = (
     errno.EACCES,
     errno.EPERM,
