@@ -33,18 +33,18 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@touch $@
 
 demo: $(VENV)/installed
-	$(RUN) --config=experiments/configs/synthetic.py --workdir=$(DEMO_DIR)
+	$(RUN) --config=experiments/spl/configs/synthetic.py --workdir=$(DEMO_DIR)
 
 # An hour and five minutes on two cores; the same command goes on.
 table: $(VENV)/installed
-	$(RUN) --config=experiments/configs/table.py:fa --workdir=runs/table_fa
-	$(RUN) --config=experiments/configs/table.py:fw --workdir=runs/table_fw
+	$(RUN) --config=experiments/spl/configs/table.py:fa --workdir=runs/table_fa
+	$(RUN) --config=experiments/spl/configs/table.py:fw --workdir=runs/table_fw
 
 ABLATIONS := more_steps from_teacher fewer_siblings faint_sprites few_clips \
     fw_more_steps fw_from_teacher
 ablations: $(addprefix ablation-,$(ABLATIONS))
 ablation-%: $(VENV)/installed
-	$(RUN) --config=experiments/configs/ablation.py:$* --workdir=runs/ablation_$*
+	$(RUN) --config=experiments/spl/configs/ablation.py:$* --workdir=runs/ablation_$*
 
 # Whole files to each process: their tests share what is costly to make. A process may
 # take 2 GB.

@@ -36,11 +36,11 @@ import numpy as np
 from absl import app, flags
 from PIL import Image
 
+from tfrecords_tools.conversion.cutting import ClipPlan
+from tfrecords_tools.conversion.shard_job import WORK_DIR, ShardJob
 from tfrecords_tools.convert_videos import VideoSource
-from tfrecords_tools.decoder import Decoder
-from tfrecords_tools.planning import ClipPlan
-from tfrecords_tools.shard_job import WORK_DIR, ShardJob
-from tfrecords_tools.video import MICROSECONDS
+from tfrecords_tools.decoding.decoder import Decoder
+from tfrecords_tools.decoding.video import MICROSECONDS
 
 _RATE = 30
 _LOOP = 30  # seconds of content that is encoded; longer videos repeat its packets

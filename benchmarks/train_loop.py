@@ -40,9 +40,9 @@ from PIL import Image
 
 from benchmarks.input_pipeline import make_frames
 from spl_tf import clips, data
+from spl_tf.runs.run_folder import build_from_config
 from spl_tf.training import default_config, loop, make_strategy, predict, train
-from spl_tf.training.inputs import open_source
-from spl_tf.training.runs import build_from_config
+from spl_tf.training.assembly import open_source
 
 _CLASSES = 10
 _MEMORY_BATCHES = 8

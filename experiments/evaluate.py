@@ -29,16 +29,12 @@ from absl import app, flags
 
 from spl_tf import binary, clips, data
 from spl_tf.analysis.label_plots import plot_confusion
+from spl_tf.inference.evaluation import Views, open_run, score
+from spl_tf.inference.linear_probe import score_linear
+from spl_tf.inference.scores import ClassResult, Scores, measure, write_class_table
 from spl_tf.metrics import MeanAveragePrecision
-from spl_tf.training import make_strategy, runs
-from spl_tf.training.evaluation import Views, open_run, score
-from spl_tf.training.linear_probe import score_linear
-from spl_tf.training.measurement import (
-    ClassResult,
-    Scores,
-    measure,
-    write_class_table,
-)
+from spl_tf.runs import run_folder
+from spl_tf.training import make_strategy
 
 PROTOCOLS = ("views", "paper", "linear")
 _STRATEGIES = ("auto", "one", "mirrored")  # those of one process
@@ -201,7 +197,7 @@ def _report(scores: Scores, exclude_classes, output_dir: str) -> Report:
     confusion = evaluation.confusion_matrix()
     path = os.path.join(output_dir, "confusion.png")
     plot_confusion(confusion, path, "label", "prediction", "error")
-    runs.write_json(os.path.join(output_dir, "results.json"), results)
+    run_folder.write_json(os.path.join(output_dir, "results.json"), results)
     return Report(results, evaluation.classes)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from absl import app, flags
 
 from spl_tf import binary
-from spl_tf.training.export import export
+from spl_tf.inference.export import export
 
 
 def main(argv: list[str]) -> None:

@@ -16,9 +16,9 @@ from __future__ import annotations
 from absl import app, flags
 
 from spl_tf import binary, data
+from spl_tf.distribution.strategies import process_place
+from spl_tf.inference.prediction_folder import BAD_RECORD
 from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped, predict
-from spl_tf.training.prediction_folder import BAD_RECORD
-from spl_tf.training.strategies import process_place
 
 _OPTIONS = (
     "batch_size",

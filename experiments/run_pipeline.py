@@ -1,6 +1,6 @@
 """A whole experiment by one command, from video files to a report.
 
-python -m experiments.run_pipeline --config=experiments/configs/synthetic.py \
+python -m experiments.run_pipeline --config=experiments/spl/configs/synthetic.py \
     --workdir=runs/demo --jobs=2
 
 Stages: render -> convert -> teacher -> predict -> for each strategy: build_labels ->
@@ -34,8 +34,8 @@ def main(argv: list[str]) -> int:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     # Here and not above: it imports TensorFlow, which the server does meanwhile.
     from experiments.pipeline import results, runner
+    from spl_tf.distribution.interruption import WorkdirBusyError
     from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped
-    from spl_tf.training.interruption import WorkdirBusyError
 
     values = flags.FLAGS
     arguments = {

@@ -1,6 +1,6 @@
 """Trains a model: a teacher, a pre-training or a fine-tuning.
 
-python -m experiments.train --config=experiments/configs/r3d_50_g.py \
+python -m experiments.train --config=experiments/spl/configs/r3d_50_g.py \
     --config.data.train=clips/target --config.data.validation=clips/val \
     --workdir=runs/teacher
 
@@ -25,12 +25,12 @@ from ml_collections import config_dict, config_flags
 
 from spl_tf import binary, data
 from spl_tf.analysis.label_plots import plot_confusion
+from spl_tf.distribution.interruption import WorkdirBusyError
+from spl_tf.distribution.peer_watch import WORKER_LOST_EXIT_CODE
+from spl_tf.distribution.strategies import STRATEGIES, process_place
 from spl_tf.labels import ConfusionMatrix
 from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped, train
-from spl_tf.training.interruption import WorkdirBusyError
 from spl_tf.training.loop import CONFUSION, WorkerLostError
-from spl_tf.training.peer_watch import WORKER_LOST_EXIT_CODE
-from spl_tf.training.strategies import STRATEGIES, process_place
 
 
 def train_and_draw(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from spl_tf.analysis.grad_cam import WEIGHTS, grad_cam
 from spl_tf.clips.jpeg import BadJpegError, decode_jpeg
 from spl_tf.labels import DISCARD, LabelMap
 from spl_tf.progress import Progress
-from spl_tf.training import runs
+from spl_tf.runs import run_folder
 
 EXPLAINED = ("label", "prediction")
 _NO_LABEL = -1  # of a record without one
@@ -90,7 +90,7 @@ def visualize(
         raise ValueError(f"explain is {explain!r}, expected {' or '.join(EXPLAINED)}")
     dataset = clips.ClipDataset(dataset_dir)
     rows = _choose_rows(dataset, chosen, seed)
-    config, output_names, model = runs.load_run(checkpoint)
+    config, output_names, model = run_folder.load_run(checkpoint)
     label_map = _open_label_map(label_map_dir or config.data.label_map)
     labels = _Labels(dataset.info, output_names, label_map)
     sampling = data.ClipSampling(config.data.num_frames, config.data.stride)

@@ -38,12 +38,12 @@ ELSEWHERE = {
     "pip install 'spl_tf[beam]'": "setup.py",  # `dev` has it
     "pip install 'spl_tf[tfio]'": "Makefile",  # make test-s3
     # They need a cluster; the tests start the processes of one.
-    "TF_CONFIG=": "tests/training/test_multi_worker.py",
-    "srun": "tests/training/test_strategies.py",
+    "TF_CONFIG=": "tests/distribution/test_multi_worker.py",
+    "srun": "tests/distribution/test_strategies.py",
     "--tpu=": "tests/experiments/test_train.py",
     # They need datasets that are not here; the tests make small ones.
-    "make_manifest --format=": "tests/tfrecords_tools/test_manifest_formats.py",
-    "convert_tfds --name=ucf101": "tests/tfrecords_tools/test_convert_tfds.py",
+    "make_manifest --format=": "tests/tfrecords_tools/manifest_formats/test_manifest_formats.py",
+    "convert_tfds --name=ucf101": "tests/tfrecords_tools/conversion/test_convert_tfds.py",
 }
 
 _FEW_STEPS = [
@@ -169,7 +169,7 @@ def test_flags_that_do_not_exist_are_seen(tmp_path):
     path.write_text(
         "```\n$ python -m experiments.predict --checkpoint=a --input_dir=b \\\n"
         "    --output_dir=c --no_such=1\nprinted\n```\n"
-        "and `python -m experiments.train --config=experiments/configs/tiny.py\n"
+        "and `python -m experiments.train --config=experiments/spl/configs/tiny.py\n"
         "--workdir=d --config.data.no_such=1`\n"
     )
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")

@@ -28,15 +28,15 @@ from spl_tf import binary, clips
 from spl_tf.clips.remote import usable_path
 from spl_tf.labels import parse_class_names
 from spl_tf.text_files import composed
-from tfrecords_tools import (
+from tfrecords_tools.conversion import (
     conversion,
+    cutting,
     file_checks,
-    images,
     options,
-    planning,
     source_files,
 )
-from tfrecords_tools.manifest import (
+from tfrecords_tools.conversion.cutting import ClipPlan
+from tfrecords_tools.conversion.manifest import (
     ManifestRow,
     folder_of,
     path_of,
@@ -44,9 +44,13 @@ from tfrecords_tools.manifest import (
     read_text,
     root_of,
 )
-from tfrecords_tools.plan_file import ConversionPlan
-from tfrecords_tools.planning import ClipPlan
-from tfrecords_tools.shard_job import MakeClip, SkippedClipError, skipped_entry
+from tfrecords_tools.conversion.plan import ConversionPlan
+from tfrecords_tools.conversion.shard_job import (
+    MakeClip,
+    SkippedClipError,
+    skipped_entry,
+)
+from tfrecords_tools.decoding import images
 
 _SAMPLED_IMAGES = 32  # to estimate how large the dataset will be
 _DIGEST_SECONDS = 600.0
@@ -67,7 +71,8 @@ def convert_images(
         output_dir: Where the dataset goes.
         image_root: Holds a folder per class; with a manifest, the folder that its paths
             are relative to, by default the manifest's own.
-        manifest: CSV, see `tfrecords_tools.manifest`; empty for a folder per class.
+        manifest: CSV, see `tfrecords_tools.conversion.manifest`; empty for a folder
+            per class.
         settings: What to write.
         run: How to run.
 
@@ -244,7 +249,7 @@ def _make_plan(rows, source, output_dir, settings, inputs, num_workers):
             ),
         )
         skipped += repeated
-    chosen = planning.limit_per_class(
+    chosen = cutting.limit_per_class(
         [ClipPlan(row.video, row.media_id, row.label) for row in stay],
         settings.max_clips_per_class,
         settings.balance_classes,
@@ -255,7 +260,7 @@ def _make_plan(rows, source, output_dir, settings, inputs, num_workers):
     )
     return ConversionPlan(
         inputs,
-        planning.assign_to_shards(chosen, num_shards, settings.seed),
+        cutting.assign_to_shards(chosen, num_shards, settings.seed),
         skipped,
         num_files=len({row.video for row in rows}),
     )

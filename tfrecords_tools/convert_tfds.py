@@ -22,11 +22,12 @@ from PIL import Image
 
 from spl_tf import binary, clips
 from spl_tf.clips.remote import usable_path
-from tfrecords_tools import conversion, images, options
-from tfrecords_tools.plan_file import ConversionPlan
-from tfrecords_tools.planning import ClipPlan
-from tfrecords_tools.shard_job import MakeClip, SkippedClipError
-from tfrecords_tools.video import MICROSECONDS
+from tfrecords_tools.conversion import conversion, options
+from tfrecords_tools.conversion.cutting import ClipPlan
+from tfrecords_tools.conversion.plan import ConversionPlan
+from tfrecords_tools.conversion.shard_job import MakeClip, SkippedClipError
+from tfrecords_tools.decoding import images
+from tfrecords_tools.decoding.video import MICROSECONDS
 
 _SAMPLED_EXAMPLES = 8  # to estimate how large the dataset will be
 

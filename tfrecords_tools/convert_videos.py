@@ -21,9 +21,15 @@ from spl_tf import binary, clips
 from spl_tf.clips.remote import usable_path
 from spl_tf.cores import usable_cores
 from spl_tf.labels import parse_class_names
-from tfrecords_tools import conversion, file_checks, options, planning, source_files
-from tfrecords_tools.decoder import Decoder
-from tfrecords_tools.manifest import (
+from tfrecords_tools.conversion import (
+    conversion,
+    cutting,
+    file_checks,
+    options,
+    source_files,
+)
+from tfrecords_tools.conversion.cutting import ClipPlan
+from tfrecords_tools.conversion.manifest import (
     ManifestRow,
     folder_of,
     path_of,
@@ -31,10 +37,14 @@ from tfrecords_tools.manifest import (
     read_text,
     root_of,
 )
-from tfrecords_tools.plan_file import ConversionPlan
-from tfrecords_tools.planning import ClipPlan
-from tfrecords_tools.shard_job import MakeClip, SkippedClipError, skipped_entry
-from tfrecords_tools.video import MICROSECONDS, UnreadableVideoError
+from tfrecords_tools.conversion.plan import ConversionPlan
+from tfrecords_tools.conversion.shard_job import (
+    MakeClip,
+    SkippedClipError,
+    skipped_entry,
+)
+from tfrecords_tools.decoding.decoder import Decoder
+from tfrecords_tools.decoding.video import MICROSECONDS, UnreadableVideoError
 
 _SAMPLED_CLIPS = 8  # to estimate how large the dataset will be
 
@@ -78,7 +88,7 @@ def convert_videos(
     """Converts a manifest of videos into a dataset folder, or continues to.
 
     Args:
-        manifest: CSV, see `tfrecords_tools.manifest`.
+        manifest: CSV, see `tfrecords_tools.conversion.manifest`.
         classes: Classes file, one name a line.
         output_dir: Where the dataset goes.
         video_root: Folder that the manifest's paths are relative to; the manifest's
@@ -228,7 +238,7 @@ class _Planner:
         cut = []
         for row in rows:
             probe = probes[row.video]["result"]
-            cut += planning.cut_clips(
+            cut += cutting.cut_clips(
                 row,
                 probe["duration"],
                 settings.clips_per_video,
@@ -238,12 +248,12 @@ class _Planner:
                 settings.fps or probe["frame_rate"],
                 probe["start"],
             )
-        cut = planning.limit_per_class(
+        cut = cutting.limit_per_class(
             cut, settings.max_clips_per_class, settings.balance_classes, settings.seed
         )
         return ConversionPlan(
             self.inputs,
-            planning.assign_to_shards(
+            cutting.assign_to_shards(
                 cut,
                 settings.shards_for(len(cut), lambda: self._estimate_bytes(cut)),
                 settings.seed,

@@ -16,11 +16,11 @@ from __future__ import annotations
 from absl import app, flags
 
 from spl_tf import binary, clips
-from tfrecords_tools.contact_sheet import draw_contact_sheet
-from tfrecords_tools.reindexing import reindex
-from tfrecords_tools.shard_job import WorkerDiedError
-from tfrecords_tools.summary import format_summary
-from tfrecords_tools.validation import format_faults, validate
+from tfrecords_tools.conversion.shard_job import WorkerDiedError
+from tfrecords_tools.inspection.contact_sheet import draw_contact_sheet
+from tfrecords_tools.inspection.reindexing import reindex
+from tfrecords_tools.inspection.summary import format_summary
+from tfrecords_tools.inspection.validation import format_faults, validate
 
 
 def _define_flags() -> None:

@@ -29,8 +29,8 @@ from absl import app, flags
 from spl_tf import binary, clips
 from spl_tf.clips.remote import usable_path
 from spl_tf.labels import parse_class_names
-from tfrecords_tools import options
-from tfrecords_tools.manifest import read_text, root_of
+from tfrecords_tools.conversion import options
+from tfrecords_tools.conversion.manifest import read_text, root_of
 from tfrecords_tools.manifest_formats import FORMATS, FileIndex, ManifestSettings
 from tfrecords_tools.manifest_formats.listing import Entry
 from tfrecords_tools.manifest_formats.selection import select
@@ -104,7 +104,7 @@ def make_manifest(
         format_name: A key of `manifest_formats.FORMATS`.
         video_root: Folder of the videos or images; the manifest's paths are relative to
             it.
-        output: The manifest to write, see `tfrecords_tools.manifest`.
+        output: The manifest to write, see `tfrecords_tools.conversion.manifest`.
         classes_output: The classes file to write, one name a line.
         annotations: The dataset's own files; which, its reader says.
         classes: A classes file whose order is taken; the distribution's when empty.

@@ -24,7 +24,7 @@ from absl import app, flags
 from spl_tf import binary, clips
 from spl_tf.clips.remote import usable_path
 from spl_tf.labels import parse_class_names
-from tfrecords_tools.manifest import read_text
+from tfrecords_tools.conversion.manifest import read_text
 from tfrecords_tools.manifest_formats.soccernet_labels import (
     BACKGROUND,
     CARD,

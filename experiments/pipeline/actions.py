@@ -19,7 +19,7 @@ from experiments.synthetic import render
 from spl_tf import training
 from spl_tf.clips import DatasetInfo
 from spl_tf.labels import LabelMap
-from tfrecords_tools.conversion import FileSettings, RunOptions
+from tfrecords_tools.conversion.conversion import FileSettings, RunOptions
 from tfrecords_tools.convert_images import convert_images
 from tfrecords_tools.convert_tfds import TfdsSettings, convert_tfds
 from tfrecords_tools.convert_videos import ConversionSettings, convert_videos

@@ -14,7 +14,7 @@ from experiments.synthetic import render
 from spl_tf import training
 from spl_tf.labels import STRATEGIES
 from spl_tf.labels.mapping import SIZED_STRATEGIES
-from tfrecords_tools.conversion import FileSettings
+from tfrecords_tools.conversion.conversion import FileSettings
 from tfrecords_tools.convert_tfds import TfdsSettings
 from tfrecords_tools.convert_videos import ConversionSettings
 

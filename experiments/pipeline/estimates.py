@@ -26,9 +26,10 @@ from experiments.pipeline.stages import Stage, needs
 from experiments.synthetic import world
 from spl_tf import models
 from spl_tf.clips import DatasetInfo
-from spl_tf.training import resolve_steps, runs
+from spl_tf.runs import run_folder
+from spl_tf.training import resolve_steps
+from tfrecords_tools.conversion.manifest import path_of, read_text
 from tfrecords_tools.convert_videos import ConversionSettings
-from tfrecords_tools.manifest import path_of, read_text
 
 # Guesses, for one core where nothing else is said.
 _SECONDS_OF_START = 3.0  # of each stage
@@ -342,7 +343,7 @@ def _model_key(settings) -> str:
 def _network(key: str) -> tuple[int, int]:
     """Multiply-adds of a clip, and parameters, of a network with few classes."""
     config = config_dict.ConfigDict(json.loads(key))
-    stages = models.summarize(runs.build_from_config(config, 2))
+    stages = models.summarize(run_folder.build_from_config(config, 2))
     return (
         sum(stage.multiply_adds for stage in stages),
         sum(stage.parameters for stage in stages),

@@ -7,10 +7,10 @@ import functools
 import io
 import itertools
 
+from tfrecords_tools.conversion.manifest import path_of, read_text
 from tfrecords_tools.convert_videos import ConversionSettings
-from tfrecords_tools.decoder import Decoder
-from tfrecords_tools.manifest import path_of, read_text
-from tfrecords_tools.video import MICROSECONDS, UnreadableVideoError
+from tfrecords_tools.decoding.decoder import Decoder
+from tfrecords_tools.decoding.video import MICROSECONDS, UnreadableVideoError
 
 _TRIED_VIDEOS = 5  # until one can be read
 _SECONDS_TO_READ_ONE = 10.0

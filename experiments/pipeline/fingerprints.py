@@ -21,9 +21,9 @@ import tensorflow as tf
 from experiments.pipeline.stages import Input, Stage
 from spl_tf.clips import ClipDataset
 from spl_tf.files import same_path
-from spl_tf.training import runs
-from tfrecords_tools.conversion import digest_of_file
-from tfrecords_tools.manifest import path_of
+from spl_tf.runs import run_folder
+from tfrecords_tools.conversion.conversion import digest_of_file
+from tfrecords_tools.conversion.manifest import path_of
 
 STARTED, DONE = "started", "done"
 _BLOCK_BYTES = 1 << 20
@@ -58,7 +58,7 @@ class Record:
         """Writes the record of a stage."""
         path = _record_path(workdir, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        runs.write_json(path, dataclasses.asdict(self))
+        run_folder.write_json(path, dataclasses.asdict(self))
 
 
 def load_record(workdir: str, name: str) -> Record | None:
@@ -71,7 +71,7 @@ def load_record(workdir: str, name: str) -> Record | None:
     if not os.path.exists(path):
         return None
     try:
-        return Record(**runs.read_json(path))
+        return Record(**run_folder.read_json(path))
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"{path} is damaged ({error}); delete it, and the stage runs again"
@@ -165,7 +165,7 @@ def _digest_of_json(content: Any) -> str:
 
 def _digest_of_results(path: str) -> str:
     # Not of how this run went, which is another each time.
-    content = runs.read_json(path)
+    content = run_folder.read_json(path)
     return _digest_of_json({k: v for k, v in content.items() if k != "stages"})
 
 
@@ -223,7 +223,7 @@ def _files_below(folder: str) -> Iterator[str]:
 
 _DIGESTS = {
     "content": _digest_of_content,
-    "dataset": lambda folder: runs.dataset_fingerprint(ClipDataset(folder)),
+    "dataset": lambda folder: run_folder.dataset_fingerprint(ClipDataset(folder)),
     "file": digest_of_file,
     "label_map": _digest_of_label_map,
     "listing": _digest_of_listing,

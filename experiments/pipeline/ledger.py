@@ -17,7 +17,7 @@ from experiments.pipeline.fingerprints import (
     load_record,
 )
 from experiments.pipeline.stages import Stage, needs
-from tfrecords_tools.source_files import replaced_since
+from tfrecords_tools.conversion.source_files import replaced_since
 
 # States of stages, as `results.json` has them.
 RAN, SKIPPED, FAILED, NOT_RUN = "done", "skipped", "failed", "not run"

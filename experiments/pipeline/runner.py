@@ -23,9 +23,9 @@ from experiments.pipeline.ledger import (
 from experiments.pipeline.scheduler import Machine, Scheduler
 from experiments.pipeline.stages import RESULTS_FILE, make_stages
 from spl_tf.cores import usable_cores
+from spl_tf.distribution.interruption import locked, on_sigterm
+from spl_tf.runs.run_folder import check_workdir, claim_workdir, read_json, write_json
 from spl_tf.training import TrainingStopped
-from spl_tf.training.interruption import locked, on_sigterm
-from spl_tf.training.runs import check_workdir, claim_workdir, read_json, write_json
 
 _CONFIG_FILE = "config.json"
 _echo = functools.partial(print, flush=True)

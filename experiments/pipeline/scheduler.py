@@ -13,7 +13,7 @@ from experiments.pipeline.actions import Share, Task
 from experiments.pipeline.ledger import FAILED, NO_RESULT, Ledger, Verdict
 from experiments.pipeline.processes import Ended, StageProcess
 from experiments.pipeline.stages import Stage
-from tfrecords_tools.manifest import path_of
+from tfrecords_tools.conversion.manifest import path_of
 
 _POLL_SECONDS = 0.5
 _SECONDS_TO_SAVE = 60.0  # then a process that was asked to stop is killed

@@ -27,7 +27,7 @@ from experiments.pipeline.config import (
 )
 from experiments.synthetic import render
 from spl_tf.models.inflation import IMAGENET
-from tfrecords_tools.manifest import folder_of, root_of
+from tfrecords_tools.conversion.manifest import folder_of, root_of
 
 RESULTS_FILE = "results.json"
 _TEACHER_ROW = Row(NONE, NONE)

@@ -15,7 +15,7 @@ from experiments.reporting import heat, training_runs, web_clips
 from experiments.reporting.workdir import Workdir
 from spl_tf import clips
 from spl_tf.analysis.report import DatasetFacts, ReportContent, Row, Stage
-from spl_tf.training import runs
+from spl_tf.runs import run_folder
 
 _ROLES = {
     "target_train": "target clips for training",
@@ -138,13 +138,13 @@ def _configs(source: Workdir) -> dict[str, Any]:
     found = {}
     path = os.path.join(source.path, "config.json")
     if os.path.exists(path):
-        found["Config of the experiment"] = runs.read_json(path)["config"]
+        found["Config of the experiment"] = run_folder.read_json(path)["config"]
     for row in source.results["rows"][-1:]:
         for phase in ("pretrain", "finetune"):
             path = os.path.join(source.path, row.get(phase) or "", "config.json")
             if row.get(phase) and os.path.exists(path):
                 title = f"Config of a run: {row[phase]}"
-                found[title] = runs.read_json(path)["config"]
+                found[title] = run_folder.read_json(path)["config"]
     return found
 
 
@@ -152,7 +152,7 @@ def _versions(source: Workdir) -> dict[str, str]:
     path = os.path.join(source.path, "config.json")
     if not os.path.exists(path):
         return {}
-    content = runs.read_json(path)
+    content = run_folder.read_json(path)
     found = dict(content["versions"])
     if content.get("git_revision"):
         found["source"] = content["git_revision"]

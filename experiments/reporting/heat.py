@@ -16,7 +16,7 @@ from spl_tf.analysis.grad_cam import grad_cam
 from spl_tf.analysis.report import HeatStrip, WebClips
 from spl_tf.analysis.report.sprites import encode_webp
 from spl_tf.labels import LabelMap
-from spl_tf.training import checkpoints, runs
+from spl_tf.runs import checkpoints, run_folder
 
 _NUM_STRIPS = 4
 _SIDE = 112  # pixels of a frame's shorter side, at least
@@ -37,7 +37,7 @@ def draw_strips(source: Workdir, web: WebClips | None) -> list[HeatStrip]:
     weights = source.find("heat", "weights of the pre-trained network", weights)
     if weights is None:
         return []
-    config, output_names, model = runs.load_run(os.path.dirname(weights))
+    config, output_names, model = run_folder.load_run(os.path.dirname(weights))
     label_map = web.label_maps[row["strategy"]]
     if len(output_names) != len(label_map.label_names):
         source.miss(

@@ -9,8 +9,8 @@ import numpy as np
 
 from experiments.reporting.workdir import Workdir
 from spl_tf.analysis.report import Counts, LearningCurve
+from spl_tf.inference.evaluation import Scores
 from spl_tf.metrics import EvaluationConfusion
-from spl_tf.training.evaluation import Scores
 
 _LOG = "metrics.jsonl"
 _PREDICTIONS = "predictions.npz"

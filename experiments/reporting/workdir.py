@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from spl_tf.training import runs
+from spl_tf.runs import run_folder
 
 _RESULTS = "results.json"
 _NOT_RUN, _FAILED = "not run", "failed"  # states of stages
@@ -42,7 +42,7 @@ class Workdir:
                 f"{file} does not exist: {self.path} is no workdir of run_pipeline, or "
                 "none of its stages has finished"
             )
-        self.results = runs.read_json(file)
+        self.results = run_folder.read_json(file)
         lacking = {"title", "strategies", "seeds", "rows"} - self.results.keys()
         if lacking:
             raise ValueError(f"{file} lacks the keys {sorted(lacking)}")

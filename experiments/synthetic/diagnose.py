@@ -22,7 +22,7 @@ from experiments.synthetic import manifests, world
 from experiments.synthetic.manifests import ShownSegment
 from spl_tf import binary, clips
 from spl_tf.labels import DISCARD, LabelMap
-from tfrecords_tools.video import MICROSECONDS
+from tfrecords_tools.decoding.video import MICROSECONDS
 
 NOTE = "diagnosis only: nothing in training sees this"
 _NONE = -1

@@ -29,9 +29,9 @@ from absl import app, flags, logging
 from experiments.synthetic import manifests, render, settings, world
 from spl_tf import binary
 from spl_tf.labels import read_class_names
-from tfrecords_tools import planning
-from tfrecords_tools.manifest import read_manifest
-from tfrecords_tools.video import (
+from tfrecords_tools.conversion import cutting
+from tfrecords_tools.conversion.manifest import read_manifest
+from tfrecords_tools.decoding.video import (
     MICROSECONDS,
     UnreadableVideoError,
     VideoProbe,
@@ -151,7 +151,7 @@ def _rendered(variant: SyntheticWebConfig, parent: pathlib.Path) -> pathlib.Path
 
 def _plan(
     variant: SyntheticWebConfig, directory: pathlib.Path, split: str
-) -> Iterator[planning.ClipPlan]:
+) -> Iterator[cutting.ClipPlan]:
     """Yields the clips of a split, as a conversion of its manifest cuts them."""
     manifest = str(directory / f"{split}.csv")
     for row in read_manifest(manifest, _class_names(variant)):
@@ -160,7 +160,7 @@ def _plan(
         except UnreadableVideoError as error:
             logging.info("%s left out: %s", row.video, error)
             continue
-        yield from planning.cut_clips(
+        yield from cutting.cut_clips(
             row,
             found.duration,
             variant.clips_per_video,

@@ -1,18 +1,22 @@
 """From a dataset folder to batches: plan, read by offset, decode, look up."""
 
-from spl_tf.data.augmentation import Augmentation, augment_and_normalize, normalize
 from spl_tf.data.bad_records import (
     MAX_BAD_RECORDS,
     SkippedRecords,
     check_bad_record_options,
     plain_bad_records,
 )
+from spl_tf.data.batches import eval_batches, predict_batches, train_batches
+from spl_tf.data.device.augmentation import (
+    Augmentation,
+    augment_and_normalize,
+    normalize,
+)
 from spl_tf.data.label_lookup import LabelLookup
-from spl_tf.data.pipeline import eval_batches, predict_batches, train_batches
 from spl_tf.data.plan import Resampling, TrainPlan, padded_rows, uniform_draws
 from spl_tf.data.records import BadRecordError
 from spl_tf.data.sampling import PAPER_EVALUATION, ClipSampling
-from spl_tf.data.training import TrainInput, labels_kept
+from spl_tf.data.sources import TrainInput, labels_kept
 
 __all__ = [
     "MAX_BAD_RECORDS",

@@ -20,7 +20,7 @@ class Assignment:
     Attributes:
         labels: int32 [n], -1 leaves a clip out.
         label_names: In the order of the labels.
-        fingerprint: Of the dataset, `spl_tf.runs.dataset_fingerprint`.
+        fingerprint: Of the dataset, `run_folder.dataset_fingerprint`.
     """
 
     labels: np.ndarray

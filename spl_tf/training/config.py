@@ -7,11 +7,11 @@ import os
 
 from ml_collections import config_dict
 
+from spl_tf.distribution.strategies import STRATEGIES
 from spl_tf.models import GATINGS, MODEL_NAMES
 from spl_tf.models.inflation import IMAGENET
 from spl_tf.training.objectives import LOSSES
 from spl_tf.training.schedules import SHAPES, given_unit
-from spl_tf.training.strategies import STRATEGIES
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 

@@ -17,17 +17,25 @@ from ml_collections import config_dict
 
 from spl_tf import data, models
 from spl_tf.clips import ClipDataset
+from spl_tf.distribution.interruption import TrainingStopped, locked, on_sigterm
+from spl_tf.distribution.peer_watch import watched
+from spl_tf.distribution.strategies import (
+    find_cluster,
+    is_chief,
+    make_strategy,
+    peer_addresses,
+    spread_batches,
+    wait_for_all,
+)
+from spl_tf.inference.evaluation import evaluate
+from spl_tf.inference.scores import write_class_table
 from spl_tf.progress import Progress
-from spl_tf.training import runs
-from spl_tf.training.checkpoints import RunCheckpoints, load_weights, save_weights
+from spl_tf.runs import run_folder
+from spl_tf.runs.checkpoints import RunCheckpoints, load_weights, save_weights
+from spl_tf.runs.metrics_log import STEP_METRICS, MetricsLog
+from spl_tf.training.assembly import open_source, open_validation
 from spl_tf.training.config import check_config, replica_batch_size
-from spl_tf.training.evaluation import evaluate
-from spl_tf.training.inputs import open_source, open_validation
-from spl_tf.training.interruption import TrainingStopped, locked, on_sigterm
-from spl_tf.training.measurement import write_class_table
-from spl_tf.training.metrics_log import STEP_METRICS, MetricsLog
 from spl_tf.training.objectives import Objective
-from spl_tf.training.peer_watch import watched
 from spl_tf.training.schedules import WarmupSchedule, resolve_steps
 from spl_tf.training.step import (
     MovingAverage,
@@ -35,14 +43,6 @@ from spl_tf.training.step import (
     StepSettings,
     TrainState,
     make_train_call,
-)
-from spl_tf.training.strategies import (
-    find_cluster,
-    is_chief,
-    make_strategy,
-    peer_addresses,
-    spread_batches,
-    wait_for_all,
 )
 
 CONFUSION = "confusion.npz"
@@ -84,7 +84,7 @@ def train(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
         OSError: The disk is full; earlier checkpoints stay.
     """
     check_config(config)
-    runs.check_workdir(workdir)
+    run_folder.check_workdir(workdir)
     runtime = config.runtime
     cluster = find_cluster() if runtime.strategy == "multi_worker" else None
     try:
@@ -125,22 +125,24 @@ def _train(config, workdir: str, strategy: tf.distribute.Strategy) -> dict[str, 
     rows = data.labels_kept(source.dataset, source.label_map)
     validation = open_validation(config, label_names)
     if config.init.checkpoint:
-        runs.check_start(config.init.checkpoint, config.init.keep_head, label_names)
-    datasets = {"train": runs.dataset_fingerprint(source.dataset)}
+        run_folder.check_start(
+            config.init.checkpoint, config.init.keep_head, label_names
+        )
+    datasets = {"train": run_folder.dataset_fingerprint(source.dataset)}
     if validation is not None:
-        datasets["validation"] = runs.dataset_fingerprint(validation)
+        datasets["validation"] = run_folder.dataset_fingerprint(validation)
     os.makedirs(workdir, exist_ok=True)
     writes = is_chief(strategy)
     with locked(workdir) if writes else contextlib.nullcontext():
         if writes:
-            runs.claim_workdir(
+            run_folder.claim_workdir(
                 workdir,
                 config,
                 label_names=label_names,
                 datasets=datasets,
                 clips_per_step=batch_size * replicas * accumulation,
             )
-        finished = runs.read_results(workdir)
+        finished = run_folder.read_results(workdir)
         if finished is not None:
             logging.info("%s is finished", workdir)
             return finished
@@ -154,7 +156,7 @@ def _train(config, workdir: str, strategy: tf.distribute.Strategy) -> dict[str, 
         results["seconds"] = round(time.time() - started, 1)
         if writes:
             save_weights(workdir, run.state.model)
-            runs.write_results(workdir, results)
+            run_folder.write_results(workdir, results)
     return results
 
 
@@ -359,7 +361,7 @@ def _make_schedule(config, num_clips: int, batch_size: int) -> WarmupSchedule:
 
 
 def _make_state(config, schedule, num_labels: int, dataset, stop) -> TrainState:
-    model = runs.build_from_config(config, num_labels)
+    model = run_folder.build_from_config(config, num_labels)
     logging.info("%s", models.format_summary(models.summarize(model)))
     sgd = config.optimizer
     optimizer = ReducedSGD(schedule, sgd.momentum, sgd.nesterov)

@@ -3,7 +3,7 @@ import gc
 import numpy as np
 import tensorflow as tf
 
-from spl_tf.data.loading import ClipBuffers
+from spl_tf.data.decoding import ClipBuffers
 
 
 def address(array):

@@ -8,9 +8,9 @@ import time
 
 from ml_collections import config_dict
 
-from experiments.configs import synthetic
 from experiments.pipeline import server
 from experiments.pipeline.runner import run_pipeline
+from experiments.spl.configs import synthetic
 from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped
 
 

@@ -6,8 +6,8 @@ import json
 import numpy as np
 
 from spl_tf import clips
+from spl_tf.inference.evaluation import Scores
 from spl_tf.labels import ConfusionMatrix, build_label_map
-from spl_tf.training.evaluation import Scores
 from tests.conftest import write_dataset
 from tests.training.finished_run import textured_clip, write_run
 

@@ -15,7 +15,7 @@ from PIL import Image
 from sklearn import metrics
 
 from experiments.evaluate import evaluate, evaluate_again, summary
-from spl_tf.training.measurement import Scores
+from spl_tf.inference.scores import Scores
 from tests.conftest import write_dataset
 from tests.training.finished_run import textured_clip, write_run
 

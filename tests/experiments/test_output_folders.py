@@ -49,12 +49,12 @@ def commands(tmp_path, dataset):
         ],
         "experiments.export": [f"--checkpoint={teacher}", "--output_dir={out}"],
         "experiments.train": [
-            f"--config={ROOT / 'experiments/configs/base.py'}",
+            f"--config={ROOT / 'experiments/spl/configs/base.py'}",
             f"--config.data.train={dataset.directory}",
             "--workdir={out}",
         ],
         "experiments.run_pipeline": [
-            f"--config={ROOT / 'experiments/configs/synthetic.py'}",
+            f"--config={ROOT / 'experiments/spl/configs/synthetic.py'}",
             "--workdir={out}",
         ],
     }

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.configs import base, controlled_noisy_web_labels
 from experiments.pipeline.config import check_config
 from experiments.pipeline.runner import run_pipeline
+from experiments.spl.configs import base, controlled_noisy_web_labels
 from spl_tf import training
 from spl_tf.clips import ClipDataset
 from spl_tf.labels import LabelMap
@@ -27,7 +27,7 @@ STRATEGIES = (*base.PRETRAININGS, "spl_m:24", "spl_b,anchor", "weak,anchor")
 
 
 def get_config(dataset, name, *argument):
-    module = importlib.import_module(f"experiments.configs.{dataset}.{name}")
+    module = importlib.import_module(f"experiments.spl.configs.{dataset}.{name}")
     return module.get_config(*argument)
 
 
@@ -199,7 +199,7 @@ def test_all_rows_of_the_smoke_runs(runs, dataset):
 @pytest.mark.slow
 def test_single_trainings_take_over_from_the_pipeline(runs):
     run_smoke(runs, "kinetics200", strategies=["spl_b"])
-    configs = ROOT / "experiments/configs"
+    configs = ROOT / "experiments/spl/configs"
     for name, workdir in (
         ("kinetics200/pretrain.py:spl_b,anchor,smoke", "spl_b_anchor_pretrain"),
         ("kinetics200/finetune.py:spl_b,anchor,smoke", "spl_b_anchor"),

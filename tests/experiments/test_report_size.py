@@ -11,8 +11,8 @@ from PIL import Image
 
 from experiments.report import build_report
 from spl_tf import clips
+from spl_tf.inference.evaluation import Scores
 from spl_tf.labels import ConfusionMatrix, build_label_map
-from spl_tf.training.evaluation import Scores
 from tests.experiments.report_workdir import write_json
 
 CLASSES, CLIPS = 400, 100_000

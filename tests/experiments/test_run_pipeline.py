@@ -12,8 +12,8 @@ import pytest
 from experiments.pipeline.results import format_table
 from experiments.pipeline.runner import describe_plan, run_pipeline
 from spl_tf.clips import ClipDataset
+from spl_tf.distribution.interruption import WorkdirBusyError, locked
 from spl_tf.labels import LabelMap
-from spl_tf.training.interruption import WorkdirBusyError, locked
 from tests.experiments.pipelines import reasons, table
 
 STAGES = [

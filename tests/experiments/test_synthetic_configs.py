@@ -2,8 +2,8 @@
 
 import pytest
 
-from experiments.configs import ablation, synthetic, table
 from experiments.pipeline.config import check_config
+from experiments.spl.configs import ablation, synthetic, table
 from spl_tf.training import resolve_steps
 
 

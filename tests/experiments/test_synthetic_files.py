@@ -11,7 +11,7 @@ import pytest
 from experiments.synthetic import render
 from spl_tf import clips
 from tests.experiments.synthetic_worlds import decode, read_rows, tiny_config
-from tfrecords_tools.conversion import RunOptions, TooManySkippedError
+from tfrecords_tools.conversion.conversion import RunOptions, TooManySkippedError
 from tfrecords_tools.convert_videos import ConversionSettings, convert_videos
 
 CODECS = {"vp9": 0.25, "mpeg4_mp4": 0.2, "mpeg4_avi": 0.2}

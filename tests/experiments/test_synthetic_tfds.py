@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 from experiments.synthetic import render, tfds_builder
 from spl_tf import clips
 from tests.experiments.synthetic_worlds import decode, read_rows, tiny_config
-from tfrecords_tools.conversion import RunOptions
+from tfrecords_tools.conversion.conversion import RunOptions
 from tfrecords_tools.convert_tfds import TfdsSettings, convert_tfds
 from tfrecords_tools.convert_videos import ConversionSettings, convert_videos
 

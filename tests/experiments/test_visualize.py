@@ -14,7 +14,7 @@ from PIL import Image
 from experiments.visualize import visualize
 from spl_tf import training
 from spl_tf.labels import ConfusionMatrix, build_label_map
-from spl_tf.training import checkpoints, runs
+from spl_tf.runs import checkpoints, run_folder
 from tests.conftest import jpeg, make_clip, write_dataset
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -29,9 +29,9 @@ def finished_run(workdir, output_names, best, label_map=""):
     config = training.default_config()
     config.model.name = "r3d_tiny_g"
     config.data.update(num_frames=4, stride=2, crop_size=16, label_map=str(label_map))
-    runs.claim_workdir(str(workdir), config, label_names=list(output_names))
+    run_folder.claim_workdir(str(workdir), config, label_names=list(output_names))
     keras.utils.set_random_seed(0)
-    model = runs.build_from_config(config, len(output_names))
+    model = run_folder.build_from_config(config, len(output_names))
     kernel, bias = model.get_layer("classifier").get_weights()
     bias[best] = 2
     model.get_layer("classifier").set_weights([0 * kernel, bias])

@@ -9,7 +9,7 @@ import pytest
 
 from spl_tf import clips
 from tests.conftest import counting_images, write_video
-from tfrecords_tools.conversion import RunOptions
+from tfrecords_tools.conversion.conversion import RunOptions
 from tfrecords_tools.convert_videos import ConversionSettings, convert_videos
 
 RUN_OPTIONS = {field.name for field in dataclasses.fields(RunOptions)}

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from spl_tf import training
-from spl_tf.training import checkpoints, runs
+from spl_tf.runs import checkpoints, run_folder
 from tests.conftest import jpeg, make_clip
 
 NUM_FRAMES, STRIDE, CROP = 2, 2, 16
@@ -18,8 +18,8 @@ def write_run(workdir, class_names, seed=0):
     config = training.default_config()
     config.model.name = "r3d_tiny_g"
     config.data.update(num_frames=NUM_FRAMES, stride=STRIDE, crop_size=CROP)
-    runs.claim_workdir(str(workdir), config, label_names=list(class_names))
-    model = runs.build_from_config(config, len(class_names))
+    run_folder.claim_workdir(str(workdir), config, label_names=list(class_names))
+    model = run_folder.build_from_config(config, len(class_names))
     rng = np.random.default_rng(seed)
     for weight in model.weights:
         if weight.path.endswith(("variance", "gamma")):

@@ -3,8 +3,8 @@
 import numpy as np
 
 from spl_tf import training
-from spl_tf.training import runs
-from spl_tf.training.checkpoints import save_weights
+from spl_tf.runs import run_folder
+from spl_tf.runs.checkpoints import save_weights
 
 
 def write_teacher(workdir, class_names="abc", seed=12, **data_settings):
@@ -12,8 +12,8 @@ def write_teacher(workdir, class_names="abc", seed=12, **data_settings):
     config = training.default_config()
     config.model.name = "r3d_tiny_g"
     config.data.update(num_frames=2, stride=2, crop_size=16, **data_settings)
-    runs.claim_workdir(str(workdir), config, label_names=list(class_names))
-    model = runs.build_from_config(config, len(class_names))
+    run_folder.claim_workdir(str(workdir), config, label_names=list(class_names))
+    model = run_folder.build_from_config(config, len(class_names))
     generator = np.random.default_rng(seed)
     for layer in model.layers:
         layer.set_weights([_drawn(generator, each) for each in layer.get_weights()])

@@ -1,7 +1,7 @@
 import pytest
 
 from spl_tf import training
-from spl_tf.training import runs
+from spl_tf.runs import run_folder
 from tests.training.finished_run import write_run
 
 
@@ -52,7 +52,7 @@ def test_an_unknown_key_is_refused(config):
 
 def test_labels_of_an_older_run_are_composed(tmp_path):
     workdir = write_run(tmp_path / "run", ["cre\u0302pes", "b"])
-    config, names, _ = runs.load_run(workdir)
+    config, names, _ = run_folder.load_run(workdir)
     assert names == ["cr\u00eapes", "b"]
-    runs.claim_workdir(workdir, config, label_names=names)
-    runs.check_start(workdir, keep_head=True, label_names=names)
+    run_folder.claim_workdir(workdir, config, label_names=names)
+    run_folder.check_start(workdir, keep_head=True, label_names=names)

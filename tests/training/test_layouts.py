@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from spl_tf import training
-from spl_tf.training import runs
+from spl_tf.runs import run_folder
 from tests.training.run_files import (
     TRAIN_ON_TWO,
     assert_nearly_same_run,
@@ -50,7 +50,7 @@ def test_two_replicas_train_as_one_which_can_go_on_with_their_run(whole, tmp_pat
     whole.runtime.strategy = "mirrored"
     run(whole, two, TRAIN_ON_TWO)
     assert_nearly_same_run(one, two)
-    top_1 = runs.read_results(two)["top_1"]
+    top_1 = run_folder.read_results(two)["top_1"]
     assert top_1 == pytest.approx(results["top_1"], abs=0.06)  # but for a clip
 
     former = lines(two)

@@ -9,10 +9,11 @@ import pytest
 import tensorflow as tf
 
 from spl_tf import data, training
+from spl_tf.inference import evaluation
 from spl_tf.labels import ConfusionMatrix, build_label_map
 from spl_tf.models import build_model
-from spl_tf.training import evaluation, runs
-from spl_tf.training.checkpoints import WEIGHTS, load_weights
+from spl_tf.runs import run_folder
+from spl_tf.runs.checkpoints import WEIGHTS, load_weights
 from spl_tf.training.objectives import LabelCounts
 from tests.training.finished_run import write_run
 from tests.training.run_files import ROOT, checkpoints, lines, weights
@@ -166,11 +167,11 @@ def test_a_head_of_other_labels_is_refused_before_anything_is_written(
 
 def test_the_workdir_says_what_the_run_is(one_step, target, tmp_path):
     training.train(one_step, str(tmp_path / "run"))
-    content = runs.read_json(str(tmp_path / "run" / "config.json"))
+    content = run_folder.read_json(str(tmp_path / "run" / "config.json"))
     assert content["config"]["schedule"]["length"]["steps"] == 1
     assert content["config"]["optimizer"]["momentum"] == 0.9
     assert content["label_names"] == ["a", "b", "c"]
-    assert content["datasets"] == {"train": runs.dataset_fingerprint(target)}
+    assert content["datasets"] == {"train": run_folder.dataset_fingerprint(target)}
     assert content["clips_per_step"] == 4
     assert content["versions"]["tensorflow"] == tf.__version__
     done = subprocess.run(
@@ -204,7 +205,7 @@ def test_training_on_a_label_map_gives_a_head_of_its_labels(
     results = training.train(config, str(tmp_path / "run"))
     assert (results["labels"], results["clips"]) == (6, 23)
     assert "top_1" not in results
-    _, names, model = runs.load_run(str(tmp_path / "run"))
+    _, names, model = run_folder.load_run(str(tmp_path / "run"))
     assert names == list(label_map.label_names)
     assert model.output_shape == (None, 6)
 

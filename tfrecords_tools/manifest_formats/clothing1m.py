@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from spl_tf.labels import parse_class_names
-from tfrecords_tools.manifest import read_text
+from tfrecords_tools.conversion.manifest import read_text
 from tfrecords_tools.manifest_formats.file_index import FileIndex
 from tfrecords_tools.manifest_formats.listing import (
     MISSING,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 
 from spl_tf.text_files import composed
-from tfrecords_tools.manifest import path_of
+from tfrecords_tools.conversion.manifest import path_of
 from tfrecords_tools.manifest_formats.file_index import FileIndex
 from tfrecords_tools.manifest_formats.listing import (
     MISSING,

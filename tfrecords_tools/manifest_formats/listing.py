@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
-from tfrecords_tools import options
+from tfrecords_tools.conversion import options
 
 # Why an entry is not in the manifest.
 MISSING = "missing"

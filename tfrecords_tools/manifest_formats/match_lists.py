@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from spl_tf.text_files import composed
-from tfrecords_tools.manifest import read_text
+from tfrecords_tools.conversion.manifest import read_text
 from tfrecords_tools.manifest_formats.text_files import read_json
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from spl_tf.text_files import composed
-from tfrecords_tools.manifest import read_text
+from tfrecords_tools.conversion.manifest import read_text
 from tfrecords_tools.manifest_formats.file_index import (
     IMAGE_ENDINGS,
     VIDEO_ENDINGS,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from spl_tf.text_files import composed
-from tfrecords_tools.manifest import read_text
+from tfrecords_tools.conversion.manifest import read_text
 
 
 def only_path(annotations: Sequence[str], expected: str) -> str:

@@ -1,0 +1,1 @@
+"""Sub-Pseudo Labels: the paper's experiments."""

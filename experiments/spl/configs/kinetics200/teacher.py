@@ -1,0 +1,17 @@
+"""Kinetics-200: the teacher, which is also the row without pre-training.
+
+python -m experiments.train \
+    --config=experiments/spl/configs/kinetics200/teacher.py \
+    --workdir=runs/kinetics200/seed_0/runs/none
+
+Assumed: 64 GPUs or TPU cores, 6 clips each; the learning rate is scaled to others. The
+paper's top-1 / top-5, not reproduced here: 80.6 / 94.7 (Table 1, "ImageNet").
+"""
+
+from experiments.spl.configs import base
+from experiments.spl.configs.kinetics200 import pipeline
+
+
+def get_config(argument: str = ""):
+    """See `base.teacher`."""
+    return base.teacher("kinetics200", pipeline.get_config, argument)

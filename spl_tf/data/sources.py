@@ -1,0 +1,224 @@
+"""What to train on, and the loading of its clips."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+from spl_tf.clips import ClipDataset
+from spl_tf.data.bad_records import (
+    MAX_BAD_RECORDS,
+    SkippedRecords,
+    check_bad_record_options,
+)
+from spl_tf.data.decoding import ClipLoader, View
+from spl_tf.data.device.augmentation import NUM_DRAWS
+from spl_tf.data.label_lookup import LabelLookup
+from spl_tf.data.plan import Resampling, TrainPlan, uniform_draws
+from spl_tf.data.records import BadRecordError
+from spl_tf.data.sampling import (
+    ClipSampling,
+    jittered_side,
+    random_window,
+)
+from spl_tf.labels import LabelMap
+
+# Of each clip: start, top, left, flip; the photometric ones; scale.
+_START, _TOP, _LEFT, _FLIP = range(4)
+_PHOTOMETRIC = slice(4, 4 + NUM_DRAWS)
+_SCALE = 4 + NUM_DRAWS
+_ALL_DRAWS = _SCALE + 1
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainInput:
+    """What to train on.
+
+    Attributes:
+        dataset: The clips.
+        label_map: Their labels; None takes the label in the record as it is.
+        sampling: Which frames are taken.
+        crop_size: Side of the random crop in pixels.
+        flip: Whether half of the clips are mirrored left-right.
+        seed: Of order, starts, crops, flips and photometric draws.
+        short_side: Smallest and largest short side that frames are scaled to before
+            the crop, uniformly (NL has 256 to 320); None takes them as they are stored.
+        resampling: How often classes are drawn; None takes every clip once per epoch.
+        on_bad_record: "error", or "skip" to take the next clip of the plan instead.
+        max_bad_records: With "skip", more than this many are an error.
+        cache_bytes: Records and their decoded frames, of up to this many bytes, stay
+            in memory.
+    """
+
+    dataset: ClipDataset
+    label_map: LabelMap | None
+    sampling: ClipSampling
+    crop_size: int
+    flip: bool
+    seed: int
+    short_side: tuple[int, int] | None = None
+    resampling: Resampling | None = None
+    on_bad_record: str = "error"
+    max_bad_records: int = MAX_BAD_RECORDS
+    cache_bytes: int = 0
+
+    def __post_init__(self):
+        check_bad_record_options(self.on_bad_record, self.max_bad_records)
+        if self.crop_size < 1 or not 0 <= self.seed < 2**63:
+            raise ValueError(
+                f"crop_size is {self.crop_size} and seed {self.seed}, expected 1 or "
+                "more, and 0 to below 2^63"
+            )
+        if self.short_side is not None:
+            low, high = self.short_side
+            if not self.crop_size <= low <= high:
+                raise ValueError(
+                    f"short_side is {low} to {high}, expected a range from crop_size "
+                    f"{self.crop_size} upwards"
+                )
+
+
+def labels_kept(dataset: ClipDataset, label_map: LabelMap | None) -> np.ndarray:
+    """The index rows that a label map does not discard, int64 [n], ascending.
+
+    Raises:
+        ValueError: Map and dataset are of different classes, or the map needs the
+            teacher's prediction and the dataset has none.
+    """
+    if label_map is None:
+        return np.arange(len(dataset))
+    ours, theirs = dataset.info.class_names, list(label_map.class_names)
+    if ours != theirs:
+        raise ValueError(
+            f"the label map is for {len(theirs)} classes ({', '.join(theirs[:3])}, "
+            f"...), {dataset.directory} has {len(ours)} ({', '.join(ours[:3])}, ...); "
+            "names and order must be the same"
+        )
+    index = dataset.index
+    _check_range(dataset, "label")
+    if label_map.needs_teacher and (index.teacher < 0).any():
+        raise ValueError(
+            f"{dataset.directory} has {int((index.teacher < 0).sum())} clips without "
+            f"a teacher prediction, and strategy {label_map.strategy!r} needs it; run "
+            "`python -m experiments.predict` on it first"
+        )
+    if label_map.needs_teacher:
+        _check_range(dataset, "teacher")
+    return np.flatnonzero(label_map.lookup(index.label, index.teacher) >= 0)
+
+
+def _check_range(dataset: ClipDataset, column: str) -> None:
+    """Raises for the first row whose label or teacher is no class."""
+    index, num_classes = dataset.index, len(dataset.info.class_names)
+    values = getattr(index, column)
+    wrong = np.flatnonzero((values < 0) | (values >= num_classes))
+    if len(wrong):
+        row = int(wrong[0])
+        shard = index.shard_names[index.shard[row]]
+        raise ValueError(
+            f"{os.path.join(dataset.directory, shard)}, row {row}: its {column} is "
+            f"{values[row]}, expected 0 to {num_classes - 1} ({len(wrong)} such rows). "
+            f"Run `python -m tfrecords_tools.inspect_records {dataset.directory} "
+            "--validate` to see all that is wrong"
+        )
+
+
+class TrainClips:
+    """The clips of one `TrainInput`, in the order of its plan."""
+
+    def __init__(self, source: TrainInput, batch_size: int, num_parts: int):
+        """Plans the run.
+
+        Args:
+            source: What to train on.
+            batch_size: Clips of this source per part of a step.
+            num_parts: Parts of a step: replicas of all workers.
+
+        Raises:
+            ValueError: There are no clips to train on, or see `labels_kept`.
+        """
+        self._source = source
+        dataset, label_map = source.dataset, source.label_map
+        rows = labels_kept(dataset, label_map)
+        if not len(rows):
+            raise ValueError(
+                f"{dataset.directory} has no clips to train on: of {len(dataset)} the "
+                "label map keeps none"
+            )
+        probabilities = None
+        if source.resampling is not None:
+            labels = dataset.index.label[rows]
+            if label_map is not None:
+                labels = label_map.lookup(labels, dataset.index.teacher[rows])
+            probabilities = source.resampling.probabilities(labels)
+        size = batch_size * num_parts
+        self._plan = TrainPlan(rows, size, source.seed, probabilities)
+        self._num_parts = num_parts
+        self._loader = ClipLoader(
+            dataset,
+            self._choose_views,
+            source.crop_size,
+            needs_teacher=label_map is not None and label_map.needs_teacher,
+            scales=source.short_side is not None,
+            cache_bytes=source.cache_bytes,
+        )
+        self._skipped = SkippedRecords(dataset.directory, source.max_bad_records)
+        self.look_up = LabelLookup(label_map, len(dataset.info.class_names))
+        size = source.crop_size
+        self.clip_shape = (source.sampling.num_frames, size, size, 3)
+
+    def jobs(self, step: int, part: int, out: np.ndarray) -> list[Callable]:
+        """What is to be done for one part of a step.
+
+        Args:
+            step: From 0.
+            part: From 0.
+            out: uint8 [B, T, H, W, 3], filled by the jobs, one clip each.
+
+        Returns:
+            Functions that give (id, label, teacher, row, photometric draws).
+        """
+        places = self._plan.places(step, part, self._num_parts)
+        rows, epochs = self._plan.at(places)
+        draws = uniform_draws(self._source.seed, epochs, rows, _ALL_DRAWS)
+        return [
+            functools.partial(self._load, *job)
+            for job in zip(places, rows, draws, out, strict=True)
+        ]
+
+    def _load(self, place, row, draws, out) -> tuple:
+        while True:
+            if row not in self._skipped:
+                try:
+                    found = self._loader.load(row, draws, out[None])
+                    return *found, row, draws[_PHOTOMETRIC]
+                except BadRecordError as error:
+                    if self._source.on_bad_record == "error":
+                        raise
+                    self._skipped.add(int(row), error)
+            if len(self._skipped) >= self._plan.num_clips:
+                raise BadRecordError(
+                    f"all {self._plan.num_clips} clips of "
+                    f"{self._source.dataset.directory} are bad"
+                )
+            place = place + 1
+            (row,), epochs = self._plan.at(place[None])
+            draws = uniform_draws(self._source.seed, epochs, row[None], _ALL_DRAWS)[0]
+
+    def _choose_views(self, length, height, width, draws) -> list[View]:
+        source, side = self._source, self._source.crop_size
+        if source.short_side is not None:
+            side = jittered_side(
+                side, min(height, width), source.short_side, draws[_SCALE]
+            )
+        return [
+            View(
+                frames=source.sampling.random_frames(length, draws[_START]),
+                window=random_window(height, width, side, draws[[_TOP, _LEFT]]),
+                flip=source.flip and draws[_FLIP] < 0.5,
+            )
+        ]

@@ -1,0 +1,261 @@
+"""A model at work on every clip of a dataset."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+from ml_collections import config_dict
+
+from spl_tf import data
+from spl_tf.clips import ClipDataset
+from spl_tf.distribution.strategies import (
+    distribute_batches,
+    is_multi_worker,
+    spread_batches,
+)
+from spl_tf.inference.scores import Evaluation, Scores, measure_columns
+from spl_tf.progress import Progress
+from spl_tf.runs import run_folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """How a clip is looked at.
+
+    Attributes:
+        sampling: Which frames a view has.
+        crop_size: Side of its crop in pixels.
+        num_clips: Runs of frames, see `ClipSampling.uniform_frames`.
+        num_crops: 1, the centre, or 3 along the longer side.
+        on_bad_record: "error", or "skip" to leave the clip out.
+        max_bad_records: With "skip", more than this many in a dataset are an error.
+    """
+
+    sampling: data.ClipSampling
+    crop_size: int
+    num_clips: int = 1
+    num_crops: int = 1
+    on_bad_record: str = "error"
+    max_bad_records: int = data.MAX_BAD_RECORDS
+
+    def __post_init__(self):
+        data.check_bad_record_options(self.on_bad_record, self.max_bad_records)
+
+
+def open_run(
+    workdir: str, strategy: tf.distribute.Strategy
+) -> tuple[config_dict.ConfigDict, list[str], keras.Model]:
+    """As `run_folder.load_run`, with a model that takes clips of any length and size."""
+    with strategy.scope():
+        config, label_names, model = run_folder.load_run(workdir)
+    return config, label_names, accept_any_size(model)
+
+
+def accept_any_size(model: keras.Model) -> keras.Model:
+    """Lets a network take clips of other lengths and sizes than it was built for."""
+    # No layer depends on the size: the network ends in a mean over time and space.
+    model.input_spec = keras.layers.InputSpec(ndim=5, axes={-1: model.input_shape[-1]})
+    return model
+
+
+def forward_batches(
+    model: keras.Model,
+    strategy: tf.distribute.Strategy,
+    batches,
+    features: bool = False,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Runs the model on batches of every replica of this process, in order.
+
+    Args:
+        model: Gives logits, or features.
+        strategy: Where it runs.
+        batches: A function from nothing to the dataset of per-replica batches.
+        features: Whether the model gives features.
+
+    Returns:
+        The batches without `clip`, as NumPy arrays, and with `probabilities` or, as the
+        model gives them, `features`: float32 [B, C], the mean of a clip's views.
+    """
+    return _run(model, strategy, distribute_batches(strategy, batches), features)
+
+
+def _run(model, strategy, batches: Iterable, features: bool, gather: bool = False):
+    """As `forward_batches`; gathered, the results of all processes, without `id`."""
+
+    def replica_forward(clip, index):
+        outputs = model(data.normalize(clip), training=False)
+        outputs = tf.cast(outputs, tf.float32)
+        if not features:
+            outputs = tf.nn.softmax(outputs)
+        by_clip = [index.shape[0], -1, outputs.shape[-1]]
+        return tf.reduce_mean(tf.reshape(outputs, by_clip), axis=1)
+
+    @tf.function
+    def forward(batch):
+        # The rest stays where it is: strings have no place on an accelerator.
+        outputs = strategy.run(replica_forward, args=(batch["clip"], batch["index"]))
+        results = {name: value for name, value in batch.items() if name != "clip"}
+        results["features" if features else "probabilities"] = outputs
+        return _gather(strategy, results) if gather else results
+
+    with data.plain_bad_records():
+        for batch in batches:
+            local = {
+                name: strategy.experimental_local_results(value)
+                for name, value in forward(batch).items()
+            }
+            for values in zip(*local.values(), strict=True):
+                yield {
+                    name: value.numpy()
+                    for name, value in zip(local, values, strict=True)
+                }
+
+
+def _gather(strategy, results):
+    """Hands the results of all replicas to every process; `mask` becomes int32."""
+    # Neither strings nor booleans travel.
+    mask = strategy.run(tf.cast, args=(results["mask"], tf.int32))
+    numbers = results | {"mask": mask}
+    del numbers["id"]
+    return {name: strategy.gather(value, axis=0) for name, value in numbers.items()}
+
+
+def evaluate(
+    model: keras.Model,
+    strategy: tf.distribute.Strategy,
+    dataset: ClipDataset,
+    sampling: data.ClipSampling,
+    crop_size: int,
+    batch_size: int,
+    on_bad_record: str = "error",
+) -> Evaluation:
+    """Measures a model on every clip of a dataset, exactly once each.
+
+    Args:
+        model: Gives logits.
+        strategy: Where it runs; several processes share the clips, and each gets the
+            results of all.
+        dataset: Of the model's classes.
+        sampling: Which frames are looked at.
+        crop_size: Side of the central crop.
+        batch_size: Clips per replica.
+        on_bad_record: See `Views`.
+    """
+    columns = _columns(
+        model,
+        strategy,
+        dataset,
+        Views(sampling, crop_size, on_bad_record=on_bad_record),
+        batch_size,
+        ("label", "probabilities"),
+        gather=is_multi_worker(strategy),
+    )
+    names = dataset.info.class_names
+    return measure_columns(names, columns["label"], columns["probabilities"])
+
+
+def score(
+    model: keras.Model,
+    strategy: tf.distribute.Strategy,
+    dataset: ClipDataset,
+    views: Views,
+    batch_size: int,
+) -> Scores:
+    """Probabilities of every clip of a dataset, the mean over its views.
+
+    Args:
+        model: Gives logits; see `open_run`.
+        strategy: Where it runs, in one process.
+        dataset: Of the model's classes.
+        views: How each clip is looked at.
+        batch_size: Clips per replica; all their views go through the network at once.
+    """
+    columns = collect(model, strategy, dataset, views, batch_size)
+    return Scores(**columns, class_names=tuple(dataset.info.class_names))
+
+
+def collect(
+    model: keras.Model,
+    strategy: tf.distribute.Strategy,
+    dataset: ClipDataset,
+    views: Views,
+    batch_size: int,
+    features: bool = False,
+) -> dict[str, np.ndarray]:
+    """Outputs of a model for every clip of a dataset, exactly once each.
+
+    Args:
+        model: See `forward_batches`.
+        strategy: Where it runs, in one process.
+        dataset: The clips.
+        views: How each clip is looked at.
+        batch_size: Clips per replica.
+        features: See `forward_batches`.
+
+    Raises:
+        BadRecordError: A record is bad, or all are that `views` lets be skipped.
+
+    Returns:
+        In index order, `rows` int64 [n], `ids` strings [n], `labels` int32 [n], and
+        `probabilities` or `features`, float32 [n, C].
+    """
+    output = "features" if features else "probabilities"
+    fields = {"rows": "index", "ids": "id", "labels": "label", output: output}
+    found = _columns(
+        model, strategy, dataset, views, batch_size, fields.values(), features
+    )
+    columns = {name: found[field] for name, field in fields.items()}
+    ids = [clip_id.decode(errors="replace") for clip_id in columns["ids"]]
+    return columns | {"ids": np.array(ids)}
+
+
+def _columns(
+    model,
+    strategy,
+    dataset,
+    views: Views,
+    batch_size: int,
+    fields: Iterable[str],
+    features: bool = False,
+    gather: bool = False,
+) -> dict[str, np.ndarray]:
+    """Fields of all batches, without padding; see `_run`."""
+    parts = {field: [] for field in fields}
+    with Progress(len(dataset), "clip", "evaluating") as progress:
+        batches = _view_batches(strategy, dataset, views, batch_size)
+        for batch in _run(model, strategy, batches, features, gather):
+            mask = batch["mask"].astype(bool)
+            for field, arrays in parts.items():
+                arrays.append(batch[field][mask])
+            progress.update(int(mask.sum()))
+    if not any(len(array) for array in parts[next(iter(parts))]):
+        raise data.BadRecordError(
+            f"all {len(dataset)} clips of {dataset.directory} are bad"
+        )
+    return {field: np.concatenate(arrays) for field, arrays in parts.items()}
+
+
+def _view_batches(strategy, dataset, views: Views, batch_size: int) -> Iterable:
+    skipped = None
+    if views.on_bad_record == "skip":
+        skipped = data.SkippedRecords(dataset.directory, views.max_bad_records)
+
+    def make(worker: int, num_workers: int, replicas: int) -> tf.data.Dataset:
+        return data.eval_batches(
+            dataset,
+            views.sampling,
+            views.crop_size,
+            batch_size,
+            worker=worker,
+            num_workers=num_workers,
+            replicas=replicas,
+            num_clips=views.num_clips,
+            num_crops=views.num_crops,
+            skipped=skipped,
+        )
+
+    return spread_batches(strategy, make)

@@ -1,0 +1,282 @@
+"""The teacher's predictions, written into the clip records."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import threading
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from ml_collections import config_dict
+
+from spl_tf import clips, data
+from spl_tf.distribution.interruption import TrainingStopped, on_sigterm
+from spl_tf.distribution.strategies import make_strategy
+from spl_tf.files import absolute_path
+from spl_tf.inference.evaluation import forward_batches
+from spl_tf.inference.media_overlap import media_ids
+from spl_tf.inference.prediction_folder import PredictionFolder
+from spl_tf.inference.prediction_writer import ShardWriter
+from spl_tf.progress import Progress
+from spl_tf.runs import run_folder
+
+
+def predict(
+    checkpoint: str,
+    input_dir: str,
+    output_dir: str,
+    batch_size: int = 32,
+    top_k: int = 5,
+    strategy: str = "auto",
+    num_clips: int = 1,
+    num_crops: int = 1,
+    worker: int = 0,
+    num_workers: int = 1,
+    overwrite: bool = False,
+    on_bad_record: str = "error",
+    max_bad_records: int = data.MAX_BAD_RECORDS,
+) -> clips.DatasetInfo | None:
+    """Writes a dataset again, with the teacher's top-k classes in every record.
+
+    Frames are copied byte for byte. The counts of weak label x teacher's first choice
+    go into `dataset.json`; clips without a label are not counted.
+
+    A call that was stopped at any moment is continued by the same call: finished
+    shards stay, and the result is that of an unbroken one. Batches are the same
+    whatever is left to do and however many workers share it, so with the same batch
+    size on the same kind of device the result is the same to the bit; another batch
+    size or device may change the last digits of confidences.
+
+    Args:
+        checkpoint: Workdir of the teacher's finished training run.
+        input_dir: The dataset to label.
+        output_dir: Where the labelled dataset goes. A finished prediction of the same
+            inputs is returned without any work.
+        batch_size: Clips per replica.
+        top_k: Classes to keep per clip.
+        strategy: See `make_strategy`; all but "multi_worker".
+        num_clips: Runs of frames per clip, see `eval_batches`; the probabilities of
+            all views of a clip are averaged.
+        num_crops: 1 or 3 crops of each run.
+        worker: This process, from 0.
+        num_workers: Independent processes that share the work and `output_dir`. Each
+            has a block of shards; the last one to finish completes the dataset. One
+            that died is started again, or its part is done by a call without workers.
+        overwrite: Starts over where `output_dir` holds a prediction, of whatever
+            inputs.
+        on_bad_record: "error", or "skip" to leave clips out whose record cannot be
+            read; they are listed in `dataset.json`.
+        max_bad_records: With "skip", more than this many are an error.
+
+    Returns:
+        The new dataset's description; None while other workers have shards to write.
+
+    Raises:
+        ValueError: An argument is impossible, the teacher's classes are not the
+            dataset's, or `output_dir` holds a prediction of other inputs.
+        FileExistsError: `output_dir` holds something that is no prediction.
+        FloatingPointError: The teacher gives no finite probabilities.
+        TrainingStopped: SIGTERM came; finished shards are kept.
+        OSError: The disk is full; finished shards are kept.
+        BadRecordError: A record cannot be read, or too many; the message names it.
+    """
+    _check_options(batch_size, top_k, num_clips, num_crops, worker, num_workers)
+    data.check_bad_record_options(on_bad_record, max_bad_records)
+    if strategy == "multi_worker":
+        raise ValueError(
+            "strategy is 'multi_worker', but prediction needs no communication: start "
+            "it in each process with its worker and num_workers instead"
+        )
+    if overwrite and num_workers > 1:
+        raise ValueError(
+            "overwrite is for one process: of several workers, one would remove what "
+            "another has written. Remove the output first"
+        )
+    dataset = _open_dataset(input_dir, output_dir)
+    devices = make_strategy(strategy)
+    with devices.scope():
+        config, label_names, model = run_folder.load_run(checkpoint)
+    _check_classes(checkpoint, config, label_names, dataset)
+    inputs = {
+        "checkpoint": os.path.basename(absolute_path(checkpoint)),
+        "weights": _digest(model),
+        "dataset": run_folder.dataset_fingerprint(dataset),
+        "top_k": min(top_k, len(label_names)),
+        "num_clips": num_clips,
+        "num_crops": num_crops,
+    }
+    folder = PredictionFolder(output_dir, dataset, inputs)
+    if overwrite:
+        folder.clear()
+    finished = folder.claim()
+    if finished is not None:
+        logging.info("%s is complete", output_dir)
+        return finished
+    # Blocks, not every n-th shard: few batches then hold clips of two workers.
+    num_shards = len(dataset.index.shard_names)
+    mine = np.array_split(np.arange(num_shards), num_workers)[worker].tolist()
+    left = [shard for shard in mine if folder.report(shard) is None]
+    if left:
+        logging.info("%d of %d shards are left to write", len(left), len(mine))
+        own_media = _own_media(config)
+        skipped = None
+        if on_bad_record == "skip":
+            skipped = data.SkippedRecords(input_dir, max_bad_records)
+        run = _Forward(dataset, config, model, devices, batch_size, inputs, skipped)
+        with ShardWriter(folder, dataset, left, own_media, skipped) as writer:
+            run.predict(mine, left, writer)
+    return folder.finish()
+
+
+def _check_options(batch_size, top_k, num_clips, num_crops, worker, num_workers):
+    for name, value, is_possible, expected in (
+        ("batch_size", batch_size, batch_size >= 1, "1 or more"),
+        ("top_k", top_k, top_k >= 1, "1 or more"),
+        ("num_clips", num_clips, num_clips >= 1, "1 or more"),
+        ("num_crops", num_crops, num_crops in (1, 3), "1 or 3"),
+        ("num_workers", num_workers, num_workers >= 1, "1 or more"),
+        ("worker", worker, 0 <= worker < num_workers, f"0 to {num_workers - 1}"),
+    ):
+        if not is_possible:
+            raise ValueError(f"{name} is {value}, expected {expected}")
+
+
+def _open_dataset(input_dir: str, output_dir: str) -> clips.ClipDataset:
+    if os.path.realpath(input_dir) == os.path.realpath(output_dir):
+        raise ValueError(f"input_dir and output_dir are the same folder, {input_dir}")
+    dataset = clips.ClipDataset(input_dir)
+    if not len(dataset):
+        raise ValueError(f"{input_dir} has no clips")
+    num_classes = len(dataset.info.class_names)
+    highest = int(dataset.index.label.max())
+    if highest >= num_classes:
+        row = int(dataset.index.label.argmax())
+        raise ValueError(
+            f"{input_dir}, row {row}: the label is {highest}, expected 0 to "
+            f"{num_classes - 1}, or -1 for none"
+        )
+    return dataset
+
+
+def _check_classes(
+    checkpoint: str,
+    config: config_dict.ConfigDict,
+    label_names: list[str],
+    dataset: clips.ClipDataset,
+) -> None:
+    names = dataset.info.class_names
+    if label_names == names:
+        return
+    if config.data.label_map:
+        raise ValueError(
+            f"{checkpoint} was trained on the {len(label_names)} labels of the label "
+            f"map {config.data.label_map} ({', '.join(label_names[-2:])}, ...), not on "
+            f"classes: a teacher must give the {len(names)} classes of "
+            f"{dataset.directory}. Fine-tune it on a dataset of these first"
+        )
+    raise ValueError(
+        f"the teacher {checkpoint} knows {len(label_names)} classes "
+        f"({', '.join(label_names[:3])}, ...), {dataset.directory} has {len(names)} "
+        f"({', '.join(names[:3])}, ...); names and order must be the same"
+    )
+
+
+def _digest(model: keras.Model) -> str:
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()
+
+
+def _own_media(config: config_dict.ConfigDict) -> set[str] | None:
+    """Media ids of the teacher's training set; None, and a warning, without them."""
+    try:
+        return media_ids(clips.ClipDataset(config.data.train))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        logging.warning(
+            "it cannot be checked whether the teacher was trained on clips that it now "
+            "labels: its training set, %s, cannot be read: %s",
+            config.data.train,
+            error,
+        )
+        return None
+
+
+class _Forward:
+    """The teacher at work on the clips of some shards."""
+
+    def __init__(
+        self,
+        dataset: clips.ClipDataset,
+        config: config_dict.ConfigDict,
+        model: keras.Model,
+        devices: tf.distribute.Strategy,
+        batch_size: int,
+        inputs: dict[str, Any],
+        skipped: data.SkippedRecords | None,
+    ):
+        self._dataset, self._config = dataset, config
+        self._model, self._devices = model, devices
+        self._batch_size, self._inputs = batch_size, inputs
+        self._skipped = skipped
+
+    def predict(self, mine: list[int], left: list[int], writer: ShardWriter) -> None:
+        """Predicts the clips of the shards that are left, for the writer.
+
+        Raises:
+            TrainingStopped: SIGTERM came.
+        """
+        shard = self._dataset.index.shard
+        total, wanted = int(np.isin(shard, mine).sum()), np.isin(shard, left)
+        stop = threading.Event()
+        with (
+            Progress(
+                total, "clip", "predicting", initial=total - int(wanted.sum())
+            ) as progress,
+            on_sigterm(stop.set),
+        ):
+            make_batches = functools.partial(self._batches, wanted)
+            for batch in forward_batches(self._model, self._devices, make_batches):
+                rows, probabilities = self._scores(batch)
+                # Stable, so that of equal probabilities the lower class comes first.
+                order = np.argsort(-probabilities, axis=1, kind="stable")
+                best = order[:, : self._inputs["top_k"]]
+                writer.put(rows, best, np.take_along_axis(probabilities, best, axis=1))
+                progress.update(len(rows))
+                if stop.is_set():
+                    raise TrainingStopped(
+                        "stopped; finished shards are kept, and the same command "
+                        "continues"
+                    )
+
+    def _batches(self, wanted: np.ndarray) -> tf.data.Dataset:
+        settings = self._config.data
+        return data.predict_batches(
+            self._dataset,
+            data.ClipSampling(settings.num_frames, settings.stride),
+            settings.crop_size,
+            self._batch_size,
+            replicas=self._devices.num_replicas_in_sync,
+            num_clips=self._inputs["num_clips"],
+            num_crops=self._inputs["num_crops"],
+            wanted=wanted,
+            skipped=self._skipped,
+        )
+
+    def _scores(self, batch: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Rows, int64 [n], and probabilities, float32 [n, C], of the clips."""
+        mask = batch["mask"]
+        probabilities = batch["probabilities"][mask]
+        finite = np.isfinite(probabilities).all(axis=1)
+        if not finite.all():
+            clip_id = batch["id"][mask][np.argmin(finite)].decode(errors="replace")
+            raise FloatingPointError(
+                f"the teacher's probabilities for clip {clip_id!r} are not finite: its "
+                "weights, or its precision, are not usable"
+            )
+        return batch["index"][mask], probabilities

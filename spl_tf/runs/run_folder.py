@@ -1,0 +1,232 @@
+"""The files of a workdir that say what the run is."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import subprocess
+from typing import Any
+
+import keras
+import numpy as np
+from ml_collections import config_dict
+
+from spl_tf.clips import ClipDataset, write_atomically
+from spl_tf.files import same_path
+from spl_tf.models import build_model
+from spl_tf.runs.checkpoints import WEIGHTS, load_weights
+from spl_tf.text_files import composed
+
+_CONFIG = "config.json"
+_RESULTS = "results.json"
+_PACKAGES = ("spl_tf", "tensorflow", "keras", "numpy")
+
+
+def check_workdir(workdir: str) -> None:
+    """Raises ValueError for a path that is no folder of a mounted file system.
+
+    Checkpoints are put in place by renaming, and a lock keeps others out.
+    """
+    if "://" in workdir:
+        raise ValueError(
+            f"workdir is {workdir}, expected a folder of this machine or of a shared "
+            "file system; only the clips may be remote"
+        )
+
+
+def claim_workdir(workdir: str, config: config_dict.ConfigDict, **facts: Any) -> None:
+    """Makes the workdir this run's own and writes its `config.json`.
+
+    A run that goes on may have another `runtime`: another machine may continue it, if
+    the facts stay, the clips of a step among them.
+
+    Args:
+        workdir: Folder of the run.
+        config: Of the run.
+        **facts: Written beside it; for a training run `label_names`, what the
+            model's outputs stand for, in order, `datasets`, their fingerprints by
+            use, and `clips_per_step`.
+
+    Raises:
+        ValueError: The workdir belongs to a run with another config.
+    """
+    os.makedirs(workdir, exist_ok=True)
+    path = os.path.join(workdir, _CONFIG)
+    # Through JSON, so that tuples and lists compare equal.
+    settings = json.loads(json.dumps(config.to_dict()))
+    if os.path.exists(path):
+        former = _read_config(path)
+        compared = [
+            {key: value for key, value in each.items() if key != "runtime"}
+            for each in (former["config"], settings)
+        ]
+        differing = _differences(*compared)
+        for key, fact in facts.items():
+            if isinstance(fact, int):
+                differing += _differences({key: former.get(key)}, {key: fact})
+            elif former.get(key) != fact:
+                differing.append(f"{key} changed")
+        if differing:
+            raise ValueError(
+                f"{workdir} belongs to a run with another config: "
+                f"{'; '.join(differing)}. Choose another workdir, or delete this one"
+            )
+    write_json(
+        path,
+        {
+            "config": settings,
+            **facts,
+            "git_revision": _git_revision(),
+            "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        },
+    )
+
+
+def _read_config(path: str) -> dict[str, Any]:
+    """Reads a `config.json`; the names of labels are compared composed (NFC)."""
+    content = read_json(path)
+    if "label_names" in content:
+        content["label_names"] = list(map(composed, content["label_names"]))
+    return content
+
+
+def _differences(former: dict, current: dict, prefix: str = "") -> list[str]:
+    """Names the keys in which two nested dictionaries differ."""
+    found = []
+    for key in sorted(set(former) | set(current)):
+        old, new = former.get(key), current.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differences(old, new, f"{prefix}{key}.")
+        elif old != new and not same_path(old, new):
+            found.append(f"{prefix}{key} was {old!r}, is {new!r}")
+    return found
+
+
+def check_start(workdir: str, keep_head: bool, label_names: list[str]) -> None:
+    """Raises where a run cannot start from the weights of another one.
+
+    Args:
+        workdir: Of the other run, which must be finished.
+        keep_head: Whether its head is to be loaded, for the same labels.
+        label_names: Of the run that starts.
+
+    Raises:
+        FileNotFoundError: It is no run, or has not finished.
+        ValueError: Its head is of other labels.
+    """
+    config, weights = (os.path.join(workdir, name) for name in (_CONFIG, WEIGHTS))
+    for path in (config, weights):
+        if not os.path.exists(path):
+            raise FileNotFoundError(
+                f"config.init.checkpoint: {path} does not exist; expected the workdir "
+                "of a finished run"
+            )
+    former = _read_config(config)["label_names"]
+    if keep_head and former != label_names:
+        raise ValueError(
+            f"config.init.keep_head: the head of {workdir} is of {len(former)} labels "
+            f"({', '.join(former[:3])}, ...), this run has {len(label_names)} "
+            f"({', '.join(label_names[:3])}, ...); names and order must be the same"
+        )
+
+
+def load_run(
+    workdir: str,
+) -> tuple[config_dict.ConfigDict, list[str], keras.Model]:
+    """Opens a finished run.
+
+    Returns:
+        Its config, the names of the model's outputs, and the trained model.
+
+    Raises:
+        FileNotFoundError: There is no finished run.
+    """
+    path = os.path.join(workdir, _CONFIG)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path} does not exist: {workdir} is no training run")
+    content = _read_config(path)
+    config = config_dict.ConfigDict(content["config"])
+    model = build_from_config(config, len(content["label_names"]))
+    load_weights(workdir, model, keep_head=True)
+    return config, content["label_names"], model
+
+
+def dataset_fingerprint(dataset: ClipDataset) -> str:
+    """SHA-256 over a dataset's description and index."""
+    facts = dataclasses.asdict(dataset.info)
+    del facts["files"]  # a copied video has another time and gives the same clips
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    index = dataset.index
+    for column in (index.shard, index.offset, index.length, index.label, index.teacher):
+        digest.update(np.ascontiguousarray(column).tobytes())
+    return digest.hexdigest()
+
+
+def _git_revision() -> str | None:
+    """The source tree's commit, with "-dirty" if it was changed; None without git."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    try:
+        done = subprocess.run(
+            ["git", "-C", root, "describe", "--always", "--dirty", "--abbrev=40"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def build_from_config(config: config_dict.ConfigDict, num_classes: int) -> keras.Model:
+    """Builds the model that a config describes."""
+    data = config.data
+    former = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.model.precision)
+    try:
+        return _build(config, data, num_classes)
+    finally:
+        keras.config.set_dtype_policy(former)
+
+
+def _build(config, data, num_classes: int) -> keras.Model:
+    return build_model(
+        config.model.name,
+        num_classes,
+        (data.num_frames, data.crop_size, data.crop_size, 3),
+        dropout=config.model.dropout,
+        projection_dim=config.model.projection_dim,
+        width=config.model.width,
+        depth=config.model.depth,
+        gating=config.model.gating or None,
+        gating_bias=config.model.gating_bias,
+        last_stage_kernels=tuple(config.model.last_stage_kernels),
+        weight_decay=config.optimizer.weight_decay,
+        synchronized_batch_norm=config.model.synchronized_batch_norm,
+    )
+
+
+def read_results(workdir: str) -> dict[str, Any] | None:
+    """The results of a finished run, else None."""
+    path = os.path.join(workdir, _RESULTS)
+    return read_json(path) if os.path.exists(path) else None
+
+
+def write_results(workdir: str, results: dict[str, Any]) -> None:
+    """Writes `results.json`; done last, it marks the run as finished."""
+    write_json(os.path.join(workdir, _RESULTS), results)
+
+
+def read_json(path: str) -> dict[str, Any]:
+    """Reads a JSON object."""
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def write_json(path: str, content: dict[str, Any]) -> None:
+    """Writes a JSON object atomically."""
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    write_atomically(path, text.encode())

@@ -1,0 +1,141 @@
+"""Several processes that train one model, and what they do when one is lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from spl_tf import training
+from spl_tf.distribution.peer_watch import WORKER_LOST_EXIT_CODE
+from tests.training.run_files import (
+    assert_nearly_same_run,
+    checkpoints,
+    clusters,
+    free_ports,
+    start_command,
+)
+
+# Connects to the others, says so, and does nothing.
+IDLE = """
+import time
+from spl_tf.training import make_strategy
+make_strategy("multi_worker")
+print("connected", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def spread(config):
+    """Settings under which the number of processes makes no difference."""
+    config.model.synchronized_batch_norm = True
+    config.data.update(batch_size=0, global_batch_size=4)
+    return config
+
+
+def start_with_tf_config(config, workdir):
+    return [
+        start_command(config, workdir, "--strategy=multi_worker", TF_CONFIG=cluster)
+        for cluster in clusters(2)
+    ]
+
+
+def start_with_slurm(config, workdir):
+    """Two processes in the environment that `srun --ntasks=2` makes."""
+    (free,) = free_ports(1)
+    return [
+        start_command(
+            config,
+            workdir,
+            "--strategy=multi_worker",
+            SLURM_JOB_ID=str(free),
+            SLURM_PROCID=str(index),
+            SLURM_STEP_NUM_TASKS="2",
+            SLURM_STEP_NODELIST="localhost",
+            SLURM_STEP_TASKS_PER_NODE="2",
+        )
+        for index in range(2)
+    ]
+
+
+def end(process, within):
+    """What a process prints, which must end by itself."""
+    try:
+        return process.communicate(timeout=within)[0]
+    finally:
+        process.kill()
+
+
+def test_two_processes_train_as_one_and_go_on_after_one_was_killed(spread, tmp_path):
+    results = training.train(spread, str(tmp_path / "one"))
+
+    killed = tmp_path / "two"
+    processes = start_with_tf_config(spread, killed)
+    deadline = time.monotonic() + 240
+    while not checkpoints(killed) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    processes[1].kill()
+    began = time.monotonic()
+    printed = end(processes[0], 120)
+    assert time.monotonic() - began < 60
+    processes[1].communicate()
+    assert processes[0].returncode == WORKER_LOST_EXIT_CODE, printed[-2000:]
+    assert "start all of them again, the run" in printed.lower()
+    assert not (killed / "results.json").exists()
+
+    for process in start_with_slurm(spread, killed):
+        printed = end(process, 240)
+        assert process.returncode == 0, printed[-3000:]
+    assert_nearly_same_run(tmp_path / "one", killed, rtol=1e-2, atol=1e-3)
+    with open(killed / "results.json") as file:
+        assert json.load(file)["top_1"] == results["top_1"]
+    assert (killed / "confusion.png").exists()
+
+
+def test_a_process_ends_when_another_dies_before_the_first_step_or_never_starts(
+    spread, tmp_path
+):
+    # Two runs at once: both mostly wait.
+    lonely_cluster, _ = clusters(2)
+    spread.runtime.startup_timeout = 5.0
+    began = time.monotonic()
+    lonely = start_command(
+        spread, tmp_path / "lonely", "--strategy=multi_worker", TF_CONFIG=lonely_cluster
+    )
+    spread.runtime.startup_timeout = 100.0
+    own, other = clusters(2)
+    idle = subprocess.Popen(
+        [sys.executable, "-c", IDLE],
+        env=os.environ | {"TF_CONFIG": other},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    bereft = start_command(
+        spread, tmp_path / "bereft", "--strategy=multi_worker", TF_CONFIG=own
+    )
+    try:
+        assert idle.stdout.readline() == "connected\n"
+        time.sleep(3)  # by now the other waits for this one's first step
+    finally:
+        idle.kill()
+        idle.communicate()
+    killed = time.monotonic()
+    printed = end(lonely, 60)
+    assert time.monotonic() - began < 60
+    assert lonely.returncode in (WORKER_LOST_EXIT_CODE, -signal.SIGKILL)
+    assert "worker 1 (127.0.0.1:" in printed
+    assert "did not come up within 5 seconds" in printed
+    printed = end(bereft, 60)
+    assert time.monotonic() - killed < 60
+    assert bereft.returncode == WORKER_LOST_EXIT_CODE, printed[-2000:]
+    assert "start all of them again, the run" in printed.lower()
+
+
+def test_without_a_cluster_the_error_says_how_to_name_one(spread, tmp_path):
+    spread.runtime.strategy = "multi_worker"
+    with pytest.raises(ValueError, match=r"srun, or set TF_CONFIG in each"):
+        training.train(spread, str(tmp_path / "run"))

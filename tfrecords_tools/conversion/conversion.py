@@ -1,0 +1,389 @@
+"""From a plan to a finished dataset, in one run or in several."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import hashlib
+import math
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+from absl import logging
+
+from spl_tf import clips
+from spl_tf.clips.remote import scheme
+from spl_tf.cores import usable_cores
+from spl_tf.files import FolderBusyError, locked, same_path
+from tfrecords_tools.conversion import options, runners, source_files
+from tfrecords_tools.conversion.manifest import read_text
+from tfrecords_tools.conversion.plan import ConversionPlan
+from tfrecords_tools.conversion.shard_job import (
+    WORK_DIR,
+    ClipSource,
+    ShardJob,
+    StorageFullError,
+    WorkerDiedError,
+)
+
+RUNNERS = ("local", "beam")
+# Kinds of skipped entries that are as the user wished, not faults.
+EXCLUDED, DUPLICATE = "excluded", "duplicate"
+_MIN_SHARDS = 16
+_LOCK = ".conversion-lock"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """How a conversion runs, none of which changes what it writes."""
+
+    runner: str = options.option("local", "local (processes of this machine) or beam.")
+    beam_args: tuple = options.option(
+        (), "Argument for Apache Beam, e.g. --beam_args=--runner=FlinkRunner; repeat."
+    )
+    num_workers: int = options.option(0, "Processes; 0 for one per core.")
+    overwrite: bool = options.option(False, "Replace what is in --output_dir.")
+    max_skipped_fraction: float = options.option(
+        0.1, "Fail when a larger share of the files was left out or lost clips."
+    )
+
+    def __post_init__(self):
+        options.check(
+            self,
+            ("runner", self.runner in RUNNERS, f"one of {', '.join(RUNNERS)}"),
+            ("num_workers", self.num_workers >= 0, "0 or more"),
+            ("max_skipped_fraction", 0 <= self.max_skipped_fraction <= 1, "0 to 1"),
+        )
+
+    @property
+    def workers(self) -> int:
+        """The number of processes."""
+        return self.num_workers or usable_cores()
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipSettings:
+    """What every conversion can choose about what it writes."""
+
+    label_kind: str = options.option("weak", "weak or clean: what the labels are.")
+    seed: int = options.option(0, "Of random choices and the clips' order.")
+    short_side: int = options.option(
+        256, "Length of the frames' shorter side; 0 keeps their size."
+    )
+    jpeg_quality: int = options.option(95, "1 to 100.")
+    num_shards: int = options.option(0, "Shards; 0 to go by --shard_megabytes.")
+    shard_megabytes: int = options.option(
+        200, "About how large a shard may be, when --num_shards is 0."
+    )
+
+    def __post_init__(self):
+        options.check(
+            self,
+            ("label_kind", self.label_kind in ("weak", "clean"), "weak or clean"),
+            ("seed", self.seed >= 0, "0 or more"),
+            ("short_side", self.short_side >= 0, "0 or more"),
+            ("jpeg_quality", 1 <= self.jpeg_quality <= 100, "1 to 100"),
+            ("num_shards", self.num_shards >= 0, "0 or more"),
+            ("shard_megabytes", self.shard_megabytes >= 1, "1 or more"),
+        )
+
+    def shards_for(self, num_clips: int, estimate_bytes: Callable[[], float]) -> int:
+        """Number of shards: as asked for, else by size, but enough to share the work.
+
+        Args:
+            num_clips: There are never more shards than clips.
+            estimate_bytes: Called when the size decides.
+        """
+        wanted = self.num_shards
+        if not wanted and num_clips:
+            by_size = math.ceil(estimate_bytes() / (self.shard_megabytes * 1e6))
+            wanted = max(_MIN_SHARDS, by_size)
+        return min(wanted, num_clips)
+
+
+@dataclasses.dataclass(frozen=True)
+class FileSettings(ClipSettings):
+    """What a conversion of a manifest's files can choose besides."""
+
+    split: str = options.option("", "Take only the manifest's rows of this split.")
+    exclude_ids: str = options.option(
+        "", "File of media ids, one a line, that must not enter (the evaluation set)."
+    )
+    drop_duplicates: bool = options.option(
+        True, "Leave out a file with the same content as one before it."
+    )
+    balance_classes: bool = options.option(
+        False, "Give every class the same budget of clips, the mean over the classes."
+    )
+    max_clips_per_class: int = options.option(
+        0, "The budget of a class, taken round-robin over its files; 0 for none."
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        options.check(
+            self, ("max_clips_per_class", self.max_clips_per_class >= 0, "0 or more")
+        )
+
+
+class TooManySkippedError(RuntimeError):
+    """The dataset is written, but more was left out than the options allow."""
+
+
+class ChangedInputsError(ValueError):
+    """The folder holds a conversion of other inputs."""
+
+
+# Their messages say all that the user needs.
+FAILURES = (
+    TooManySkippedError,
+    StorageFullError,
+    WorkerDiedError,
+    FolderBusyError,
+)
+
+
+def convert(
+    output_dir: str,
+    inputs: dict[str, Any],
+    make_plan: Callable[[], ConversionPlan],
+    source: ClipSource,
+    class_names: Sequence[str],
+    label_kind: str,
+    run: RunOptions,
+    stamp: Callable[[], dict[str, str]] = dict,
+) -> clips.DatasetInfo:
+    """Makes a dataset, or finishes or returns the one that the folder holds.
+
+    Args:
+        output_dir: The dataset's folder.
+        inputs: All that decides what is written; stored, and compared when the folder
+            already holds something.
+        make_plan: Called when there is no plan yet.
+        source: Makes the planned clips.
+        class_names: See `DatasetInfo`.
+        label_kind: "weak" or "clean".
+        run: How to run.
+        stamp: Gives the source files' `source_files.stamps`, part of the inputs.
+
+    Raises:
+        ValueError: No file gives a clip.
+        ChangedInputsError: The folder holds something made from other inputs.
+        FolderBusyError: Another conversion works in it, on this or another machine.
+            Remote folders cannot be locked: there it is for the user to see to it.
+        TooManySkippedError: After writing all that could be read.
+        StorageFullError, WorkerDiedError: The same call again continues.
+    """
+    info = None if run.overwrite else _finished(output_dir, inputs, stamp)
+    if info is None or tf.io.gfile.exists(os.path.join(output_dir, WORK_DIR)):
+        tf.io.gfile.makedirs(output_dir)
+        with _alone(output_dir):
+            if run.overwrite:
+                _remove_conversion(output_dir)
+            info = _finished(output_dir, inputs, stamp)
+            if info is None:
+                files = _claim(output_dir, inputs, stamp)
+                plan = _plan(output_dir, make_plan)
+                job = ShardJob(source, output_dir, len(plan.shards))
+                info = _write(job, plan, class_names, label_kind, run, files)
+            _remove_tree(os.path.join(output_dir, WORK_DIR))
+    else:
+        logging.info("%s is complete", output_dir)
+    _check_skipped(output_dir, info, run.max_skipped_fraction)
+    return info
+
+
+def digest_of_file(path: str) -> str:
+    """SHA-256 of a text file, for `inputs`."""
+    return hashlib.sha256(read_text(path).encode()).hexdigest()
+
+
+def _finished(output_dir, inputs, stamp) -> clips.DatasetInfo | None:
+    if not tf.io.gfile.exists(os.path.join(output_dir, "dataset.json")):
+        return None
+    info = clips.DatasetInfo.load(output_dir)
+    _compare(output_dir, info.source.get("inputs", {}), inputs)
+    _compare_files(output_dir, info.files, stamp)
+    return info
+
+
+def _alone(output_dir: str) -> contextlib.AbstractContextManager[None]:
+    # A remote file system has no locks.
+    remote = scheme(output_dir)
+    return contextlib.nullcontext() if remote else locked(output_dir, _LOCK)
+
+
+def _claim(output_dir: str, inputs: dict[str, Any], stamp) -> dict[str, str]:
+    """Makes the folder this conversion's own, or checks that it is.
+
+    What an earlier run had half written is removed.
+
+    Returns:
+        The stamps of the files that the conversion began with.
+    """
+    former = source_files.load(output_dir, source_files.INPUTS)
+    if not former:
+        if clips.matching(output_dir, "clips.tfrecord-*"):
+            raise ChangedInputsError(
+                f"{output_dir} holds shards but neither dataset.json nor a plan: they "
+                "are of another tool. Give another --output_dir, or --overwrite to "
+                "replace them"
+            )
+        tf.io.gfile.makedirs(os.path.join(output_dir, WORK_DIR))
+        files = stamp()
+        source_files.save(output_dir, source_files.FILES, files)
+        source_files.save(output_dir, source_files.INPUTS, inputs)
+        return files
+    _compare(output_dir, former, inputs)
+    files = source_files.load(output_dir, source_files.FILES)
+    _compare_files(output_dir, files, stamp)
+    _remove_incomplete(output_dir)
+    return files
+
+
+def _remove_incomplete(output_dir: str) -> None:
+    """Removes what a killed process had half written."""
+    for left in clips.matching(output_dir, "clips.*.incomplete-*"):
+        tf.io.gfile.remove(left)
+
+
+def _plan(output_dir: str, make_plan) -> ConversionPlan:
+    """The plan that an earlier run has saved, else a new one."""
+    path = os.path.join(output_dir, WORK_DIR, "plan.jsonl")
+    if tf.io.gfile.exists(path):
+        return ConversionPlan.load(path)
+    plan = make_plan()
+    if not plan.num_clips:
+        # So that the next run looks at the files again.
+        _remove_tree(os.path.join(output_dir, WORK_DIR))
+        raise ValueError(nothing_readable(plan.num_files, plan.skipped))
+    plan.save(path)
+    return plan
+
+
+def _compare(output_dir: str, before: dict[str, Any], now: dict[str, Any]) -> None:
+    changed = [
+        f"{name} (was {before.get(name)!r}, is {now.get(name)!r})"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+        and not (name.endswith("_root") and same_path(before.get(name), now.get(name)))
+    ]
+    if changed:
+        raise ChangedInputsError(
+            f"{output_dir} holds a conversion of other inputs; changed: "
+            f"{', '.join(changed)}. Give another --output_dir, or --overwrite to "
+            "start over"
+        )
+
+
+def _compare_files(output_dir: str, before: dict[str, str], stamp) -> None:
+    changed = source_files.replaced(before, stamp()) if before else ""
+    if changed:
+        raise ChangedInputsError(
+            f"{output_dir} holds a conversion of files that were replaced since, as "
+            f"their sizes or times say: {changed}. Give another --output_dir, or "
+            "--overwrite to start over"
+        )
+
+
+def _write(job, plan, class_names, label_kind, run, files) -> clips.DatasetInfo:
+    reports = {shard: job.finished(shard) for shard in range(job.num_shards)}
+    tasks = [(s, plan.shards[s]) for s, report in reports.items() if report is None]
+    done = plan.num_clips - sum(len(plans) for _, plans in tasks)
+    if len(tasks) < job.num_shards:
+        logging.info(
+            "%d of %d shards are already written",
+            job.num_shards - len(tasks),
+            job.num_shards,
+        )
+    if tasks and run.runner == "beam":
+        runners.run_beam(job, tasks, run.beam_args, done)
+    elif tasks:
+        runners.run_local(job, tasks, min(run.workers, len(tasks)), done)
+    _remove_incomplete(job.output_dir)
+    reports.update((shard, job.finished(shard)) for shard, _ in tasks)
+    missing = [shard for shard, report in reports.items() if report is None]
+    if missing:
+        raise RuntimeError(
+            f"{job.output_dir}: shards {missing} were reported as written but are not "
+            "there; if workers run on other machines, --output_dir must be a path that "
+            "all of them share"
+        )
+    skipped = plan.skipped + [
+        entry for report in reports.values() for entry in report.skipped
+    ]
+    if not any(report.summary.lengths for report in reports.values()):
+        _remove_conversion(job.output_dir)  # so that the next run looks again
+        raise ValueError(nothing_readable(plan.num_files, skipped))
+    return clips.finish_dataset(
+        job.output_dir,
+        [report.summary for report in reports.values()],
+        class_names,
+        label_kind,
+        source={"inputs": plan.inputs, "num_files": plan.num_files},
+        skipped=skipped,
+        files=files,
+    )
+
+
+def nothing_readable(num_files: int, skipped: Sequence[dict[str, str]]) -> str:
+    """The message for a conversion of which no clip is left."""
+    first = skipped[0]
+    message = (
+        f"none of the {num_files} files gives a clip; the first: "
+        f"{first['clip'] or first['video']}: {first['reason']}"
+    )
+    if all(each["kind"] == "missing" for each in skipped):
+        message += (
+            "; paths start from the manifest's folder, unless --video_root or "
+            "--image_root is given"
+        )
+    return message
+
+
+def result_line(output_dir: str, info: clips.DatasetInfo) -> str:
+    """One line about a finished dataset, for the terminal."""
+    return (
+        f"{output_dir}: {info.num_clips} clips in {len(info.shards)} shards, "
+        f"{len(info.skipped)} left out"
+    )
+
+
+def _check_skipped(output_dir: str, info: clips.DatasetInfo, limit: float) -> None:
+    kinds = collections.Counter(entry["kind"] for entry in info.skipped)
+    faults = [e for e in info.skipped if e["kind"] not in (EXCLUDED, DUPLICATE)]
+    for kind in (EXCLUDED, DUPLICATE):
+        if kinds[kind]:
+            logging.info("%d files left out as %s", kinds[kind], kind)
+    if not faults:
+        return
+    num_files = info.source["num_files"]
+    num_faulty = len({entry["video"] for entry in faults})
+    first = faults[0]
+    message = (
+        f"of {num_files} files, {num_faulty} ({num_faulty / num_files:.1%}) were left "
+        f"out or lost clips, the first: {first['clip'] or first['video']}: "
+        f"{first['reason']}; all are listed in dataset.json"
+    )
+    if num_faulty / num_files > limit:
+        raise TooManySkippedError(
+            f"{message}. The limit, --max_skipped_fraction, is {limit:.1%}; to try "
+            f"again after repairing the files, remove {output_dir} or add --overwrite"
+        )
+    logging.warning("%s", message)
+
+
+def _remove_conversion(output_dir: str) -> None:
+    # The description first: from then on the folder is no dataset.
+    for name in ("dataset.json", "index.npz", "clips.tfrecord-*"):
+        for path in clips.matching(output_dir, name):
+            tf.io.gfile.remove(path)
+    _remove_tree(os.path.join(output_dir, WORK_DIR))
+
+
+def _remove_tree(directory: str) -> None:
+    if tf.io.gfile.exists(directory):
+        tf.io.gfile.rmtree(directory)

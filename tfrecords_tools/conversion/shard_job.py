@@ -1,0 +1,149 @@
+"""Writing one shard of a plan: the only thing that workers do."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import tensorflow as tf
+from absl import logging
+
+from spl_tf import clips
+from spl_tf.clips.remote import usable_path
+from spl_tf.files import NO_SPACE, plain_name
+from tfrecords_tools.conversion.cutting import ClipPlan
+
+WORK_DIR = ".conversion"
+
+
+class SkippedClipError(Exception):
+    """A clip cannot be made from its file.
+
+    Attributes:
+        kind: The category, a few words; the message says what was found.
+    """
+
+    def __init__(self, kind: str, reason: str):
+        super().__init__(reason)
+        self.kind = kind
+
+
+class StorageFullError(RuntimeError):
+    """The disk that the dataset goes to is full."""
+
+
+class WorkerDiedError(RuntimeError):
+    """The process that does a part of the work was killed, several times."""
+
+
+MakeClip = Callable[[ClipPlan], clips.Clip]
+
+
+class ClipSource(Protocol):
+    """Where clips come from. Workers receive a copy, so it holds settings only."""
+
+    def open(self) -> contextlib.AbstractContextManager[MakeClip]:
+        """Gives a function that makes a planned clip, or raises `SkippedClipError`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardReport:
+    """What became of one shard.
+
+    Attributes:
+        summary: Of the records that were written.
+        skipped: Clips that could not be made, as in `DatasetInfo.skipped`.
+    """
+
+    summary: clips.ShardSummary
+    skipped: list[dict[str, str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardJob:
+    """Writes the shards of one conversion.
+
+    Attributes:
+        source: Makes the clips.
+        output_dir: The dataset's folder.
+        num_shards: Shards in all.
+    """
+
+    source: ClipSource
+    output_dir: str
+    num_shards: int
+
+    def run(
+        self, shard: int, plans: list[ClipPlan], advance: Callable[[], None]
+    ) -> None:
+        """Writes a shard and then its report, each whole or not at all.
+
+        The bytes depend on the arguments and the source files alone.
+
+        Args:
+            shard: Its number.
+            plans: Its clips, in order.
+            advance: Called after each clip; may raise to stop.
+
+        Raises:
+            StorageFullError: There is no space left; nothing half-written stays.
+        """
+        usable_path(self.output_dir)  # in a worker, nothing else has asked for it
+        skipped: list[dict[str, str]] = []
+        name = clips.shard_name(shard, self.num_shards)
+        try:
+            with self.source.open() as make:
+                summary = clips.write_shard(
+                    self.output_dir, name, _records(make, plans, skipped, advance)
+                )
+            report = ShardReport(summary, skipped)
+            content = json.dumps(dataclasses.asdict(report), ensure_ascii=False)
+            clips.write_atomically(self._report_path(shard), content.encode())
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            raise StorageFullError(
+                f"no space left while writing {name} in {self.output_dir}. Finished "
+                "shards stay: free some space and give the same command again"
+            ) from error
+
+    def finished(self, shard: int) -> ShardReport | None:
+        """The report of a shard that is complete, else None."""
+        path = self._report_path(shard)
+        if not tf.io.gfile.exists(path):
+            return None
+        with tf.io.gfile.GFile(path, "rb") as file:
+            content = json.loads(file.read())
+        plain_name(content["summary"]["name"], path)
+        summary = clips.ShardSummary(**content["summary"])
+        shard_path = os.path.join(self.output_dir, summary.name)
+        if (
+            not tf.io.gfile.exists(shard_path)
+            or tf.io.gfile.stat(shard_path).length != summary.file_size
+        ):
+            return None
+        return ShardReport(summary, content["skipped"])
+
+    def _report_path(self, shard: int) -> str:
+        return os.path.join(self.output_dir, WORK_DIR, f"shard-{shard:05d}.json")
+
+
+def _records(make, plans, skipped, advance) -> Iterator[tuple[bytes, int, int, int]]:
+    for plan in plans:
+        try:
+            clip = make(plan)
+        except SkippedClipError as error:
+            skipped.append(skipped_entry(plan.video, plan.id, error.kind, str(error)))
+        else:
+            yield clips.encode_clip(clip), len(clip.frames), clip.label_index, -1
+        advance()
+
+
+def skipped_entry(video: str, clip: str, kind: str, reason: str) -> dict[str, str]:
+    """Logs a file or clip that is left out and gives its entry for `dataset.json`."""
+    logging.warning("left out %s: %s", clip or video, reason)
+    return {"video": video, "clip": clip, "kind": kind, "reason": reason}

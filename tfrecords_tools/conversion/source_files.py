@@ -1,0 +1,99 @@
+"""The files that clips are made from: are they still those that they were?"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from spl_tf import clips
+from spl_tf.clips.remote import scheme
+from tfrecords_tools.conversion.manifest import path_of
+from tfrecords_tools.conversion.shard_job import WORK_DIR
+
+# A request to a remote file system, or to one of a network, takes milliseconds.
+_THREADS = 32
+_MISSING = "missing"
+_SHOWN = 3
+INPUTS = f"{WORK_DIR}/inputs.json"  # all that decides what is written, but for them
+FILES = f"{WORK_DIR}/files.json"
+_ROOTS = ("video_root", "image_root")  # in the inputs of a conversion
+
+
+def stamps(root: str, names: Iterable[str]) -> dict[str, str]:
+    """Size and modification time of files, as `DatasetInfo.files` has them.
+
+    Args:
+        root: Folder that their paths start from.
+        names: As the manifest names them.
+    """
+    names = list(dict.fromkeys(names))
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        found = pool.map(lambda name: _stamp(path_of(root, name)), names)
+        return dict(zip(names, found, strict=True))
+
+
+def _stamp(path: str) -> str:
+    try:
+        if not scheme(path):
+            status = os.stat(path)  # TensorFlow's has whole seconds
+            return f"{status.st_size} {status.st_mtime_ns}"
+        status = tf.io.gfile.stat(path)
+        return f"{status.length} {status.mtime_nsec}"
+    except (OSError, ValueError, tf.errors.OpError):
+        return _MISSING  # or unreadable, which conversion finds out and reports
+
+
+def replaced(former: Mapping[str, str], current: Mapping[str, str]) -> str:
+    """Names the files that are others than when a conversion took them.
+
+    A file that is gone is none: it may have been deleted because it is converted.
+
+    Args:
+        former: What `stamps` gave then.
+        current: What it gives now.
+
+    Returns:
+        A text; empty if there are none.
+    """
+    changed = [
+        name
+        for name, stamp in former.items()
+        if current.get(name, _MISSING) not in (stamp, _MISSING)
+    ]
+    more = len(changed) - _SHOWN
+    return ", ".join(changed[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def replaced_since(output_dir: str) -> str:
+    """As `replaced`, for the conversion that a folder holds, finished or not.
+
+    Raises:
+        ValueError: A description in it is damaged.
+    """
+    if tf.io.gfile.exists(os.path.join(output_dir, "dataset.json")):
+        info = clips.DatasetInfo.load(output_dir)
+        inputs, former = info.source.get("inputs", {}), info.files
+    else:
+        inputs, former = load(output_dir, INPUTS), load(output_dir, FILES)
+    root = next((inputs[name] for name in _ROOTS if name in inputs), "")
+    return replaced(former, stamps(root, former))
+
+
+def load(output_dir: str, name: str) -> dict[str, Any]:
+    """Reads one of the two files of an unfinished conversion; empty without it."""
+    try:
+        with tf.io.gfile.GFile(os.path.join(output_dir, name), "rb") as file:
+            return json.loads(file.read())
+    except tf.errors.NotFoundError:
+        return {}
+
+
+def save(output_dir: str, name: str, content: Mapping[str, Any]) -> None:
+    """Writes one of them."""
+    text = json.dumps(content, ensure_ascii=False)
+    clips.write_atomically(os.path.join(output_dir, name), text.encode())

@@ -1,0 +1,1 @@
+"""Frames out of video and image files, and JPEGs of them."""

@@ -1,0 +1,1 @@
+"""Looking at datasets: summary, validation, reindexing, pictures."""

@@ -1,0 +1,336 @@
+"""Makes `index.npz` and `dataset.json` for shards that have none, or damaged ones."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import fnmatch
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from spl_tf import clips
+from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES
+from spl_tf.labels import ConfusionMatrix, parse_class_names
+from spl_tf.progress import Progress
+from spl_tf.text_files import composed
+from tfrecords_tools.conversion.shard_job import WORK_DIR
+from tfrecords_tools.inspection.record_scan import LayoutError, Read, scan_record
+from tfrecords_tools.inspection.shard_reading import (
+    FramingError,
+    map_shards,
+    record_length,
+)
+
+TOOL = "inspect_records"
+
+
+@dataclasses.dataclass(frozen=True)
+class _ShardScan:
+    """A shard's summary, and what its records tell of the classes.
+
+    Attributes:
+        summary: For the index.
+        names: Class index -> (name, number of the first record with it).
+        top_k: The fewest classes that a record has from the teacher.
+    """
+
+    summary: clips.ShardSummary
+    names: dict[int, tuple[str, int]]
+    top_k: int
+
+
+def reindex(
+    directory: str | os.PathLike,
+    label_kind: str = "",
+    classes: str = "",
+    pattern: str = "*.tfrecord*",
+    overwrite: bool = False,
+    num_workers: int = 0,
+) -> clips.DatasetInfo:
+    """Makes a dataset of a folder of SequenceExample shards, leaving them as they are.
+
+    Of local shards only record headers and contexts are read, and no frames.
+
+    Args:
+        directory: The folder.
+        label_kind: "weak" or "clean"; may be left out where `dataset.json` says it.
+        classes: Classes file; when empty, the names are those of `dataset.json`, or
+            else those in the records.
+        pattern: Of the shards' file names; their order is that of the names.
+        overwrite: Replace a `dataset.json` that is there. What the shards do not tell
+            (class names, label kind, source, skipped) is taken over from it.
+        num_workers: Processes; 0 for one per core.
+
+    Returns:
+        The description, as written to `dataset.json`.
+
+    Raises:
+        FileNotFoundError: No such folder, or no shard in it.
+        FileExistsError: There is a `dataset.json`, and no `overwrite`.
+        ValueError: A record is no labelled clip (shard and record are named), or the
+            classes do not fit together.
+    """
+    directory = clips.usable_path(directory)
+    if tf.io.gfile.exists(os.path.join(directory, WORK_DIR)):
+        raise ValueError(
+            f"{directory}: a conversion into it did not finish; give its command "
+            "again, which continues"
+        )
+    old = _existing(directory, overwrite)
+    label_kind = _label_kind(label_kind, old)
+    given, origin = _given_classes(classes, old)
+    scans = _scan_shards(directory, _shard_names(directory, pattern), num_workers)
+    index = clips.ClipIndex.from_shards([scan.summary for scan in scans])
+    class_names = _class_names(directory, scans, given, origin)
+    _check_range(directory, index, len(class_names))
+    _warn_of_lost_shards(old, index.shard_names)
+    info = clips.DatasetInfo(
+        class_names=class_names,
+        label_kind=label_kind,
+        shards=[_shard_entry(scan.summary) for scan in scans],
+        source=old.source if old else {"tool": TOOL, "pattern": pattern},
+        skipped=old.skipped if old else [],
+        teacher=_teacher(index, class_names, scans, old),
+    )
+    index.save(directory)
+    info.save(directory)
+    return info
+
+
+def _shard_entry(summary: clips.ShardSummary) -> dict:
+    return {
+        "name": summary.name,
+        "num_clips": len(summary.lengths),
+        "num_bytes": sum(summary.lengths),
+    }
+
+
+def _existing(directory: str, overwrite: bool) -> clips.DatasetInfo | None:
+    path = os.path.join(directory, "dataset.json")
+    if not tf.io.gfile.exists(path):
+        return None
+    if not overwrite:
+        raise FileExistsError(
+            f"{path} is there; give --overwrite to replace it (its class names, label "
+            "kind, source and skipped files are kept)"
+        )
+    try:
+        return clips.DatasetInfo.load(directory)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. Delete it to make a new one from the records alone"
+        ) from error
+
+
+def _label_kind(given: str, old: clips.DatasetInfo | None) -> str:
+    kind = given or (old.label_kind if old else "")
+    if kind not in ("weak", "clean"):
+        raise ValueError(
+            f"label_kind is {kind!r}, expected weak or clean (the records do not "
+            "tell); give --label_kind"
+        )
+    return kind
+
+
+def _given_classes(
+    path: str, old: clips.DatasetInfo | None
+) -> tuple[list[str] | None, str]:
+    """Returns the class names that do not come from the records, and their place."""
+    if path:
+        with tf.io.gfile.GFile(clips.usable_path(path), "rb") as file:
+            return parse_class_names(file.read(), path), path
+    return (old.class_names, "dataset.json") if old else (None, "")
+
+
+def _shard_names(directory: str, pattern: str) -> list[str]:
+    if not tf.io.gfile.isdir(directory):
+        raise FileNotFoundError(f"{directory} is no folder")
+    names = sorted(
+        name
+        for name in tf.io.gfile.listdir(directory)
+        if fnmatch.fnmatchcase(name, pattern) and ".incomplete-" not in name
+    )
+    if not names:
+        raise FileNotFoundError(
+            f"no file in {directory} fits the pattern {pattern!r}; give another "
+            "--pattern"
+        )
+    return names
+
+
+def _scan_shards(directory, names, num_workers) -> list[_ShardScan]:
+    scan = functools.partial(_scan_shard, directory)
+    scans = []
+    with Progress(len(names), "shard", "reindexing") as progress:
+        for result in map_shards(scan, names, num_workers):
+            scans.append(result)
+            progress.update(1)
+    if not any(scan.summary.lengths for scan in scans):
+        raise ValueError(f"{directory}: the {len(scans)} shards hold no record")
+    return scans
+
+
+def _scan_shard(directory: str, name: str) -> _ShardScan:
+    """Scans the records of one shard; the only work of a worker."""
+    path = os.path.join(clips.usable_path(directory), name)
+    summary = clips.ShardSummary(name, [], [], [], [])
+    names: dict[int, tuple[str, int]] = {}
+    top_k = sys.maxsize
+    for record, (length, facts) in enumerate(_scan_records(path)):
+        summary.lengths.append(length)
+        summary.frames.append(facts.frames)
+        summary.labels.append(facts.label)
+        summary.teachers.append(facts.teacher[0] if facts.teacher else -1)
+        top_k = min(top_k, len(facts.teacher))
+        if facts.name:
+            name = composed(facts.name)
+            known, first = names.setdefault(facts.label, (name, record))
+            if known != name:
+                raise ValueError(
+                    f"{path}, record {record}: label {facts.label} is "
+                    f"{name!r}, but {known!r} in record {first}"
+                )
+    return _ShardScan(summary, names, top_k)
+
+
+def _scan_records(path: str):
+    size = tf.io.gfile.stat(path).length
+    with _opened(path) as read:
+        offset = record = 0
+        while offset < size:
+            try:
+                length = record_length(read(offset, HEADER_BYTES), size - offset)
+                start, content = offset + HEADER_BYTES, read
+                if "://" in path:
+                    # A request per record is faster than one per frame.
+                    start, content = 0, _buffered(read(start, length))
+                facts = scan_record(content, start, start + length)
+            except (FramingError, LayoutError) as error:
+                raise ValueError(
+                    f"{path}, record {record} at byte {offset}: {error}"
+                ) from error
+            yield length, facts
+            offset += HEADER_BYTES + length + FOOTER_BYTES
+            record += 1
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[Read]:
+    if "://" in path:
+        with tf.io.gfile.GFile(path, "rb") as file:
+
+            def seek_and_read(position: int, size: int) -> bytes:
+                file.seek(position)
+                return file.read(size)
+
+            yield seek_and_read
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        # Reading ahead would fetch the frames that are hopped over.
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+        yield lambda position, size: os.pread(descriptor, size, position)
+    finally:
+        os.close(descriptor)
+
+
+def _buffered(data: bytes) -> Callable[[int, int], bytes]:
+    return lambda position, size: data[position : position + size]
+
+
+def _class_names(
+    directory: str,
+    scans: Sequence[_ShardScan],
+    given: list[str] | None,
+    origin: str,
+) -> list[str]:
+    """Returns the names by index, and checks that all sources agree."""
+    known = {index: (name, origin) for index, name in enumerate(given or [])}
+    for scan in scans:
+        for label, (name, record) in scan.names.items():
+            place = f"{scan.summary.name}, record {record}"
+            expected, first = known.setdefault(label, (name, place))
+            if name != expected and (given is None or label < len(given)):
+                raise ValueError(
+                    f"{directory}: label {label} is {name!r} in {place}, but "
+                    f"{expected!r} in {first}; the classes must be the same"
+                )
+    if given is not None:
+        return given
+    num_classes = max(max(scan.summary.labels, default=-1) for scan in scans) + 1
+    missing = [label for label in range(num_classes) if label not in known]
+    if missing:
+        raise ValueError(
+            f"{directory}: no record names the classes {missing[:10]} "
+            f"({len(missing)} of {num_classes}); give a file of all names with "
+            "--classes"
+        )
+    names = [known[label][0] for label in range(num_classes)]
+    name, count = collections.Counter(names).most_common(1)[0]
+    if count > 1:
+        raise ValueError(
+            f"{directory}: the records give the name {name!r} to {count} class indices "
+            f"({[i for i in range(num_classes) if names[i] == name]}), expected one"
+        )
+    return names
+
+
+def _check_range(directory: str, index: clips.ClipIndex, num_classes: int) -> None:
+    for column, lowest in (("label", 0), ("teacher", -1)):
+        values = getattr(index, column)
+        bad = np.flatnonzero((values < lowest) | (values >= num_classes))
+        if len(bad):
+            row = int(bad[0])
+            shard = int(index.shard[row])
+            record = row - int(np.searchsorted(index.shard, shard))
+            raise ValueError(
+                f"{os.path.join(directory, index.shard_names[shard])}, record "
+                f"{record}: {column} {values[row]} is no class, expected 0 to "
+                f"{num_classes - 1}; {len(bad)} clips are affected. Give the file of "
+                "all class names with --classes"
+            )
+
+
+def _warn_of_lost_shards(old: clips.DatasetInfo | None, names: Sequence[str]) -> None:
+    former = {shard["name"] for shard in old.shards} if old else set()
+    lost = sorted(former - set(names))
+    if lost:
+        logging.warning(
+            "%d shards of the former dataset.json are not among those read, the first: "
+            "%s",
+            len(lost),
+            lost[0],
+        )
+
+
+def _teacher(index, class_names, scans, old) -> dict | None:
+    """Counts the confusion anew where every clip has a teacher's prediction."""
+    without = int((index.teacher < 0).sum())
+    if without:
+        if without < len(index):
+            logging.warning(
+                "%d of %d clips have no teacher's prediction, so the dataset counts as "
+                "one without; predict again",
+                without,
+                len(index),
+            )
+        return None
+    confusion = ConfusionMatrix(class_names)
+    confusion.update(index.label, index.teacher)
+    weak, teacher, count = confusion.cells()
+    former = (old.teacher if old else None) or {"checkpoint": "unknown"}
+    return former | {
+        "top_k": min(scan.top_k for scan in scans if scan.summary.lengths),
+        "confusion": {
+            "weak": weak.tolist(),
+            "teacher": teacher.tolist(),
+            "count": count.tolist(),
+        },
+    }
