@@ -29,6 +29,7 @@ READMES = ("README.md", "experiments/README.md")
 
 # Targets whose recipe is run here, with the flags of SHORTER.
 RECIPES = ("make demo", "make table", "make ablations")
+_TOOLS = "tests/tfrecords_tools"
 # What is not run here, by a part of it, and what runs it instead.
 ELSEWHERE = {
     "make test-s3": "tests/remote/test_s3.py",
@@ -42,8 +43,8 @@ ELSEWHERE = {
     "srun": "tests/distribution/test_strategies.py",
     "--tpu=": "tests/experiments/test_train.py",
     # They need datasets that are not here; the tests make small ones.
-    "make_manifest --format=": "tests/tfrecords_tools/manifest_formats/test_manifest_formats.py",
-    "convert_tfds --name=ucf101": "tests/tfrecords_tools/conversion/test_convert_tfds.py",
+    "make_manifest --format=": f"{_TOOLS}/manifest_formats/test_manifest_formats.py",
+    "convert_tfds --name=ucf101": f"{_TOOLS}/conversion/test_convert_tfds.py",
 }
 
 _FEW_STEPS = [

@@ -49,7 +49,7 @@ class Views:
 def open_run(
     workdir: str, strategy: tf.distribute.Strategy
 ) -> tuple[config_dict.ConfigDict, list[str], keras.Model]:
-    """As `run_folder.load_run`, with a model that takes clips of any length and size."""
+    """As `run_folder.load_run`; the model takes clips of any length and size."""
     with strategy.scope():
         config, label_names, model = run_folder.load_run(workdir)
     return config, label_names, accept_any_size(model)
