@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import atexit
+import dis
 import errno
 import logging as python_logging
 import os
+import re
 import sys
 from collections.abc import Callable
 
-from absl import app, logging
+from absl import app, flags, logging
+
+_PACKAGES = ("spl_tf", "tfrecords_tools", "experiments", "benchmarks")
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Path and source line, in the text of a traceback.
+_REMOTE_FRAME = re.compile(r'^ +File "(.*)", line .*\n +(.*)', re.MULTILINE)
 
 _OF_STORAGE = (
     errno.EACCES,
@@ -31,10 +38,11 @@ def run(
 ) -> None:
     """Runs a binary's `main` like `absl.app.run`, and never returns.
 
-    An error that the user can mend (ValueError, OSError and `errors`) ends the program
-    with one line, `error: ...`, and exit code 1; `--verbosity=1` shows its traceback.
-    So does one of TensorFlow's about a file or folder that cannot be read or written.
-    Any other exception is shown with its traceback, as usual.
+    An error that the user can mend ends the program with one line, `error: ...`, and
+    exit code 1: an OSError, ImportError, one of `errors`, and a ValueError that this
+    project raises itself. `--verbosity=1` shows its traceback, and `--log_dir` keeps it
+    in the log file there. So does one of TensorFlow's about a file or folder that cannot
+    be read or written. Any other exception is shown with its traceback, as usual.
 
     Args:
         main: Takes the arguments that are no flags; what it returns is the exit code.
@@ -44,11 +52,18 @@ def run(
     atexit.register(_leave_without_teardown, status)
 
     def reporting_main(argv: list[str]) -> int | str | None:
+        log_dir = flags.FLAGS.log_dir
         try:
+            if log_dir:
+                os.makedirs(log_dir, exist_ok=True)
+                logging.get_absl_handler().use_absl_log_file()
             return main(argv)
         except (ValueError, OSError, ImportError, *errors) as error:
-            if logging.level_debug():
+            shown = isinstance(error, (OSError, ImportError, *errors))
+            if logging.level_debug() or not (shown or _is_raised_here(error)):
                 raise
+            if log_dir:
+                logging.exception("the program ends")
             return f"error: {error}"
         except Exception as error:
             fault = _storage_fault(error)
@@ -79,6 +94,31 @@ def _storage_fault(error: Exception) -> str:
     is_one |= error.message.endswith("is not a directory")  # as `makedirs` has it
     is_one |= any(f"; {os.strerror(code)}" in error.message for code in _OF_STORAGE)
     return error.message.splitlines()[0] if is_one else ""
+
+
+def _is_raised_here(error: Exception) -> bool:
+    """Whether a `raise` of this project made an error, in whatever process.
+
+    What a library raises, or an operation of Python's, is no message for the user, even
+    where the call stands in our code.
+    """
+    # `concurrent.futures` raises anew what a process of its pool has raised.
+    if type(error.__cause__).__name__ == "_RemoteTraceback":
+        frames = _REMOTE_FRAME.findall(str(error.__cause__))
+        path, line = frames[-1] if frames else ("", "")
+        is_raise = line.startswith("raise ")
+    else:
+        place = error.__traceback__
+        while place.tb_next:
+            place = place.tb_next
+        code = place.tb_frame.f_code
+        path = code.co_filename
+        # Keras leaves its own frames out: the last may be ours though it only calls.
+        is_raise = dis.opname[code.co_code[place.tb_lasti]] == "RAISE_VARARGS"
+    path = os.path.abspath(path)
+    is_main = path == getattr(sys.modules["__main__"], "__file__", None)
+    package = os.path.relpath(path, _ROOT).split(os.sep)[0]
+    return is_raise and (is_main or package in _PACKAGES)
 
 
 def _parse_flags(argv: list[str]) -> list[str]:

@@ -85,6 +85,82 @@ def test_other_exceptions_show_their_traceback(tmp_path, load):
     assert done.stderr.endswith("KeyError: 'bug'\n")
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("int('x')", "invalid literal for int() with base 10: 'x'"),
+        ("import numpy\nnumpy.ones(3).reshape(2)", "cannot reshape array of"),
+        ("import keras\nkeras.layers.Dense(-1)", "Received an invalid value"),
+        # Keras cuts its own frames out of this traceback, so that ours is the last.
+        ("import keras\nkeras.layers.Dense(1)(1)", "Only input tensors may"),
+        (
+            "import tensorflow as tf\ntf.function(lambda: tf.zeros([2, -2]))()",
+            "",
+        ),
+    ],
+    ids=["python", "numpy", "keras", "keras, cut", "a traced function"],
+)
+def test_a_value_error_of_a_library_shows_its_traceback(tmp_path, body, message):
+    done = run_binary(tmp_path, body)
+    assert done.returncode == 1
+    assert "Traceback (most recent call last)" in done.stderr
+    assert f"\nValueError: {message}" in done.stderr
+    assert "error: " not in done.stderr.splitlines()[0]
+
+
+def test_a_value_error_of_ours_is_one_line_wherever_it_passes_through(tmp_path):
+    body = """
+    import contextlib, concurrent.futures
+    def read():
+        with contextlib.ExitStack():
+            try:
+                int("x")
+            except ValueError as error:
+                raise ValueError("web.csv, line 3: no label") from error
+            finally:
+                print("passed")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        try:
+            pool.submit(read).result()
+        except ValueError:
+            raise
+    """
+    done = run_binary(tmp_path, body)
+    assert (done.returncode, done.stdout) == (1, "passed\n")
+    assert done.stderr == "error: web.csv, line 3: no label\n"
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_what_a_worker_process_raises_is_told_apart_too(tmp_path, ours):
+    (tmp_path / "classes.txt").write_text("a\na\n")
+    body = f"""
+    import concurrent.futures, multiprocessing
+    from spl_tf.labels import read_class_names
+    context = multiprocessing.get_context("spawn")
+    path = {str(tmp_path / "classes.txt")!r}
+    task = (read_class_names, path) if {ours} else (int, "x")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        pool.submit(*task).result()
+    """
+    done = run_binary(tmp_path, body)
+    assert done.returncode == 1
+    assert ("Traceback" in done.stderr) != ours
+    assert done.stderr.startswith("error: ") == ours
+
+
+def test_log_dir_keeps_the_log_and_the_traceback_of_an_error_of_one_line(tmp_path):
+    folder = tmp_path / "log"
+    body = "logging.info('begun')\nraise ValueError('web.csv, line 3: no label')"
+    done = run_binary(tmp_path, body, f"--log_dir={folder}")
+    assert done.stderr == "error: web.csv, line 3: no label\n"
+    kept = "".join(
+        path.read_text() for path in folder.iterdir() if not path.is_symlink()
+    )
+    assert "begun" in kept
+    assert "Traceback" in kept
+    assert kept.endswith("ValueError: web.csv, line 3: no label\n")
+
+
 def test_verbosity_1_shows_the_traceback_of_every_error(tmp_path):
     done = run_binary(tmp_path, "raise ValueError('no label')", "--verbosity=1")
     assert done.returncode == 1
