@@ -7,18 +7,22 @@ which layer gets what.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import io
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
+from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from spl_tf.clips import write_atomically
 from spl_tf.files import move_into_place
@@ -27,6 +31,23 @@ from spl_tf.models import HEAD_LAYERS
 WEIGHTS = "weights.npz"
 _CHECKPOINTS = "checkpoints"
 _PREFIX = "state"
+# Variables that follow from the weights, or have a running number in their names, by
+# the start of their keys.
+_FOLLOWING = (
+    "average/averages/",
+    "dropout/",
+    "optimizer/_iterations/",
+    "optimizer/_learning_rate/",
+    "optimizer/_variables/",
+)
+_KEY_ENDING = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+class _Variable(NamedTuple):
+    """A variable in a checkpoint, or one that would be saved in it."""
+
+    name: str
+    shape: tuple[int, ...]
 
 
 class RunCheckpoints:
@@ -34,6 +55,7 @@ class RunCheckpoints:
 
     A checkpoint is written under another name and renamed when it is whole. One that
     does not read, cut short or damaged, is set aside, and the one before it is used.
+    One of other variables is refused.
     """
 
     def __init__(
@@ -65,13 +87,19 @@ class RunCheckpoints:
         """Restores the newest checkpoint that reads, if there is one.
 
         Raises:
-            AssertionError: It reads, but is of another model.
+            ValueError: It holds other variables, as of another network: all that differ
+                are named, and nothing is changed.
         """
         for path in reversed(self._found()):
             try:
                 with _literal(path) as folder:
-                    status = self._checkpoint.read(os.path.join(folder, _PREFIX))
+                    prefix = os.path.join(folder, _PREFIX)
+                    saved = _saved_variables(prefix)
+                    _check_same(path, saved, _own_variables(self._checkpoint))
+                    status = self._checkpoint.read(prefix)
                     status.assert_existing_objects_matched()
+            except _OtherVariablesError:
+                raise
             # A file that ends too early is an IndexError.
             except (tf.errors.OpError, ValueError, IndexError) as error:
                 aside = f"{path}.damaged"
@@ -137,6 +165,82 @@ def _literal(path: str) -> Iterator[str]:
         yield link
 
 
+class _OtherVariablesError(ValueError):
+    """A checkpoint holds other variables than the run has."""
+
+
+def _saved_variables(prefix: str) -> dict[str, _Variable]:
+    """The variables of a checkpoint, by key."""
+    reader = tf.train.load_checkpoint(prefix)
+    shapes = reader.get_variable_to_shape_map()
+    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
+        reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
+    )
+    return {
+        each.checkpoint_key: _Variable(
+            each.full_name, tuple(shapes[each.checkpoint_key])
+        )
+        for node in graph.nodes
+        for each in node.attributes
+    }
+
+
+def _own_variables(checkpoint: tf.train.Checkpoint) -> dict[str, _Variable]:
+    """The variables that a checkpoint of these objects would hold, by key.
+
+    As TensorFlow makes the keys: the shortest path to a variable, breadth first.
+    """
+    children = tf.train.TrackableView(checkpoint).children
+    found, paths, waiting = {}, {id(checkpoint): ""}, collections.deque([checkpoint])
+    while waiting:
+        parent = waiting.popleft()
+        for name, child in children(parent).items():
+            if id(child) in paths:
+                continue
+            path = paths[id(child)] = f"{paths[id(parent)]}{name}/"
+            waiting.append(child)
+            if isinstance(child, (tf.Variable, keras.Variable)):
+                key = path.removesuffix("/") + _KEY_ENDING
+                found[key] = _Variable(child._shared_name, tuple(child.shape))
+    return found
+
+
+def _check_same(
+    path: str, saved: Mapping[str, _Variable], own: Mapping[str, _Variable]
+) -> None:
+    """Raises `_OtherVariablesError` where keys or shapes differ; names say which."""
+    shapes = [
+        {key.removesuffix(_KEY_ENDING): v.shape for key, v in each.items()}
+        for each in (saved, own)
+    ]
+    if shapes[0] == shapes[1]:
+        return
+    # Keys are positions: without a layer, all that come after it are others.
+    named = [
+        {v.name: v.shape for key, v in each.items() if not key.startswith(_FOLLOWING)}
+        for each in (saved, own)
+    ]
+    theirs, ours = named if named[0] != named[1] else shapes
+    parts = (
+        ("in the file only", sorted(theirs.keys() - ours)),
+        ("in the model only", sorted(ours.keys() - theirs)),
+        (
+            "of other shapes",
+            [
+                f"{name} is {theirs[name]}, expected {ours[name]}"
+                for name in sorted(theirs.keys() & ours)
+                if theirs[name] != ours[name]
+            ],
+        ),
+    )
+    raise _OtherVariablesError(
+        f"checkpoint {path} does not fit this run's network and optimizer: "
+        + "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names)
+        + ". It stays as it is: train in another workdir, or with the config and the "
+        "version of spl_tf that wrote it"
+    )
+
+
 def save_weights(workdir: str, model: keras.Model) -> None:
     """Writes `weights.npz`: one array per weight, named `<layer>/<position>`."""
     arrays = {
@@ -160,16 +264,19 @@ def load_weights(workdir: str, model: keras.Model, keep_head: bool) -> None:
 
     Raises:
         FileNotFoundError: The run has not finished.
-        ValueError: A layer is missing or of another shape: all are named, and nothing
-            is loaded.
+        ValueError: The file is damaged, or a layer is missing or of another shape: all
+            are named, and nothing is loaded.
     """
     path = os.path.join(workdir, WEIGHTS)
     if not os.path.exists(path):
         raise FileNotFoundError(
             f"{path} does not exist: no training run has finished in {workdir}"
         )
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
     layers = [
         layer
         for layer in model.layers

@@ -221,9 +221,16 @@ def write_results(workdir: str, results: dict[str, Any]) -> None:
 
 
 def read_json(path: str) -> dict[str, Any]:
-    """Reads a JSON object."""
+    """Reads a JSON object.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
     with open(path, encoding="utf-8") as file:
-        return json.load(file)
+        try:
+            return json.load(file)
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
 
 
 def write_json(path: str, content: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from tests.training.run_files import (
     start_command,
     wait_for,
 )
+from tests.training.teachers import contents
 
 
 def test_a_killed_run_goes_on_to_the_very_weights_of_an_unbroken_one(config, tmp_path):
@@ -113,6 +114,44 @@ def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(
     assert warning.levelname == "WARNING"
     assert f"{newest} cannot be read and is set aside" in warning.getMessage()
     assert_same_run(damaged, unbroken)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"model.projection_dim": 5},
+            r"optimizer: in the model only: projection/bias, projection/kernel; of "
+            r"other shapes: classifier/kernel is \(48, 3\), expected \(5, 3\)",
+        ),
+        (
+            {"model.gating_bias": False},
+            r"optimizer: in the file only: res2_gating/bias, res3_gating/bias",
+        ),
+        (
+            {"loss.name": "data_parameters"},
+            r"model only: instance_temperatures/logarithm, instance_temperatures/veloc",
+        ),
+        ({"optimizer.momentum": 0.0}, r"in the file only: .*optimizer/_variables/10,"),
+    ],
+)
+def test_a_checkpoint_of_another_network_is_refused_and_stays(
+    config, tmp_path, change, message
+):
+    config.schedule.length.steps = 1
+    config.data.validation = ""
+    training.train(config, str(tmp_path / "first"))
+    shutil.copytree(
+        tmp_path / "first" / "checkpoints", tmp_path / "run" / "checkpoints"
+    )
+    before = contents(tmp_path / "run" / "checkpoints")
+    config.update_from_flattened_dict(change)
+    with pytest.raises(ValueError, match=message) as refusal:
+        training.train(config, str(tmp_path / "run"))
+    assert f"checkpoint {tmp_path / 'run' / 'checkpoints' / '000000005'}" in str(
+        refusal.value
+    )
+    assert contents(tmp_path / "run" / "checkpoints") == before
 
 
 def test_a_full_disk_keeps_the_checkpoint_before(config, tmp_path):
