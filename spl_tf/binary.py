@@ -42,7 +42,7 @@ def run(
     exit code 1: an OSError, ImportError, one of `errors`, and a ValueError that this
     project raises itself. `--verbosity=1` shows its traceback, and `--log_dir` keeps it
     in the log file there. So does one of TensorFlow's about a file or folder that
-    cannot be read or written. Any other exception is shown with its traceback, as usual.
+    cannot be read or written. Any other exception is shown with its traceback.
 
     Args:
         main: Takes the arguments that are no flags; what it returns is the exit code.

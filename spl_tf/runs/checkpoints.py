@@ -147,10 +147,19 @@ class RunCheckpoints:
 
     def _found(self) -> list[str]:
         """Folders of whole checkpoints, oldest first."""
-        if not os.path.isdir(self._directory):
-            return []
-        names = sorted(name for name in os.listdir(self._directory) if name.isdigit())
-        return [os.path.join(self._directory, name) for name in names]
+        return [os.path.join(self._directory, name) for name in _names(self._directory)]
+
+
+def newest_step(workdir: str) -> int:
+    """The step of a run's newest checkpoint; 0 without one."""
+    return int((_names(os.path.join(workdir, _CHECKPOINTS)) or ["0"])[-1])
+
+
+def _names(directory: str) -> list[str]:
+    """Names of whole checkpoints, oldest first."""
+    if not os.path.isdir(directory):
+        return []
+    return sorted(name for name in os.listdir(directory) if name.isdigit())
 
 
 @contextlib.contextmanager

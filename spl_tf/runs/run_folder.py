@@ -12,16 +12,20 @@ from typing import Any
 
 import keras
 import numpy as np
+from absl import logging
 from ml_collections import config_dict
 
 from spl_tf.clips import ClipDataset, write_atomically
 from spl_tf.files import same_path
 from spl_tf.models import build_model
-from spl_tf.runs.checkpoints import WEIGHTS, load_weights
+from spl_tf.runs.checkpoints import WEIGHTS, load_weights, newest_step
 from spl_tf.text_files import composed
 
 _CONFIG = "config.json"
 _RESULTS = "results.json"
+_NOT_FINITE = "not_finite.json"
+# What may be set otherwise to get past a step that was not finite.
+_REMEDIES = ("optimizer.learning_rate", "optimizer.clip_norm", "schedule.warmup")
 _PACKAGES = ("spl_tf", "tensorflow", "keras", "numpy")
 
 
@@ -41,7 +45,9 @@ def claim_workdir(workdir: str, config: config_dict.ConfigDict, **facts: Any) ->
     """Makes the workdir this run's own and writes its `config.json`.
 
     A run that goes on may have another `runtime`: another machine may continue it, if
-    the facts stay, the clips of a step among them.
+    the facts stay, the clips of a step among them. One that stopped at a step that was
+    not finite may, until it has a checkpoint from after that step, also have another
+    learning rate, warmup or limit of the gradient; `changes` then says so in the file.
 
     Args:
         workdir: Folder of the run.
@@ -57,6 +63,7 @@ def claim_workdir(workdir: str, config: config_dict.ConfigDict, **facts: Any) ->
     path = os.path.join(workdir, _CONFIG)
     # Through JSON, so that tuples and lists compare equal.
     settings = json.loads(json.dumps(config.to_dict()))
+    changes = []
     if os.path.exists(path):
         former = _read_config(path)
         compared = [
@@ -64,6 +71,10 @@ def claim_workdir(workdir: str, config: config_dict.ConfigDict, **facts: Any) ->
             for each in (former["config"], settings)
         ]
         differing = _differences(*compared)
+        step = _not_finite_step(workdir)
+        allowed = () if step is None else _REMEDIES
+        remedies = [d for d in differing if d.startswith(allowed)]
+        differing = [each for each in differing if each not in remedies]
         for key, fact in facts.items():
             if isinstance(fact, int):
                 differing += _differences({key: former.get(key)}, {key: fact})
@@ -74,11 +85,16 @@ def claim_workdir(workdir: str, config: config_dict.ConfigDict, **facts: Any) ->
                 f"{workdir} belongs to a run with another config: "
                 f"{'; '.join(differing)}. Choose another workdir, or delete this one"
             )
+        changes = former.get("changes", [])
+        if remedies:
+            changes.append({"not_finite_step": step, "changed": remedies})
+            logging.info("step %d was not finite: %s", step, "; ".join(remedies))
     write_json(
         path,
         {
             "config": settings,
             **facts,
+            **({"changes": changes} if changes else {}),
             "git_revision": _git_revision(),
             "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         },
@@ -91,6 +107,18 @@ def _read_config(path: str) -> dict[str, Any]:
     if "label_names" in content:
         content["label_names"] = list(map(composed, content["label_names"]))
     return content
+
+
+def note_not_finite(workdir: str, step: int) -> None:
+    """Notes the step that stopped a run, for `claim_workdir`."""
+    write_json(os.path.join(workdir, _NOT_FINITE), {"step": step})
+
+
+def _not_finite_step(workdir: str) -> int | None:
+    """The step that stopped a run; None if there is none, or it got past that step."""
+    path = os.path.join(workdir, _NOT_FINITE)
+    step = read_json(path)["step"] if os.path.exists(path) else -1
+    return step if step >= newest_step(workdir) else None
 
 
 def _differences(former: dict, current: dict, prefix: str = "") -> list[str]:

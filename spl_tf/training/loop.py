@@ -77,7 +77,7 @@ def train(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
     Raises:
         ValueError: The config or the data is wrong (before any work).
         WorkdirBusyError: Another process works in the workdir.
-        FloatingPointError: The loss became NaN or infinite.
+        FloatingPointError: The loss, or the gradient, became NaN or infinite.
         TrainingStopped: SIGTERM came; the run is saved.
         WorkerLostError: Another process of the run died. Where TensorFlow does not
             notice it, this process ends; see `peer_watch.watched`.
@@ -292,16 +292,21 @@ class _Run:
         )
 
     def _take(self, report: Mapping[str, tf.Tensor], before: int) -> None:
-        """Puts what a call reports into the log; stops where the loss is not finite."""
+        """Puts what a call reports into the log; stops at a step that is not finite."""
         values = {name: report[name].numpy() for name in STEP_METRICS}
-        finite = np.isfinite(values["loss"])
+        finite = np.isfinite([values["loss"], values["gradient_norm"]]).all(axis=0)
         if not finite.all():
-            step = before + int(np.argmin(finite))
+            place = int(np.argmin(finite))
+            step = before + place
+            if is_chief(self._strategy):
+                runs.note_not_finite(self._workdir, step)
             raise FloatingPointError(
-                f"the loss of step {step} is {values['loss'][step - before]}; its "
-                f"clips are {self._clip_ids(step)}. The last checkpoint is from "
-                "before. Lower config.optimizer.learning_rate, lengthen "
-                "config.schedule.warmup, or set config.optimizer.clip_norm"
+                f"the loss of step {step} is {values['loss'][place]}, the norm of its "
+                f"gradient {values['gradient_norm'][place]}; its clips are "
+                f"{self._clip_ids(step)}. The last checkpoint is from before. Lower "
+                "config.optimizer.learning_rate, lengthen config.schedule.warmup, or "
+                "set config.optimizer.clip_norm, and give the same command with that: "
+                "this run goes on with it, in its workdir"
             )
         self._log.add(values, float(report["waited"]))
 
@@ -314,7 +319,7 @@ class _Run:
             stop_step=step + 1,
             replicas=self._parts,
         ):
-            ids += [clip_id.decode() for clip_id in batch["id"].numpy()]
+            ids += [i.decode(errors="replace") for i in batch["id"].numpy()]
         more = f" and {len(ids) - _IDS_SHOWN} more" if len(ids) > _IDS_SHOWN else ""
         return ", ".join(map(repr, ids[:_IDS_SHOWN])) + more
 

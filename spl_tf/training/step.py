@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -111,15 +112,51 @@ def make_train_call(
         settings: How.
 
     Returns:
-        `call(iterator, steps)`. It ends early after a step of non-finite loss and when
-        `state.stop` is set, of any process. Its result, for the steps that were done,
-        float32 [done]: `loss` (mean over the step's clips), `accuracy` (of its clips),
-        `gradient_norm` (of the step's gradient, before clipping); `waited`, float64
-        scalar, the seconds in which the call waited for batches; and `stop`, bool,
-        whether it ended because a process wants to.
+        `call(iterator, steps)`. It ends early when `state.stop` is set, of any process,
+        and at a step whose loss or gradient is not finite, which moves neither weights,
+        batch statistics, optimizer nor average. Its result, for the steps that were
+        done, that one among them, float32 [done]: `loss` (mean over the step's clips),
+        `accuracy` (of its clips), `gradient_norm` (of the step's gradient, before
+        clipping); `waited`, float64 scalar, the seconds in which the call waited for
+        batches; and `stop`, bool, whether it ended because a process wants to.
     """
     replica_steps = _ReplicaSteps(strategy, state, settings)
-    accumulations = settings.accumulation_steps
+    parts = settings.accumulation_steps
+
+    @tf.autograph.experimental.do_not_convert
+    def make_step(iterator, former_report):
+        """Gives the step's report, whether it is finite, and the seconds waited."""
+        statistics = strategy.run(replica_steps.statistics)
+        report, waited = tf.zeros([4]), tf.zeros([], tf.float64)
+        for part in range(parts):
+            with tf.control_dependencies([former_report, report]):
+                asked = tf.timestamp()
+            with tf.control_dependencies([asked]):
+                batch = next(iterator)
+            with tf.control_dependencies(tf.nest.flatten(batch)[:1]):
+                arrived = tf.timestamp()
+            waited += arrived - asked
+            is_last = part == parts - 1
+            run = replica_steps.last if is_last else replica_steps.accumulate
+            # Else a single thread may look at the clock when the step is done.
+            with tf.control_dependencies([arrived]):
+                reports_of_replicas, *update = strategy.run(run, (batch,))
+            report += strategy.reduce(
+                tf.distribute.ReduceOp.SUM, reports_of_replicas, axis=None
+            )
+
+        def move():
+            strategy.run(replica_steps.move, update)
+            if state.average.decay:
+                state.average.update(strategy)
+            return True
+
+        def put_back():
+            strategy.run(replica_steps.put_back, (statistics,))
+            return False
+
+        is_finite = tf.reduce_all(tf.math.is_finite(report))
+        return report, tf.cond(is_finite, move, put_back), waited
 
     @tf.function
     def call(iterator, steps):
@@ -130,29 +167,11 @@ def make_train_call(
         waited = tf.zeros([], tf.float64)
         done = tf.constant(0)
         while done < steps:
-            step_report = tf.zeros([4])
-            for part in range(accumulations):
-                with tf.control_dependencies([report, step_report]):
-                    asked = tf.timestamp()
-                with tf.control_dependencies([asked]):
-                    batch = next(iterator)
-                with tf.control_dependencies(tf.nest.flatten(batch)[:1]):
-                    arrived = tf.timestamp()
-                waited += arrived - asked
-                last = part == accumulations - 1
-                run = replica_steps.last if last else replica_steps.accumulate
-                # Else a single thread may look at the clock when the step is done.
-                with tf.control_dependencies([arrived]):
-                    reports_of_replicas = strategy.run(run, (batch,))
-                step_report += strategy.reduce(
-                    tf.distribute.ReduceOp.SUM, reports_of_replicas, axis=None
-                )
-            if state.average.decay:
-                state.average.update(strategy)
-            report = step_report
+            report, is_finite, seconds = make_step(iterator, report)
+            waited += seconds
             reports = reports.write(done, report)
             done += 1
-            if not tf.math.is_finite(report[0]) or report[3] > 0:
+            if not is_finite or report[3] > 0:
                 break
         loss, accuracy, norm, stops = tf.unstack(reports.stack(), axis=1)
         return {
@@ -193,18 +212,33 @@ class _ReplicaSteps:
         if settings.xla:
             self._differentiate = tf.function(self._gradients, jit_compile=True)
 
+    def statistics(self) -> list[tf.Tensor]:
+        """What the forward pass moves: batch statistics, states of dropout."""
+        variables = self._state.model.non_trainable_variables
+        return [variable.value.read_value() for variable in variables]
+
+    def put_back(self, statistics: list[tf.Tensor]) -> None:
+        """Undoes what the forward passes of a step have moved."""
+        variables = self._state.model.non_trainable_variables
+        for variable, value in zip(variables, statistics, strict=True):
+            variable.value.assign(value)
+
     @tf.autograph.experimental.do_not_convert
-    def accumulate(self, batch) -> tf.Tensor:
+    def accumulate(self, batch) -> tuple[tf.Tensor]:
         """Adds the batch's gradients up; the model does not move yet."""
         gradients, report, logits = self._differentiate(self._numbers(batch))
         for total, gradient in zip(self._sums, gradients, strict=True):
             total.assign_add(gradient)
         self._update_objective(batch, logits)
-        return report
+        return (report,)
 
     @tf.autograph.experimental.do_not_convert
-    def last(self, batch) -> tf.Tensor:
-        """Makes the step with this batch's gradients and those accumulated before."""
+    def last(self, batch) -> tuple[tf.Tensor, list[tf.Tensor], Any, tf.Tensor]:
+        """Ends the step with this batch's gradients and those accumulated before.
+
+        Returns:
+            The report, and what `move` takes.
+        """
         state, settings = self._state, self._settings
         gradients, report, logits = self._differentiate(self._numbers(batch))
         if self._sums:
@@ -215,13 +249,19 @@ class _ReplicaSteps:
         norm = tf.linalg.global_norm(gradients)
         if settings.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, settings.clip_norm, norm)
-        state.optimizer.apply(gradients, state.model.trainable_variables)
         for total in self._sums:
             total.assign(tf.zeros_like(total))
-        self._update_objective(batch, logits)
         # All processes must end at the same step, so the wish is summed like the rest.
         stop = state.stop.read_value()
-        return report + tf.stack([0.0, 0.0, norm / self._replicas, stop])
+        report += tf.stack([0.0, 0.0, norm / self._replicas, stop])
+        return report, gradients, self._numbers(batch), logits
+
+    @tf.autograph.experimental.do_not_convert
+    def move(self, gradients, batch, logits) -> None:
+        """Moves the model, and what the objective learns and counts."""
+        state = self._state
+        state.optimizer.apply(gradients, state.model.trainable_variables)
+        self._update_objective(batch, logits)
 
     def _numbers(self, batch) -> dict[str, tf.Tensor]:
         """The batch without its strings, which XLA cannot take."""

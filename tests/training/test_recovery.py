@@ -11,13 +11,16 @@ import pytest
 
 from spl_tf import data, training
 from spl_tf.clips import ClipDataset
+from spl_tf.training import runs
 from tests.conftest import make_clip, small_disk, write_dataset
+from tests.training.finished_run import write_run
 from tests.training.run_files import (
     assert_same_run,
     checkpoints,
     start,
     start_command,
     wait_for,
+    weights,
 )
 from tests.training.teachers import contents
 
@@ -235,3 +238,59 @@ def test_a_run_whose_data_is_spelled_otherwise_goes_on(config, tmp_path, monkeyp
     config.data.train = str(shutil.copytree(data_dir, tmp_path / "other"))
     with pytest.raises(ValueError, match=r"data\.train was .*, is"):
         training.train(config, str(workdir))
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_before_anything_is_saved(
+    config, tmp_path
+):
+    # Logits of 1e20 have a finite loss; the squares of their gradients overflow.
+    start = write_run(tmp_path / "start", "abc")
+    arrays = weights(start)
+    arrays["classifier/0"] *= 1e25
+    np.savez(os.path.join(start, "weights.npz"), **arrays)
+    config.init.update(checkpoint=start, keep_head=True)
+    names = ("steps_per_call", "log_every_steps", "checkpoint_every_steps")
+    config.runtime.update(dict.fromkeys(names, 1))
+    with pytest.raises(
+        FloatingPointError,
+        match=r"loss of step 0 is [\d.e+]+, the norm of its gradient inf; its clips "
+        r"are 'video\d+@0-1000000', '",
+    ):
+        training.train(config, str(tmp_path / "run"))
+    assert checkpoints(tmp_path / "run") == []
+
+
+def test_a_run_goes_on_with_a_lower_learning_rate_after_a_step_that_is_not_finite(
+    config, tmp_path
+):
+    workdir = str(tmp_path / "run")
+    config.runtime.update(steps_per_call=1, log_every_steps=1, checkpoint_every_steps=1)
+    config.schedule.length.steps = 10
+    config.optimizer.learning_rate = 1e12
+    with pytest.raises(
+        FloatingPointError, match=r"learning_rate.* same command with .* goes on"
+    ) as stop:
+        training.train(config, workdir)
+    step = int(re.search(r"step (\d+)", str(stop.value)).group(1))
+    config.optimizer.update(learning_rate=1e-9, momentum=0.8)
+    with pytest.raises(
+        ValueError,
+        match=r"another config: optimizer\.momentum was 0\.9, is 0\.8\. Choo",
+    ):
+        training.train(config, workdir)
+    config.optimizer.update(momentum=0.9, clip_norm=1e-6)
+    # What had been saved before that step may be beyond help.
+    for name in checkpoints(workdir):
+        shutil.rmtree(os.path.join(workdir, "checkpoints", name))
+    assert training.train(config, workdir)["steps"] == 14
+    content = runs.read_json(os.path.join(workdir, "config.json"))
+    assert content["config"]["optimizer"]["learning_rate"] == 1e-9
+    (change,) = content["changes"]
+    assert change["not_finite_step"] == step
+    assert change["changed"] == [
+        "optimizer.clip_norm was 0.0, is 1e-06",
+        "optimizer.learning_rate was 1000000000000.0, is 1e-09",
+    ]
+    config.optimizer.learning_rate = 2e-9  # the run is past that step
+    with pytest.raises(ValueError, match=r"another config: optimizer\.learning_rate"):
+        training.train(config, workdir)

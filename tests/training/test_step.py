@@ -1,0 +1,102 @@
+"""One optimizer step: what moves, and that nothing does at one that is not finite."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from spl_tf import data
+from spl_tf.models import build_model
+from spl_tf.training.objectives import Objective
+from spl_tf.training.step import (
+    MovingAverage,
+    ReducedSGD,
+    StepSettings,
+    TrainState,
+    make_train_call,
+)
+
+BATCH = 4
+
+
+@pytest.fixture
+def state(config, web_dataset):
+    """Of a small network with dropout, on one device."""
+    keras.utils.set_random_seed(3)
+    with tf.distribute.get_strategy().scope():
+        model = build_model("r3d_tiny_g", 3, (2, 16, 16, 3), dropout=0.5)
+        optimizer = ReducedSGD(0.1, 0.9, True)
+        optimizer.build(model.trainable_variables)
+        return TrainState(
+            model,
+            optimizer,
+            Objective(config.loss, 3, web_dataset),
+            MovingAverage(model, 0.9),
+            tf.Variable(0.0, trainable=False),
+        )
+
+
+def values(state):
+    """Of all that a step moves, by name."""
+    variables = [*state.model.variables, *state.optimizer.variables]
+    named = {f"{place} {v.path}": v.numpy() for place, v in enumerate(variables)}
+    averages = {f"average {n}": v.numpy() for n, v in enumerate(state.average.averages)}
+    return named | averages
+
+
+def train(state, batches, accumulation, **changes):
+    """Makes steps of the batches of random clips, of which keys may be changed."""
+    random = np.random.default_rng(5)
+    batch = {
+        "clip": random.integers(0, 256, (BATCH, 2, 16, 16, 3)).astype(np.uint8),
+        "draws": random.random((BATCH, 8)).astype(np.float32),
+        "label": np.array([0, 1, 2, 0], np.int32),
+        "index": np.arange(BATCH),
+    }
+    clips = [batch] * batches + [batch | changes] + [batch] * 5
+    whole = {key: np.stack([each[key] for each in clips]) for key in batch}
+    settings = StepSettings(
+        data.Augmentation(0.1, 0.1, 0.0, 0.0), 100, BATCH, accumulation, clip_norm=1.0
+    )
+    call = make_train_call(tf.distribute.get_strategy(), state, settings)
+    return call(iter(tf.data.Dataset.from_tensor_slices(whole)), tf.constant(3))
+
+
+def scale_head(state, factor):
+    kernel = state.model.get_layer("classifier").kernel
+    kernel.assign(kernel * factor)
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_finite_step_moves_everything(state, accumulation):
+    before = values(state)
+    report = train(state, 3 * accumulation, accumulation)
+    assert np.isfinite(report["gradient_norm"]).all()
+    assert len(report["loss"]) == 3
+    after = values(state)
+    same = {name for name in after if np.array_equal(before[name], after[name])}
+    assert {name.split(" ")[1].split("/")[-1] for name in same} <= {"learning_rate"}
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_finite_loss_of_a_gradient_that_is_not_moves_nothing(state, accumulation):
+    # Logits of 1e20 have a finite loss; the squares of their gradients overflow.
+    scale_head(state, 1e25)
+    before = values(state)
+    report = train(state, 0, accumulation)
+    (loss,), (norm,) = report["loss"].numpy(), report["gradient_norm"].numpy()
+    assert np.isfinite(loss)
+    assert not np.isfinite(norm)
+    for name, value in values(state).items():
+        np.testing.assert_array_equal(value, before[name], err_msg=name)
+
+
+@pytest.mark.parametrize(("good", "accumulation"), [(1, 1), (3, 2)])
+def test_the_step_whose_loss_is_not_finite_moves_nothing(state, good, accumulation):
+    # Augmented by what is no number, a clip spoils batch statistics as well.
+    draws = np.full((BATCH, 8), np.nan, np.float32)
+    report = train(state, good, accumulation, draws=draws)
+    assert np.isfinite(report["loss"].numpy()).tolist() == [True, False]
+    assert int(state.optimizer.iterations) == 1
+    for name, value in values(state).items():
+        assert np.isfinite(value).all(), name
