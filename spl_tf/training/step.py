@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -233,13 +232,12 @@ class _ReplicaSteps:
         return (report,)
 
     @tf.autograph.experimental.do_not_convert
-    def last(self, batch) -> tuple[tf.Tensor, list[tf.Tensor], Any, tf.Tensor]:
+    def last(self, batch) -> tuple:
         """Ends the step with this batch's gradients and those accumulated before.
 
         Returns:
             The report, and what `move` takes.
         """
-        state, settings = self._state, self._settings
         gradients, report, logits = self._differentiate(self._numbers(batch))
         if self._sums:
             gradients = [g + s for g, s in zip(gradients, self._sums, strict=True)]
@@ -247,19 +245,19 @@ class _ReplicaSteps:
             tf.distribute.ReduceOp.SUM, gradients
         )
         norm = tf.linalg.global_norm(gradients)
-        if settings.clip_norm:
-            gradients, _ = tf.clip_by_global_norm(gradients, settings.clip_norm, norm)
         for total in self._sums:
             total.assign(tf.zeros_like(total))
         # All processes must end at the same step, so the wish is summed like the rest.
-        stop = state.stop.read_value()
+        stop = self._state.stop.read_value()
         report += tf.stack([0.0, 0.0, norm / self._replicas, stop])
-        return report, gradients, self._numbers(batch), logits
+        return report, gradients, norm, self._numbers(batch), logits
 
     @tf.autograph.experimental.do_not_convert
-    def move(self, gradients, batch, logits) -> None:
+    def move(self, gradients, norm, batch, logits) -> None:
         """Moves the model, and what the objective learns and counts."""
-        state = self._state
+        state, limit = self._state, self._settings.clip_norm
+        if limit:
+            gradients, _ = tf.clip_by_global_norm(gradients, limit, norm)
         state.optimizer.apply(gradients, state.model.trainable_variables)
         self._update_objective(batch, logits)
 
