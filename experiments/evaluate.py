@@ -91,13 +91,15 @@ def evaluate(
 
     Raises:
         BadRecordError: A record cannot be read, or too many; the message names it.
-        ValueError: The classes differ, or the arguments do not fit together.
+        ValueError: The classes differ, a label is no class, or the arguments do not
+            fit together.
         FileNotFoundError: A folder is not what it should be.
     """
     _check_protocol(protocol, num_clips, num_crops, train_dataset)
     test = clips.ClipDataset(dataset)
-    # Refuses a name that is unknown, before any work.
+    # Both refuse what is wrong before any work.
     MeanAveragePrecision(test.info.class_names, exclude_classes)
+    data.check_labels(test)
     devices = make_strategy(strategy)
     config, label_names, model = open_run(checkpoint, devices)
     sampling = data.PAPER_EVALUATION
@@ -123,6 +125,7 @@ def evaluate(
     }
     if protocol == "linear":
         train = clips.ClipDataset(train_dataset)
+        data.check_labels(train)
         scores, probe = score_linear(
             model, devices, train, test, views, batch_size, seed
         )
@@ -286,7 +289,9 @@ if __name__ == "__main__":
     flags.DEFINE_list("exclude_classes", [], "Classes left out of mAP.")
     flags.DEFINE_integer("batch_size", 8, "Clips per replica.", lower_bound=1)
     flags.DEFINE_enum("strategy", "auto", _STRATEGIES, "Devices to use.")
-    flags.DEFINE_integer("seed", 0, "Of the clips that protocol linear holds out.")
+    flags.DEFINE_integer(
+        "seed", 0, "Of the clips that protocol linear holds out.", lower_bound=0
+    )
     flags.DEFINE_enum(
         "on_bad_record", "error", ("error", "skip"), "skip: leave the clip out."
     )

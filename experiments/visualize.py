@@ -342,7 +342,7 @@ if __name__ == "__main__":
     flags.DEFINE_enum("explain", "label", EXPLAINED, "The class to explain.")
     flags.DEFINE_enum("weights", "global", WEIGHTS, "Means over time or per frame.")
     flags.DEFINE_string("layer", None, "Default: the output of the last stage.")
-    flags.DEFINE_integer("seed", 0, "Of the random choice.")
+    flags.DEFINE_integer("seed", 0, "Of the random choice.", lower_bound=0)
     flags.DEFINE_enum(
         "format", "webp", overlays.ANIMATION_FORMATS, "Of the animations."
     )

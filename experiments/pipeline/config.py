@@ -214,11 +214,13 @@ def check_config(config: config_dict.ConfigDict) -> None:
 
 
 def check_seeds(seeds: Iterable[int], name: str) -> None:
-    """Raises ValueError unless these are different numbers, 0 or more, at least one."""
+    """Raises ValueError unless these are different seeds of training, at least one."""
     seeds = tuple(seeds)
-    valid = all(isinstance(seed, int) and seed >= 0 for seed in seeds)
+    valid = all(isinstance(seed, int) and 0 <= seed < 2**32 for seed in seeds)
     if not seeds or not valid or len(set(seeds)) < len(seeds):
-        raise ValueError(f"{name} is {seeds}, expected different integers >= 0")
+        raise ValueError(
+            f"{name} is {seeds}, expected different integers from 0 to {2**32 - 1}"
+        )
 
 
 def _check_keys(found, reference, path: str, all_needed: bool = True) -> None:

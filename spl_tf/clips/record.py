@@ -179,7 +179,8 @@ def _number(context, key, default):
 
 def _text(context, key) -> str:
     values = _values(context, key)
-    return values[0].decode() if values else ""
+    # Other tools write ids that are not UTF-8; they name a clip, and nothing else.
+    return values[0].decode(errors="backslashreplace") if values else ""
 
 
 def parsing_spec(frames: bool = True) -> tuple[dict, dict]:

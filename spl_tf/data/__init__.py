@@ -16,7 +16,7 @@ from spl_tf.data.label_lookup import LabelLookup
 from spl_tf.data.plan import Resampling, TrainPlan, padded_rows, uniform_draws
 from spl_tf.data.records import BadRecordError
 from spl_tf.data.sampling import PAPER_EVALUATION, ClipSampling
-from spl_tf.data.sources import TrainInput, labels_kept
+from spl_tf.data.sources import TrainInput, check_labels, labels_kept
 
 __all__ = [
     "MAX_BAD_RECORDS",
@@ -31,6 +31,7 @@ __all__ = [
     "TrainPlan",
     "augment_and_normalize",
     "check_bad_record_options",
+    "check_labels",
     "eval_batches",
     "labels_kept",
     "normalize",

@@ -86,10 +86,21 @@ def labels_kept(dataset: ClipDataset, label_map: LabelMap | None) -> np.ndarray:
     """The index rows that a label map does not discard, int64 [n], ascending.
 
     Raises:
-        ValueError: Map and dataset are of different classes, or the map needs the
-            teacher's prediction and the dataset has none.
+        ValueError: There is none, a label is no class, map and dataset are of different
+            classes, or the map needs the teacher's prediction and the dataset has none.
     """
+    rows = _labels_kept(dataset, label_map)
+    if not len(rows):
+        raise ValueError(
+            f"{dataset.directory} has no clips to train on: of {len(dataset)} the "
+            "label map keeps none"
+        )
+    return rows
+
+
+def _labels_kept(dataset, label_map: LabelMap | None) -> np.ndarray:
     if label_map is None:
+        check_labels(dataset)
         return np.arange(len(dataset))
     ours, theirs = dataset.info.class_names, list(label_map.class_names)
     if ours != theirs:
@@ -99,7 +110,7 @@ def labels_kept(dataset: ClipDataset, label_map: LabelMap | None) -> np.ndarray:
             "names and order must be the same"
         )
     index = dataset.index
-    _check_range(dataset, "label")
+    check_labels(dataset)
     if label_map.needs_teacher and (index.teacher < 0).any():
         raise ValueError(
             f"{dataset.directory} has {int((index.teacher < 0).sum())} clips without "
@@ -107,12 +118,12 @@ def labels_kept(dataset: ClipDataset, label_map: LabelMap | None) -> np.ndarray:
             "`python -m experiments.predict` on it first"
         )
     if label_map.needs_teacher:
-        _check_range(dataset, "teacher")
+        check_labels(dataset, "teacher")
     return np.flatnonzero(label_map.lookup(index.label, index.teacher) >= 0)
 
 
-def _check_range(dataset: ClipDataset, column: str) -> None:
-    """Raises for the first row whose label or teacher is no class."""
+def check_labels(dataset: ClipDataset, column: str = "label") -> None:
+    """Raises ValueError for the first row whose label, or `teacher`, is no class."""
     index, num_classes = dataset.index, len(dataset.info.class_names)
     values = getattr(index, column)
     wrong = np.flatnonzero((values < 0) | (values >= num_classes))
@@ -139,16 +150,11 @@ class TrainClips:
             num_parts: Parts of a step: replicas of all workers.
 
         Raises:
-            ValueError: There are no clips to train on, or see `labels_kept`.
+            ValueError: See `labels_kept`.
         """
         self._source = source
         dataset, label_map = source.dataset, source.label_map
         rows = labels_kept(dataset, label_map)
-        if not len(rows):
-            raise ValueError(
-                f"{dataset.directory} has no clips to train on: of {len(dataset)} the "
-                "label map keeps none"
-            )
         probabilities = None
         if source.resampling is not None:
             labels = dataset.index.label[rows]

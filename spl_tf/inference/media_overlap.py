@@ -93,4 +93,4 @@ def _of_head(head: bytes) -> str | None:
     except Exception:  # the whole record then says what is wrong
         return None
     values = context.feature[keys.MEDIA_ID].bytes_list.value
-    return composed(values[0].decode()) if values else ""
+    return composed(values[0].decode(errors="backslashreplace")) if values else ""

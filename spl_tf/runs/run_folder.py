@@ -42,7 +42,15 @@ def check_workdir(workdir: str) -> None:
 
 
 def claim_workdir(workdir: str, config: config_dict.ConfigDict, **facts: Any) -> None:
-    """Makes the workdir this run's own and writes its `config.json`.
+    """Makes the workdir this run's own and writes its `config.json`; see `describe`."""
+    os.makedirs(workdir, exist_ok=True)
+    write_json(os.path.join(workdir, _CONFIG), describe(workdir, config, **facts))
+
+
+def describe(
+    workdir: str, config: config_dict.ConfigDict, **facts: Any
+) -> dict[str, Any]:
+    """What `config.json` of a run is to say, if the workdir can be this run's.
 
     A run that goes on may have another `runtime`: another machine may continue it, if
     the facts stay, the clips of a step among them. One that stopped at a step that was
@@ -59,7 +67,6 @@ def claim_workdir(workdir: str, config: config_dict.ConfigDict, **facts: Any) ->
     Raises:
         ValueError: The workdir belongs to a run with another config.
     """
-    os.makedirs(workdir, exist_ok=True)
     path = os.path.join(workdir, _CONFIG)
     # Through JSON, so that tuples and lists compare equal.
     settings = json.loads(json.dumps(config.to_dict()))
@@ -89,16 +96,13 @@ def claim_workdir(workdir: str, config: config_dict.ConfigDict, **facts: Any) ->
         if remedies:
             changes.append({"not_finite_step": step, "changed": remedies})
             logging.info("step %d was not finite: %s", step, "; ".join(remedies))
-    write_json(
-        path,
-        {
-            "config": settings,
-            **facts,
-            **({"changes": changes} if changes else {}),
-            "git_revision": _git_revision(),
-            "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        },
-    )
+    return {
+        "config": settings,
+        **facts,
+        **({"changes": changes} if changes else {}),
+        "git_revision": _git_revision(),
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    }
 
 
 def _read_config(path: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ def open_source(config: config_dict.ConfigDict) -> tuple[data.TrainInput, list[s
         on_bad_record=config.data.on_bad_record,
         cache_bytes=int(config.runtime.cache_gb * 1e9),
     )
+    data.check_labels(dataset)
     names = dataset.info.class_names if label_map is None else label_map.label_names
     if config.loss.name == "forward_correction":
         # What does not fit is refused here, before the workdir is claimed.
@@ -49,7 +50,8 @@ def open_validation(
     """Opens what is evaluated on at the end; None without it.
 
     Raises:
-        ValueError: Its classes are not the labels that are trained on.
+        ValueError: Its classes are not the labels that are trained on, or a label is no
+            class.
     """
     if not config.data.validation:
         return None
@@ -60,4 +62,5 @@ def open_validation(
             f"{len(validation.info.class_names)} classes, the model "
             f"{len(label_names)} labels, or their names differ"
         )
+    data.check_labels(validation)
     return validation

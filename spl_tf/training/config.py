@@ -133,6 +133,12 @@ def check_config(config: config_dict.ConfigDict) -> None:
     _check_keys(config, default_config(), "config")
     for key, known in _CHOICES.items():
         _one_of(config, key, known)
+    # NumPy's and Keras' generators take no others.
+    if not isinstance(config.seed, int) or not 0 <= config.seed < 2**32:
+        raise ValueError(
+            f"config.seed is {config.seed!r}, expected a whole number from 0 to "
+            f"{2**32 - 1}"
+        )
     for key in ("data.num_frames", "data.stride", "data.crop_size"):
         _at_least(config, key, 1)
     for key in ("reference_batch_size", "accumulation_steps"):

@@ -134,14 +134,13 @@ def _train(config, workdir: str, strategy: tf.distribute.Strategy) -> dict[str, 
     os.makedirs(workdir, exist_ok=True)
     writes = is_chief(strategy)
     with locked(workdir) if writes else contextlib.nullcontext():
+        facts = {
+            "label_names": label_names,
+            "datasets": datasets,
+            "clips_per_step": batch_size * replicas * accumulation,
+        }
         if writes:
-            run_folder.claim_workdir(
-                workdir,
-                config,
-                label_names=label_names,
-                datasets=datasets,
-                clips_per_step=batch_size * replicas * accumulation,
-            )
+            run_folder.describe(workdir, config, **facts)
         finished = run_folder.read_results(workdir)
         if finished is not None:
             logging.info("%s is finished", workdir)
@@ -150,6 +149,8 @@ def _train(config, workdir: str, strategy: tf.distribute.Strategy) -> dict[str, 
         run = _Run(
             config, workdir, strategy, source, batch_size, len(rows), len(label_names)
         )
+        if writes:  # not before all is built: what is refused then claims nothing
+            run_folder.claim_workdir(workdir, config, **facts)
         results = run.train()
         if validation is not None:
             results |= run.evaluate(validation)
@@ -299,7 +300,7 @@ class _Run:
             place = int(np.argmin(finite))
             step = before + place
             if is_chief(self._strategy):
-                runs.note_not_finite(self._workdir, step)
+                run_folder.note_not_finite(self._workdir, step)
             raise FloatingPointError(
                 f"the loss of step {step} is {values['loss'][place]}, the norm of its "
                 f"gradient {values['gradient_norm'][place]}; its clips are "

@@ -46,6 +46,24 @@ def test_with_teacher_changes_nothing_but_the_teacher():
     )
 
 
+def test_an_id_that_is_not_utf_8_is_kept_and_can_be_shown():
+    example = tf.train.SequenceExample.FromString(clips.encode_clip(make_clip(3, 1)))
+    for key in ("example/id", "clip/media_id", "clip/label/text"):
+        example.context.feature[key].bytes_list.value[:] = [b"caf\xe9"]
+    record = clips.with_teacher(example.SerializeToString(), [2], [0.5])
+    written = tf.train.SequenceExample.FromString(record).context.feature
+    assert written["example/id"].bytes_list.value[:] == [b"caf\xe9"]
+    assert written["TEACHER/clip/label/index"].int64_list.value[:] == [2]
+    parsed = clips.parse_clip(record)
+    assert (parsed.id, parsed.media_id, parsed.label_name) == (
+        "caf\\xe9",
+        "caf\\xe9",
+        "b",
+    )
+    with pytest.raises(ValueError, match=r"clip .*caf.*xe9.* has 2 teacher classes"):
+        clips.with_teacher(record, [1, 2], [0.5])
+
+
 @pytest.mark.parametrize("key", ["clip/label/string", "clip/label/text"])
 def test_the_label_name_is_read_from_either_key(key):
     example = tf.train.SequenceExample.FromString(clips.encode_clip(make_clip(0, 2)))

@@ -160,13 +160,17 @@ def test_a_missing_shard(tmp_path):
             train(dataset, on_bad_record=mode)
 
 
-def test_a_label_out_of_range(tmp_path):
-    clip = make_clip(BAD, 2, names="abc")
+@pytest.mark.parametrize("label", [2, -1])
+@pytest.mark.parametrize("mode", ["error", "skip"])
+def test_a_label_that_is_no_class_is_named_before_training(tmp_path, label, mode):
+    clip = dataclasses.replace(make_clip(BAD, 0), label_index=label)
     dataset = write(tmp_path, lambda _: clip)
     with pytest.raises(
-        tf.errors.OpError, match=r"row 4, clip 'video4@.*label is 2, expected 0 to 1"
+        ValueError,
+        match=rf"web/clips\.tfrecord-00000-of-00001, row 4: its label is {label}, "
+        r"expected 0 to 1 \(1 such rows\)\. Run .* --validate",
     ):
-        train(dataset)
+        train(dataset, on_bad_record=mode)
 
 
 def test_an_empty_dataset(tmp_path):

@@ -48,6 +48,14 @@ def command(*arguments):
     )
 
 
+def test_labels_that_are_no_classes_are_refused_before_the_model_is_opened(tmp_path):
+    wrong = [textured_clip(n, 0, NAMES) for n in range(3)]
+    wrong[1] = dataclasses.replace(wrong[1], label_index=-1)
+    folder = write_dataset(tmp_path / "wrong", wrong, NAMES, 1).directory
+    with pytest.raises(ValueError, match=r"row 1: its label is -1, .* \(1 such rows"):
+        evaluate("no run", folder, str(tmp_path / "output"))
+
+
 def test_the_command_evaluates_and_says_what_it_found(run, dataset, tmp_path):
     output = tmp_path / "output"
     done = command(

@@ -37,6 +37,7 @@ def changed(**changes):
         ({"strategies": ("none", "spl_x")}, "'spl_x' is no strategy; known are"),
         ({"strategies": ("weak:3",)}, "only spl_m and spl_d take a number"),
         ({"seeds": (1, 1)}, r"config.seeds is \(1, 1\), expected different"),
+        ({"seeds": (1, 2**33)}, r"8589934592\), expected different .* 0 to 4294967295"),
         ({"pretrain__model__name": "r3d"}, "config.pretrain: config.model.name is"),
         ({"finetune__data__train": "clips"}, "config.finetune.data names 'clips'"),
         ({"evaluate__protocol": "linear"}, "config.evaluate.protocol is 'linear'"),

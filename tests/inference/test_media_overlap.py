@@ -36,6 +36,13 @@ def test_records_without_a_media_id_do_not_count(tmp_path):
     assert media_ids(dataset) == set()
 
 
+def test_a_media_id_that_is_not_utf_8_is_read_as_by_the_parser():
+    example = tf.train.SequenceExample.FromString(clips.encode_clip(make_clip(5, 0)))
+    example.context.feature["clip/media_id"].bytes_list.value[:] = [b"caf\xe9"]
+    record = example.SerializeToString()
+    assert media_id(record) == clips.parse_clip(record).media_id == "caf\\xe9"
+
+
 def test_a_damaged_record_is_an_error():
     with pytest.raises(ValueError, match=r"not a tf\.train\.SequenceExample"):
         media_id(b"\x0a\x05junk!")

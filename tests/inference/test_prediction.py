@@ -58,6 +58,23 @@ def noisy_dataset(directory, count, num_shards=2):
     return write_dataset(directory, noisy, ["a", "b", "c"], num_shards)
 
 
+def test_ids_that_are_not_utf_8_stay_as_they_are(teacher, tmp_path):
+    web = write_dataset(tmp_path / "web", [make_clip(0, 0), make_clip(1, 1)], "abc", 1)
+    with web.reader() as reader:
+        records = [reader.read(row) for row in range(2)]
+    # As long as the former one, so that the index stays right.
+    records = [record.replace(b"video1@", b"caf\xe9s1@") for record in records]
+    name = web.index.shard_names[0]
+    rows = zip(records, web.index.frames, web.index.label, [-1, -1], strict=True)
+    clips.write_shard(web.directory, name, rows)
+    training.predict(teacher, web.directory, str(tmp_path / "labelled"), batch_size=2)
+    _, labelled = read_all(tmp_path / "labelled")
+    assert [clip.id for clip in labelled] == [
+        "video0@0-1000000",
+        "caf\\xe9s1@0-1000000",
+    ]
+
+
 def test_records_get_the_model_s_best_classes_and_nothing_else_changes(
     teacher, tmp_path
 ):

@@ -30,6 +30,8 @@ def test_the_defaults_need_only_a_dataset(config):
         ("schedule.shape", "linear", r"config\.schedule\.shape is 'linear'"),
         ("loss.name", "mse", r"config\.loss\.name is 'mse', expected one of"),
         ("optimizer.accumulation_steps", 0, "accumulation_steps is 0, expected 1"),
+        ("seed", 2**33, r"config\.seed is 8589934592, expected .* 0 to 4294967295"),
+        ("seed", -3, r"config\.seed is -3, expected a whole number from 0 to 42"),
         ("runtime.strategy", "many", r"config\.runtime\.strategy is 'many'"),
     ],
 )

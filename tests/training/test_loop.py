@@ -1,6 +1,7 @@
 """What training makes of its config and its data."""
 
 import csv
+import dataclasses
 import os
 import subprocess
 
@@ -15,6 +16,7 @@ from spl_tf.models import build_model
 from spl_tf.runs import run_folder
 from spl_tf.runs.checkpoints import WEIGHTS, load_weights
 from spl_tf.training.objectives import LabelCounts
+from tests.conftest import make_clip, write_dataset
 from tests.training.finished_run import write_run
 from tests.training.run_files import ROOT, checkpoints, lines, weights
 
@@ -217,6 +219,43 @@ def test_a_validation_set_of_other_classes_is_refused(config, web_dataset, tmp_p
     config.data.update(train=web_dataset.directory, label_map=str(tmp_path / "map"))
     with pytest.raises(ValueError, match=r"config\.data\.validation: .* 3 classes"):
         training.train(config, str(tmp_path / "run"))
+
+
+def with_label(number, label):
+    return dataclasses.replace(make_clip(number, 0), label_index=label)
+
+
+@pytest.mark.parametrize("label", [3, -1])
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_labels_that_are_no_classes_are_refused_before_anything_is_written(
+    config, tmp_path, split, label
+):
+    wrong = [with_label(n, label if n in (2, 5) else n % 3) for n in range(6)]
+    config.data[split] = write_dataset(tmp_path / "wrong", wrong, "abc", 1).directory
+    with pytest.raises(
+        ValueError,
+        match=rf"wrong/clips\.tfrecord-00000-of-00001, row 2: its label is {label}, "
+        r"expected 0 to 2 \(2 such rows\)",
+    ):
+        training.train(config, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("impossible", "message"),
+    [
+        ({"seed": 2**33}, "config.seed is 8589934592"),
+        ({"data.crop_size": 2}, "too small for r3d_tiny_g"),
+    ],
+)
+def test_a_config_that_is_refused_does_not_claim_the_workdir(
+    one_step, tmp_path, impossible, message
+):
+    refused = one_step.copy_and_resolve_references()
+    refused.update_from_flattened_dict(impossible)
+    with pytest.raises(ValueError, match=message):
+        training.train(refused, str(tmp_path / "run"))
+    assert training.train(one_step, str(tmp_path / "run"))["steps"] == 1
 
 
 def test_clipping_bounds_the_step(config, tmp_path):
