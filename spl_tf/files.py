@@ -88,7 +88,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
             error.filename = os.fspath(path)
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            temporary.unlink()
 
 
 def move_into_place(source: str | os.PathLike, target: str | os.PathLike) -> None:

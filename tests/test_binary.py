@@ -260,7 +260,10 @@ with tf.io.gfile.GFile('/dev/full', 'wb') as file:
     ("body", "message"),
     [
         (f"tf.io.gfile.makedirs({IN_A_FILE!r})", "/proc/version is not a directory"),
-        (f"clips.write_atomically({IN_A_FILE!r}, b'x')", f"{IN_A_FILE}.incom* Not a d"),
+        (
+            f"clips.write_atomically({IN_A_FILE!r}, b'x')",
+            f"{IN_A_FILE}.incom*; Not a d",
+        ),
         ("clips.write_atomically('/sys/out', b'x')", "/sys/out.incom*; Permission den"),
         ("tf.io.gfile.makedirs('/proc/out')", "/proc/out; No such file or directory"),
         ("tf.io.TFRecordWriter('/tmp')", "/tmp; Is a directory"),
@@ -284,4 +287,4 @@ def test_other_errors_of_tensorflow_keep_their_traceback(tmp_path):
     """
     done = run_binary(tmp_path, body)
     assert done.returncode == 1
-    assert done.stderr.startswith("Traceback")
+    assert "Traceback" in done.stderr

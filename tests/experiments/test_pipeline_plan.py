@@ -374,3 +374,30 @@ def test_images_on_disk_go_the_same_way_and_are_converted_once_for_all_seeds(tmp
         assert seed["world"] is None
     web = ClipDataset(os.path.join(workdir, "clips/web"))
     assert (len(web), set(web.index.frames)) == (16, {1})
+
+
+def test_a_path_that_is_spelled_otherwise_is_no_change():
+    former = {"settings.init.inflate": os.path.abspath("weights/a.npz")}
+    current = {"settings.init.inflate": "./weights//a.npz"}
+    assert describe_changes(former, current) == ""
+    assert describe_changes({"inputs.a": "b/"}, {"inputs.a": "b"}) != ""
+
+
+def test_a_conversion_runs_again_when_its_files_were_replaced(tmp_path):
+    config, workdir = image_config(tmp_path), str(tmp_path / "run")
+    run_pipeline(config, workdir, stages=["convert_web"], echo=print)
+    image = tmp_path / "web/black/0.png"
+    content, before = image.read_bytes(), image.stat().st_mtime_ns
+
+    def planned():
+        text = describe_plan(config, workdir, stages=["convert_web"])
+        return "".join(line for line in text.splitlines() if "convert_web" in line)
+
+    config.data.web.root = os.path.relpath(tmp_path / "web") + "/"
+    assert planned() == ""
+    image.write_bytes(content)  # the same bytes, at another time
+    os.utime(image, ns=(before, before + 1))
+    assert "size or time of source files changed: black/0.png" in planned()
+    image.unlink()
+    image.with_name("1.png").replace(image)
+    assert "inputs.images changed" in planned()
