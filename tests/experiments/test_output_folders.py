@@ -52,7 +52,7 @@ def commands(tmp_path, dataset):
         ],
         "experiments.export": [f"--checkpoint={teacher}", "--output_dir={out}"],
         "experiments.train": [
-            f"--config={ROOT / 'experiments/spl/configs/base.py'}",
+            f"--config={ROOT / 'experiments/spl/configs/r3d_50_g.py'}",
             f"--config.data.train={dataset.directory}",
             "--workdir={out}",
         ],
