@@ -16,7 +16,13 @@ from spl_tf.data.label_lookup import LabelLookup
 from spl_tf.data.plan import Resampling, TrainPlan, padded_rows, uniform_draws
 from spl_tf.data.records import BadRecordError
 from spl_tf.data.sampling import PAPER_EVALUATION, ClipSampling
-from spl_tf.data.sources import TrainInput, check_labels, labels_kept
+from spl_tf.data.sources import (
+    TrainInput,
+    check_labels,
+    clips_kept,
+    filter_rows,
+    labels_kept,
+)
 
 __all__ = [
     "MAX_BAD_RECORDS",
@@ -32,7 +38,9 @@ __all__ = [
     "augment_and_normalize",
     "check_bad_record_options",
     "check_labels",
+    "clips_kept",
     "eval_batches",
+    "filter_rows",
     "labels_kept",
     "normalize",
     "padded_rows",

@@ -213,7 +213,8 @@ class _TrainBatches:
 
     def finish(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Looks the labels up, in the graph."""
-        fields = [batch.pop(name) for name in ("label", "teacher")] + [batch["id"]]
+        fields = [batch.pop(name) for name in ("label", "teacher")]
+        fields += [batch["id"], batch["index"]]
         columns = [tf.split(field, self._sizes) for field in fields]
         labels = [
             part.look_up(*column)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from spl_tf.labels import LabelMap
@@ -14,14 +15,21 @@ _DENSE_CELLS = 1 << 20
 class LabelLookup:
     """Turns the labels in records into the labels to train on."""
 
-    def __init__(self, label_map: LabelMap | None, num_classes: int):
+    def __init__(
+        self,
+        label_map: LabelMap | None,
+        num_classes: int,
+        assigned: np.ndarray | None = None,
+    ):
         """Prepares the table.
 
         Args:
             label_map: Where the records hold (weak label, teacher prediction); None
                 where their label is used as it is.
             num_classes: N, classes of the dataset.
+            assigned: int32, the label of each index row, instead of the records'.
         """
+        self._assigned = None if assigned is None else tf.constant(assigned, tf.int32)
         self._map = label_map
         self._num_classes = num_classes
         self._table = None
@@ -29,7 +37,11 @@ class LabelLookup:
             self._table = label_map.dense_table().reshape(-1)
 
     def __call__(
-        self, label: tf.Tensor, teacher: tf.Tensor, clip_id: tf.Tensor
+        self,
+        label: tf.Tensor,
+        teacher: tf.Tensor,
+        clip_id: tf.Tensor,
+        row: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Looks clips up.
 
@@ -37,11 +49,14 @@ class LabelLookup:
             label: int64 [B] or scalar, from the records.
             teacher: int64, likewise, -1 where a record has none.
             clip_id: string, likewise, for errors.
+            row: int64, likewise, of the index; for assigned labels.
 
         Returns:
             int32, likewise, -1 for a clip that the map discards. A label outside
             [0, N) is an `InvalidArgumentError` that names the clip.
         """
+        if self._assigned is not None:
+            return tf.gather(self._assigned, row)
         checks = [self._check("label", label, clip_id)]
         if self._map is not None and self._map.needs_teacher:
             checks.append(self._check("teacher's prediction", teacher, clip_id))

@@ -26,6 +26,8 @@ from spl_tf.data.sampling import (
     random_window,
 )
 from spl_tf.labels import LabelMap
+from spl_tf.labels.assignment import Assignment
+from spl_tf.labels.filters import ClipFilter
 
 # Of each clip: start, top, left, flip; the photometric ones; scale.
 _START, _TOP, _LEFT, _FLIP = range(4)
@@ -52,6 +54,9 @@ class TrainInput:
         max_bad_records: With "skip", more than this many are an error.
         cache_bytes: Records and their decoded frames, of up to this many bytes, stay
             in memory.
+        assignment: Labels by index row, instead of a label map.
+        clip_filter: Which clips are kept, besides those that have a label.
+        name: In messages and logs, where there are several sources.
     """
 
     dataset: ClipDataset
@@ -65,8 +70,13 @@ class TrainInput:
     on_bad_record: str = "error"
     max_bad_records: int = MAX_BAD_RECORDS
     cache_bytes: int = 0
+    assignment: Assignment | None = None
+    clip_filter: ClipFilter = dataclasses.field(default_factory=ClipFilter)
+    name: str = "train"
 
     def __post_init__(self):
+        if self.label_map is not None and self.assignment is not None:
+            raise ValueError("a source has a label map or an assignment, not both")
         check_bad_record_options(self.on_bad_record, self.max_bad_records)
         if self.crop_size < 1 or not 0 <= self.seed < 2**63:
             raise ValueError(
@@ -89,7 +99,7 @@ def labels_kept(dataset: ClipDataset, label_map: LabelMap | None) -> np.ndarray:
         ValueError: There is none, a label is no class, map and dataset are of different
             classes, or the map needs the teacher's prediction and the dataset has none.
     """
-    rows = _labels_kept(dataset, label_map)
+    rows = np.flatnonzero(_labels(dataset, label_map) >= 0)
     if not len(rows):
         raise ValueError(
             f"{dataset.directory} has no clips to train on: of {len(dataset)} the "
@@ -98,10 +108,50 @@ def labels_kept(dataset: ClipDataset, label_map: LabelMap | None) -> np.ndarray:
     return rows
 
 
-def _labels_kept(dataset, label_map: LabelMap | None) -> np.ndarray:
+def clips_kept(source: TrainInput) -> tuple[np.ndarray, np.ndarray]:
+    """The clips that a source's labels and filter keep, and their labels.
+
+    Returns:
+        Index rows, int64 [n], ascending, and labels, int32 [n].
+
+    Raises:
+        ValueError: There is none, see `labels_kept`; or the filter needs what the
+            dataset has not.
+    """
+    if source.assignment is not None:
+        labels = source.assignment.labels
+        rows = np.flatnonzero(labels >= 0)
+    else:
+        rows = labels_kept(source.dataset, source.label_map)
+        labels = _labels(source.dataset, source.label_map)
+    kept = rows[filter_rows(source)[rows]]
+    if not len(kept):
+        raise ValueError(
+            f"{source.dataset.directory} has no clips to train on: of "
+            f"{len(source.dataset)}, {len(rows)} have a label, and the filter of "
+            f"source {source.name!r} keeps none of them"
+        )
+    return kept, labels[kept]
+
+
+def filter_rows(source: TrainInput) -> np.ndarray:
+    """Which clips the source's filter keeps, bool [n].
+
+    Raises:
+        ValueError: The index lacks what the filter looks at.
+    """
+    dataset, rule = source.dataset, source.clip_filter
+    columns = {name: getattr(dataset.index, name) for name in rule.needs}
+    if "teacher" in columns or "confidence" in columns:
+        _check_predicted(dataset, f"the filter of source {source.name!r}")
+    return rule.keeps(dataset.index.label, columns)
+
+
+def _labels(dataset: ClipDataset, label_map: LabelMap | None) -> np.ndarray:
+    """Labels by index row, int32 [n], -1 for what has none."""
     if label_map is None:
         check_labels(dataset)
-        return np.arange(len(dataset))
+        return dataset.index.label
     ours, theirs = dataset.info.class_names, list(label_map.class_names)
     if ours != theirs:
         raise ValueError(
@@ -111,15 +161,19 @@ def _labels_kept(dataset, label_map: LabelMap | None) -> np.ndarray:
         )
     index = dataset.index
     check_labels(dataset)
-    if label_map.needs_teacher and (index.teacher < 0).any():
-        raise ValueError(
-            f"{dataset.directory} has {int((index.teacher < 0).sum())} clips without "
-            f"a teacher prediction, and strategy {label_map.strategy!r} needs it; run "
-            "`python -m experiments.predict` on it first"
-        )
     if label_map.needs_teacher:
+        _check_predicted(dataset, f"strategy {label_map.strategy!r}")
         check_labels(dataset, "teacher")
-    return np.flatnonzero(label_map.lookup(index.label, index.teacher) >= 0)
+    return label_map.lookup(index.label, index.teacher)
+
+
+def _check_predicted(dataset: ClipDataset, who: str) -> None:
+    missing = int((dataset.index.teacher < 0).sum())
+    if missing:
+        raise ValueError(
+            f"{dataset.directory} has {missing} clips without a teacher prediction, "
+            f"and {who} needs it; run `python -m experiments.predict` on it first"
+        )
 
 
 def check_labels(dataset: ClipDataset, column: str = "label") -> None:
@@ -150,16 +204,13 @@ class TrainClips:
             num_parts: Parts of a step: replicas of all workers.
 
         Raises:
-            ValueError: See `labels_kept`.
+            ValueError: See `clips_kept`.
         """
         self._source = source
         dataset, label_map = source.dataset, source.label_map
-        rows = labels_kept(dataset, label_map)
+        rows, labels = clips_kept(source)
         probabilities = None
         if source.resampling is not None:
-            labels = dataset.index.label[rows]
-            if label_map is not None:
-                labels = label_map.lookup(labels, dataset.index.teacher[rows])
             probabilities = source.resampling.probabilities(labels)
         size = batch_size * num_parts
         self._plan = TrainPlan(rows, size, source.seed, probabilities)
@@ -168,12 +219,16 @@ class TrainClips:
             dataset,
             self._choose_views,
             source.crop_size,
+            needs_label=source.assignment is None,
             needs_teacher=label_map is not None and label_map.needs_teacher,
             scales=source.short_side is not None,
             cache_bytes=source.cache_bytes,
         )
         self._skipped = SkippedRecords(dataset.directory, source.max_bad_records)
-        self.look_up = LabelLookup(label_map, len(dataset.info.class_names))
+        assigned = None
+        if source.assignment is not None:
+            assigned = source.assignment.labels
+        self.look_up = LabelLookup(label_map, len(dataset.info.class_names), assigned)
         size = source.crop_size
         self.clip_shape = (source.sampling.num_frames, size, size, 3)
 

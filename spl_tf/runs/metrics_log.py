@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -24,22 +24,30 @@ class MetricsLog(tf.Module):
     in float64, which does not depend on how steps were grouped into calls.
     """
 
-    def __init__(self, workdir: str, clips_per_step: int, writes: bool = True):
+    def __init__(
+        self,
+        workdir: str,
+        clips_per_step: int,
+        writes: bool = True,
+        further: Sequence[str] = (),
+    ):
         """Opens nothing yet.
 
         Args:
             workdir: Of the run.
             clips_per_step: Of all replicas.
             writes: Whether this process writes the files, one of several.
+            further: Names of what is reported besides STEP_METRICS.
         """
         super().__init__(name="metrics_log")
         self._path = os.path.join(workdir, "metrics.jsonl")
         self._tensorboard_dir = os.path.join(workdir, "tensorboard")
         self._clips_per_step = clips_per_step
         self._writes = writes
-        # Sums of STEP_METRICS, then the number of steps.
+        self.metrics = (*STEP_METRICS, *further)
+        # Their sums, then the number of steps.
         self._sums = tf.Variable(
-            tf.zeros(len(STEP_METRICS) + 1, tf.float64), trainable=False
+            tf.zeros(len(self.metrics) + 1, tf.float64), trainable=False
         )
         self._timed_steps = 0
         self._waited = 0.0
@@ -65,11 +73,11 @@ class MetricsLog(tf.Module):
         """Takes what a call reports.
 
         Args:
-            values: float32 [steps] for each of STEP_METRICS.
+            values: float32 [steps] for each of `metrics`.
             waited: Seconds that the call waited for batches.
         """
         sums = self._sums.numpy()
-        columns = [np.asarray(values[name], np.float64) for name in STEP_METRICS]
+        columns = [np.asarray(values[name], np.float64) for name in self.metrics]
         for row in np.stack(columns, axis=1):
             sums += np.append(row, 1.0)
         self._sums.assign(sums)
@@ -95,7 +103,7 @@ class MetricsLog(tf.Module):
         seconds = max(time.monotonic() - self._since, 1e-9)
         means = {
             name: float(total / steps)
-            for name, total in zip(STEP_METRICS, sums, strict=True)
+            for name, total in zip(self.metrics, sums, strict=True)
         }
         line = {
             "step": step,

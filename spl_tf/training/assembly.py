@@ -2,40 +2,186 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping
+
+from absl import logging
 from ml_collections import config_dict
 
 from spl_tf import data
 from spl_tf.clips import ClipDataset
-from spl_tf.labels import LabelMap
+from spl_tf.labels import ConfusionMatrix, LabelMap, build_label_map
+from spl_tf.labels.assignment import Assignment
+from spl_tf.labels.filters import ClipFilter, counts_per_class
+from spl_tf.runs import run_folder
+from spl_tf.text_files import composed, text_of
+from spl_tf.training.config import default_source, source_shares
 from spl_tf.training.objectives import read_transition
 
 
-def open_source(config: config_dict.ConfigDict) -> tuple[data.TrainInput, list[str]]:
+@dataclasses.dataclass(frozen=True)
+class Sources:
+    """What a run trains on.
+
+    Attributes:
+        inputs: One per source, in the order of the config.
+        sizes: Clips of each in a batch of one replica.
+        label_names: What the model's outputs stand for; the same for all sources.
+        clips: Of each source, how many its labels and filter keep.
+        kept: By source with a filter and by class, its clips and those kept of them.
+        clips_per_epoch: Clips of all sources in the steps in which the one that
+            `config.data.epoch_of` names, or the first, is read once.
+    """
+
+    inputs: list[data.TrainInput]
+    sizes: list[int]
+    label_names: list[str]
+    clips: list[int]
+    kept: dict[str, dict[str, list[int]]]
+    clips_per_epoch: int
+
+    @property
+    def names(self) -> list[str]:
+        """Of the sources, where there are several."""
+        names = [source.name for source in self.inputs]
+        return names if len(names) > 1 else []
+
+    def fingerprints(self) -> dict[str, str]:
+        """Of their datasets, by use."""
+        return {
+            "/".join(["train", source.name] if self.names else ["train"]): (
+                run_folder.dataset_fingerprint(source.dataset)
+            )
+            for source in self.inputs
+        }
+
+
+def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
     """Opens what is trained on.
 
-    Returns:
-        The input, and the names of the labels that it has.
+    Args:
+        config: Of the run.
+        batch_size: Clips of a batch of one replica.
+
+    Raises:
+        ValueError: A dataset does not have what its labels or filter need, no clip is
+            left of one, or the labels of two sources differ.
     """
-    dataset = ClipDataset(config.data.train)
-    label_map = LabelMap.load(config.data.label_map) if config.data.label_map else None
+    settings = _settings_of_sources(config)
+    sizes = source_shares(settings, batch_size)
+    inputs, names, clips, kept = [], {}, [], {}
+    for name, each in settings.items():
+        seed = config.seed
+        if len(settings) > 1:  # an order and draws of its own
+            digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+            seed = int.from_bytes(digest[:7], "big")
+        with _names_key(config, name):
+            source, names[name] = _open_source(config, name, each, seed)
+            rows, _ = data.clips_kept(source)
+        inputs.append(source)
+        clips.append(len(rows))
+        if source.clip_filter != ClipFilter():
+            counts = counts_per_class(
+                source.dataset.index.label,
+                data.filter_rows(source),
+                source.dataset.info.class_names,
+            )
+            kept[name] = {label: list(pair) for label, pair in counts.items()}
+            logging.info(
+                "the filter of source %r keeps %d of %d clips; by class: %s",
+                name,
+                sum(after for _, after in kept[name].values()),
+                len(source.dataset),
+                ", ".join(f"{k} {b} of {a}" for k, (a, b) in kept[name].items()),
+            )
+    first, *others = names
+    for other in others:
+        if names[other] != names[first]:
+            raise ValueError(
+                f"config.data.sources: {first} has the labels {_some(names[first])}, "
+                f"{other} has {_some(names[other])}; expected the same, in one order"
+            )
+    if config.loss.name == "forward_correction":
+        # What does not fit is refused here, before the workdir is claimed.
+        read_transition(config.loss.transition, inputs[0].dataset, len(names[first]))
+    place = list(names).index(config.data.epoch_of or first)
+    per_epoch = round(clips[place] * batch_size / sizes[list(names)[place]])
+    return Sources(inputs, list(sizes.values()), names[first], clips, kept, per_epoch)
+
+
+@contextlib.contextmanager
+def _names_key(config, name: str) -> Iterator[None]:
+    """Puts the key of a source before what is wrong with it."""
+    try:
+        yield
+    except ValueError as error:
+        if not config.data.sources:
+            raise
+        raise ValueError(f"config.data.sources.{name}: {error}") from error
+
+
+def _some(names: list[str]) -> str:
+    return f"{', '.join(names[:3])}, ... ({len(names)})"
+
+
+def _settings_of_sources(config) -> Mapping[str, config_dict.ConfigDict]:
+    """`config.data.sources`, or the one that `config.data.train` is short for."""
+    if config.data.sources:
+        return config.data.sources
+    source = default_source()
+    source.dataset = config.data.train
+    if config.data.label_map:
+        source.labels.update(kind="label_map", path=config.data.label_map)
+    source.resampling = config.data.resampling
+    return {"train": source}
+
+
+def _open_source(
+    config, name: str, settings, seed: int
+) -> tuple[data.TrainInput, list[str]]:
+    """The input, and the names of the labels that it has."""
+    dataset = ClipDataset(settings.dataset)
+    kind, path = settings.labels.kind, settings.labels.path
+    label_map = assignment = None
+    names = dataset.info.class_names
+    if kind == "label_map":
+        label_map = LabelMap.load(path)
+    elif kind == "teacher":
+        label_map = build_label_map(ConfusionMatrix(names), "teacher")
+    elif kind == "assignment":
+        assignment = Assignment.load(path)
+        fingerprint = run_folder.dataset_fingerprint(dataset)
+        assignment.check(fingerprint, len(dataset), path)
+        names = assignment.label_names
+    if label_map is not None:
+        names = label_map.label_names
     source = data.TrainInput(
         dataset=dataset,
         label_map=label_map,
         sampling=data.ClipSampling(config.data.num_frames, config.data.stride),
         crop_size=config.data.crop_size,
         flip=config.data.flip,
-        seed=config.seed,
+        seed=seed,
         short_side=tuple(config.data.short_side) or None,
-        resampling=_resampling(config.data.resampling),
+        resampling=_resampling(settings.resampling),
         on_bad_record=config.data.on_bad_record,
         cache_bytes=int(config.runtime.cache_gb * 1e9),
+        assignment=assignment,
+        clip_filter=_clip_filter(settings.filter),
+        name=name,
     )
-    data.check_labels(dataset)
-    names = dataset.info.class_names if label_map is None else label_map.label_names
-    if config.loss.name == "forward_correction":
-        # What does not fit is refused here, before the workdir is claimed.
-        read_transition(config.loss.transition, dataset, len(names))
     return source, list(names)
+
+
+def _clip_filter(settings: config_dict.ConfigDict) -> ClipFilter:
+    rules = settings.to_dict()
+    if path := rules.pop("exclude_ids"):
+        with open(path, "rb") as file:
+            lines = text_of(file.read(), path).splitlines()
+        rules["exclude_ids"] = frozenset(composed(line) for line in lines if line)
+    return ClipFilter(**rules)
 
 
 def _resampling(settings: config_dict.ConfigDict) -> data.Resampling | None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
 
 from ml_collections import config_dict
 
@@ -13,6 +18,9 @@ from spl_tf.models.inflation import IMAGENET
 from spl_tf.training.objectives import LOSSES
 from spl_tf.training.schedules import SHAPES, given_unit
 
+LABEL_KINDS = ("record", "label_map", "teacher", "assignment")
+# They learn something of each clip, or of one noise.
+_LOSSES_OF_ONE_SOURCE = ("data_parameters", "forward_correction")
 PRECISIONS = ("float32", "mixed_bfloat16")
 
 _CHOICES = {
@@ -51,7 +59,11 @@ def default_config() -> config_dict.ConfigDict:
         precision="float32",
     )
     config.data = config_dict.create(
-        train="",  # dataset folder
+        # Dataset folder. Or empty, and sources: by name, see `default_source`.
+        train="",
+        sources=config_dict.ConfigDict(),
+        # Whose clips make an epoch, of several sources; empty for the first one.
+        epoch_of="",
         validation="",  # dataset folder; empty for no evaluation
         label_map="",  # folder of a LabelMap; empty for the labels in the records
         num_frames=16,
@@ -123,6 +135,64 @@ def default_config() -> config_dict.ConfigDict:
     return config.lock()
 
 
+def default_source() -> config_dict.ConfigDict:
+    """All keys of one of `config.data.sources`."""
+    return config_dict.create(
+        dataset="",  # its folder
+        share=1.0,  # of each batch, in proportion to those of the other sources
+        labels=config_dict.create(
+            # Of LABEL_KINDS: the record's own, a LabelMap's, the teacher's first
+            # choice, or those of an Assignment.
+            kind="record",
+            path="",  # of the label map, or the assignment
+        ),
+        # See `spl_tf.labels.filters.ClipFilter`.
+        filter=config_dict.create(
+            exclude_ids="",  # file of media ids, one a line
+            agreement=False,
+            min_confidence=0.0,
+            keep_fraction=1.0,
+            per_class=True,
+        ),
+        resampling=config_dict.create(power=1.0, limit=0),
+    )
+
+
+def source_shares(sources: Mapping[str, Any], batch_size: int) -> dict[str, int]:
+    """Clips of each source in a batch of one replica, exactly by share.
+
+    Args:
+        sources: `config.data.sources`.
+        batch_size: Clips of a batch.
+
+    Raises:
+        ValueError: A share is not positive, or does not give whole clips; the message
+            has the nearest possible batches.
+    """
+    shares = {
+        name: Fraction(settings.share).limit_denominator(10**6)
+        for name, settings in sources.items()
+    }
+    for name, share in shares.items():
+        if share <= 0:
+            raise ValueError(
+                f"config.data.sources.{name}.share is {sources[name].share}, expected "
+                "more than 0: a source without clips must go"
+            )
+    whole = sum(shares.values())
+    sizes = {name: batch_size * share / whole for name, share in shares.items()}
+    if all(size.denominator == 1 for size in sizes.values()):
+        return {name: int(size) for name, size in sizes.items()}
+    unit = math.lcm(*((share / whole).denominator for share in shares.values()))
+    below = batch_size // unit * unit
+    nearest = " or ".join(str(size) for size in (below, below + unit) if size)
+    found = ", ".join(f"{name} {float(size):g}" for name, size in sizes.items())
+    raise ValueError(
+        f"config.data.sources: their shares of a batch of {batch_size} clips are "
+        f"{found}, expected whole numbers; the nearest possible batch is {nearest}"
+    )
+
+
 def check_config(config: config_dict.ConfigDict) -> None:
     """Checks a whole configuration, before any work.
 
@@ -131,6 +201,7 @@ def check_config(config: config_dict.ConfigDict) -> None:
         FileNotFoundError: A path does not exist; the message names the key.
     """
     _check_keys(config, default_config(), "config")
+    _check_sources(config)
     for key, known in _CHOICES.items():
         _one_of(config, key, known)
     # NumPy's and Keras' generators take no others.
@@ -202,13 +273,80 @@ def replica_batch_size(config: config_dict.ConfigDict, replicas: int) -> int:
     return whole // parts
 
 
+def _check_sources(config) -> None:
+    sources = config.data.sources
+    if bool(config.data.train) == bool(sources):
+        found = f"{config.data.train!r} and {sorted(sources)}" if sources else "empty"
+        raise ValueError(
+            f"config.data.train is {found}, expected a dataset folder, or "
+            "config.data.sources, and one of the two"
+        )
+    if config.data.epoch_of and config.data.epoch_of not in sources:
+        raise ValueError(
+            f"config.data.epoch_of is {config.data.epoch_of!r}, expected one of "
+            f"config.data.sources, which are {sorted(sources)}"
+        )
+    if not sources:
+        return
+    if config.data.label_map or _is_resampled(config.data.resampling):
+        raise ValueError(
+            "config.data.label_map and config.data.resampling are for one source, "
+            "config.data.train; each of config.data.sources has its own"
+        )
+    if len(sources) > 1 and config.loss.name in _LOSSES_OF_ONE_SOURCE:
+        raise ValueError(
+            f"config.loss.name is {config.loss.name!r}, which learns of the clips of "
+            f"one source, and config.data.sources has {len(sources)}"
+        )
+    for name, settings in sources.items():
+        path = f"config.data.sources.{name}"
+        if not re.fullmatch(r"\w+", name):
+            raise ValueError(f"{path}: expected a name of letters, digits and _")
+        _check_keys(settings, default_source(), path)
+        kind, place = settings.labels.kind, settings.labels.path
+        if kind not in LABEL_KINDS:
+            raise ValueError(
+                f"{path}.labels.kind is {kind!r}, expected one of {list(LABEL_KINDS)}"
+            )
+        if (kind in ("label_map", "assignment")) != bool(place):
+            raise ValueError(
+                f"{path}.labels has kind {kind!r} and path {place!r}; kinds "
+                "'label_map' and 'assignment' need one, others have none"
+            )
+        if not settings.dataset:
+            raise ValueError(f"{path}.dataset is empty, expected a dataset folder")
+        _check_folder(settings.dataset, f"{path}.dataset")
+        if place and "://" not in place and not os.path.exists(place):
+            raise FileNotFoundError(f"{path}.labels.path: there is no {place}")
+        excluded = settings.filter.exclude_ids
+        if excluded and not os.path.exists(excluded):
+            raise FileNotFoundError(
+                f"{path}.filter.exclude_ids: there is no {excluded}"
+            )
+        _check_resampling(settings.resampling, f"{path}.resampling")
+    if not config.data.global_batch_size:
+        source_shares(sources, config.data.batch_size)
+
+
+def _check_folder(path: str, key: str) -> None:
+    if path and "://" not in path and not os.path.isdir(path):
+        raise FileNotFoundError(f"{key}: there is no folder {path}")
+
+
+def _is_resampled(settings) -> bool:
+    return settings.power != 1 or settings.limit > 0
+
+
+def _check_resampling(settings, path: str) -> None:
+    if settings.power != 1 and settings.limit:
+        raise ValueError(
+            f"{path} has power {settings.power} and limit {settings.limit}; keep one"
+        )
+
+
 def _check_paths(config) -> None:
-    if not config.data.train:
-        raise ValueError("config.data.train is empty, expected a dataset folder")
     for key in ("data.train", "data.validation", "data.label_map", "init.checkpoint"):
-        path = _value(config, key)
-        if path and "://" not in path and not os.path.isdir(path):
-            raise FileNotFoundError(f"config.{key}: there is no folder {path}")
+        _check_folder(_value(config, key), f"config.{key}")
     transition = config.loss.transition
     if transition and not os.path.exists(transition):
         raise FileNotFoundError(f"config.loss.transition: there is no {transition}")
@@ -237,12 +375,7 @@ def _check_combinations(config) -> None:
             f"config.data.batch_size is {sizes[0]} and config.data.global_batch_size "
             f"{sizes[1]}, expected one of them to be 0 and the other 1 or more"
         )
-    sampling = config.data.resampling
-    if sampling.power != 1 and sampling.limit:
-        raise ValueError(
-            f"config.data.resampling has power {sampling.power} and limit "
-            f"{sampling.limit}; keep one"
-        )
+    _check_resampling(config.data.resampling, "config.data.resampling")
     if len(config.data.short_side) not in (0, 2):
         raise ValueError(
             f"config.data.short_side is {config.data.short_side}, expected the "
@@ -287,7 +420,8 @@ def _check_keys(config, reference, path: str) -> None:
         if isinstance(value, config_dict.ConfigDict):
             if not isinstance(config[key], config_dict.ConfigDict):
                 raise ValueError(f"{path}.{key} is {config[key]!r}, expected keys")
-            _check_keys(config[key], value, f"{path}.{key}")
+            if (path, key) != ("config.data", "sources"):  # named by the user
+                _check_keys(config[key], value, f"{path}.{key}")
 
 
 def _value(config, key: str):

@@ -32,8 +32,8 @@ from spl_tf.inference.scores import write_class_table
 from spl_tf.progress import Progress
 from spl_tf.runs import run_folder
 from spl_tf.runs.checkpoints import RunCheckpoints, load_weights, save_weights
-from spl_tf.runs.metrics_log import STEP_METRICS, MetricsLog
-from spl_tf.training.assembly import open_source, open_validation
+from spl_tf.runs.metrics_log import MetricsLog
+from spl_tf.training.assembly import Sources, open_sources, open_validation
 from spl_tf.training.config import check_config, replica_batch_size
 from spl_tf.training.objectives import Objective
 from spl_tf.training.schedules import WarmupSchedule, resolve_steps
@@ -42,6 +42,7 @@ from spl_tf.training.step import (
     ReducedSGD,
     StepSettings,
     TrainState,
+    loss_names,
     make_train_call,
 )
 
@@ -121,14 +122,14 @@ def _train(config, workdir: str, strategy: tf.distribute.Strategy) -> dict[str, 
             f"config.runtime.xla is for one replica, and there are {replicas}"
         )
     batch_size = replica_batch_size(config, replicas)
-    source, label_names = open_source(config)
-    rows = data.labels_kept(source.dataset, source.label_map)
+    sources = open_sources(config, batch_size)
+    label_names = sources.label_names
     validation = open_validation(config, label_names)
     if config.init.checkpoint:
         run_folder.check_start(
             config.init.checkpoint, config.init.keep_head, label_names
         )
-    datasets = {"train": run_folder.dataset_fingerprint(source.dataset)}
+    datasets = sources.fingerprints()
     if validation is not None:
         datasets["validation"] = run_folder.dataset_fingerprint(validation)
     os.makedirs(workdir, exist_ok=True)
@@ -138,6 +139,7 @@ def _train(config, workdir: str, strategy: tf.distribute.Strategy) -> dict[str, 
             "label_names": label_names,
             "datasets": datasets,
             "clips_per_step": batch_size * replicas * accumulation,
+            **({"kept": sources.kept} if sources.kept else {}),
         }
         if writes:
             run_folder.describe(workdir, config, **facts)
@@ -146,9 +148,7 @@ def _train(config, workdir: str, strategy: tf.distribute.Strategy) -> dict[str, 
             logging.info("%s is finished", workdir)
             return finished
         started = time.time()
-        run = _Run(
-            config, workdir, strategy, source, batch_size, len(rows), len(label_names)
-        )
+        run = _Run(config, workdir, strategy, sources, batch_size)
         if writes:  # not before all is built: what is refused then claims nothing
             run_folder.claim_workdir(workdir, config, **facts)
         results = run.train()
@@ -169,14 +169,12 @@ class _Run:
         config: config_dict.ConfigDict,
         workdir: str,
         strategy: tf.distribute.Strategy,
-        source: data.TrainInput,
+        sources: Sources,
         replica_batch: int,
-        clips_per_epoch: int,
-        num_labels: int,
     ):
         """Builds everything and restores the newest checkpoint, if there is one."""
-        self._config, self._workdir, self._source = config, workdir, source
-        self._num_clips, self._num_labels = clips_per_epoch, num_labels
+        self._config, self._workdir, self._sources = config, workdir, sources
+        clips_per_epoch, num_labels = sources.clips_per_epoch, len(sources.label_names)
         self._strategy, self._replica_batch = strategy, replica_batch
         # Parts of a step: replicas, and the batches that each accumulates.
         self._parts = (
@@ -189,10 +187,12 @@ class _Run:
         stop = tf.Variable(0.0, trainable=False)
         with self._strategy.scope():
             self.state = _make_state(
-                config, self._schedule, num_labels, source.dataset, stop
+                config, self._schedule, num_labels, sources.inputs[0].dataset, stop
             )
             writes = is_chief(strategy)
-            self._log = MetricsLog(workdir, self._batch_size, writes)
+            self._log = MetricsLog(
+                workdir, self._batch_size, writes, loss_names(sources.names)
+            )
             self._checkpoints = RunCheckpoints(
                 workdir,
                 self.state.optimizer.iterations,
@@ -243,8 +243,8 @@ class _Run:
         self.state.average.put_into_model()
         return {
             "steps": total,
-            "clips": self._num_clips,
-            "labels": self._num_labels,
+            "clips": self._sources.clips_per_epoch,
+            "labels": len(self._sources.label_names),
             "train_loss": self._log.last["loss"],
             "train_accuracy": self._log.last["accuracy"],
         }
@@ -269,11 +269,14 @@ class _Run:
             self.state,
             StepSettings(
                 augmentation=data.Augmentation(**config.augmentation),
-                clips_per_epoch=self._num_clips,
+                clips_per_epoch=self._sources.clips_per_epoch,
                 batch_size=self._batch_size,
                 accumulation_steps=config.optimizer.accumulation_steps,
                 clip_norm=config.optimizer.clip_norm,
                 xla=config.runtime.xla,
+                sources=dict(
+                    zip(self._sources.names, self._sources.sizes, strict=False)
+                ),
             ),
         )
 
@@ -282,8 +285,8 @@ class _Run:
         return spread_batches(
             self._strategy,
             lambda worker, num_workers, replicas: data.train_batches(
-                self._source,
-                self._replica_batch,
+                self._sources.inputs,
+                self._sources.sizes,
                 start_step=start_step,
                 stop_step=stop_step,
                 worker=worker,
@@ -294,7 +297,7 @@ class _Run:
 
     def _take(self, report: Mapping[str, tf.Tensor], before: int) -> None:
         """Puts what a call reports into the log; stops at a step that is not finite."""
-        values = {name: report[name].numpy() for name in STEP_METRICS}
+        values = {name: report[name].numpy() for name in self._log.metrics}
         finite = np.isfinite([values["loss"], values["gradient_norm"]]).all(axis=0)
         if not finite.all():
             place = int(np.argmin(finite))
@@ -314,8 +317,8 @@ class _Run:
     def _clip_ids(self, step: int) -> str:
         ids = []
         for batch in data.train_batches(
-            self._source,
-            self._replica_batch,
+            self._sources.inputs,
+            self._sources.sizes,
             start_step=step,
             stop_step=step + 1,
             replicas=self._parts,
@@ -330,7 +333,7 @@ class _Run:
             self.state.model,
             self._strategy,
             validation,
-            self._source.sampling,
+            self._sources.inputs[0].sampling,
             self._config.data.crop_size,
             self._replica_batch,
             self._config.data.on_bad_record,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import keras
 import tensorflow as tf
 
 from spl_tf.data import Augmentation, augment_and_normalize
 from spl_tf.training.objectives import Objective
+
+
+def loss_names(sources: Iterable[str]) -> list[str]:
+    """What the losses of several sources are called in reports and logs."""
+    return [f"loss_{name}" for name in sources]
 
 
 class ReducedSGD(keras.optimizers.SGD):
@@ -90,6 +95,8 @@ class StepSettings:
         accumulation_steps: Batches whose gradients make one step.
         clip_norm: Greatest norm of the whole batch's gradient; 0 for no limit.
         xla: Compile the step; for one replica, and for TPUs, which always do.
+        sources: Clips of each source in a batch, in their order, where there are
+            several.
     """
 
     augmentation: Augmentation
@@ -98,6 +105,7 @@ class StepSettings:
     accumulation_steps: int = 1
     clip_norm: float = 0.0
     xla: bool = False
+    sources: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def make_train_call(
@@ -116,17 +124,20 @@ def make_train_call(
         batch statistics, optimizer nor average. Its result, for the steps that were
         done, that one among them, float32 [done]: `loss` (mean over the step's clips),
         `accuracy` (of its clips), `gradient_norm` (of the step's gradient, before
-        clipping); `waited`, float64 scalar, the seconds in which the call waited for
-        batches; and `stop`, bool, whether it ended because a process wants to.
+        clipping), and of each source its loss, by `loss_names`; `waited`, float64
+        scalar, the seconds in which the call waited for batches; and `stop`, bool,
+        whether it ended because a process wants to.
     """
     replica_steps = _ReplicaSteps(strategy, state, settings)
     parts = settings.accumulation_steps
+    names = loss_names(settings.sources)
+    width = 4 + len(names)
 
     @tf.autograph.experimental.do_not_convert
     def make_step(iterator, former_report):
         """Gives the step's report, whether it is finite, and the seconds waited."""
         statistics = strategy.run(replica_steps.statistics)
-        report, waited = tf.zeros([4]), tf.zeros([], tf.float64)
+        report, waited = tf.zeros([width]), tf.zeros([], tf.float64)
         for part in range(parts):
             with tf.control_dependencies([former_report, report]):
                 asked = tf.timestamp()
@@ -160,9 +171,13 @@ def make_train_call(
     @tf.function
     def call(iterator, steps):
         reports = tf.TensorArray(
-            tf.float32, 0, dynamic_size=True, element_shape=[4], clear_after_read=False
+            tf.float32,
+            0,
+            dynamic_size=True,
+            element_shape=[width],
+            clear_after_read=False,
         )
-        report = tf.zeros([4])
+        report = tf.zeros([width])
         waited = tf.zeros([], tf.float64)
         done = tf.constant(0)
         while done < steps:
@@ -172,8 +187,10 @@ def make_train_call(
             done += 1
             if not is_finite or report[3] > 0:
                 break
-        loss, accuracy, norm, stops = tf.unstack(reports.stack(), axis=1)
+        columns = tf.unstack(reports.stack(), axis=1)
+        loss, accuracy, norm, stops, *of_sources = columns
         return {
+            **dict(zip(names, of_sources, strict=True)),
             "loss": loss,
             "accuracy": accuracy,
             "gradient_norm": norm,
@@ -187,8 +204,9 @@ def make_train_call(
 class _ReplicaSteps:
     """What one replica does with a batch.
 
-    Reports are float32 [4], loss, accuracy, gradient norm and the wish to stop, and add
-    up over replicas and accumulated batches to those of the whole step.
+    Reports are float32 [4 + S], loss, accuracy, gradient norm, the wish to stop and the
+    loss of each of S sources, and add up over replicas and accumulated batches to those
+    of the whole step.
     """
 
     def __init__(self, strategy, state: TrainState, settings: StepSettings):
@@ -249,7 +267,8 @@ class _ReplicaSteps:
             total.assign(tf.zeros_like(total))
         # All processes must end at the same step, so the wish is summed like the rest.
         stop = self._state.stop.read_value()
-        report += tf.stack([0.0, 0.0, norm / self._replicas, stop])
+        others = [0.0] * len(self._settings.sources)
+        report += tf.stack([0.0, 0.0, norm / self._replicas, stop, *others])
         return report, gradients, norm, self._numbers(batch), logits
 
     @tf.autograph.experimental.do_not_convert
@@ -283,7 +302,11 @@ class _ReplicaSteps:
             tf.argmax(logits, axis=-1, output_type=tf.int32), batch["label"]
         )
         accuracy = tf.reduce_mean(tf.cast(hits, tf.float32))
-        report = tf.stack([loss, accuracy, 0.0, 0.0]) / self._parts
+        sizes = list(settings.sources.values())
+        of_sources = (
+            [tf.reduce_mean(x) for x in tf.split(losses, sizes)] if sizes else []
+        )
+        report = tf.stack([loss, accuracy, 0.0, 0.0, *of_sources]) / self._parts
         return gradients, report, logits
 
     def _update_objective(self, batch, logits) -> None:
