@@ -2,11 +2,15 @@
 
 A batch is a dictionary:
 
-- `clip`: uint8 [B, T, H, W, 3], RGB;
+- `clip`: uint8 [B, T, H, W, 3], RGB; with V clips of an item [B * V, T, H, W, 3], those
+  of an item next to each other, and `draws` likewise;
 - `label`: int32 [B];
 - `index`: int64 [B], the clip's row in the index, stable over runs;
 - `id`: string [B];
 - `draws`: float32 [B, 4], uniform in [0, 1), for `augment_and_normalize` (training);
+- `mix`, `partner`, `partner_label`: float32, int32, int32 [B], with which weight each
+  item is mixed with which other of the batch, and that one's label (training with
+  mixup);
 - `mask`: bool [B], False for padding (evaluation and prediction);
 - `source`: int32 [B], which dataset, where several are mixed.
 """
@@ -20,6 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
+from scipy import special
 
 from spl_tf.clips import ClipDataset
 from spl_tf.cores import usable_cores
@@ -184,18 +189,23 @@ class _TrainBatches:
             TrainClips(source, size, num_workers * replicas)
             for source, size in zip(sources, sizes, strict=True)
         ]
-        if len({part.clip_shape for part in self._parts}) > 1:
+        if len({part.item_shape for part in self._parts}) > 1:
             raise ValueError(
-                "mixed sources must have the same num_frames and crop_size"
+                "mixed sources must have the same num_frames and crop_size, and as "
+                "many clips of an item"
             )
+        views, *clip_shape = self._parts[0].item_shape
         self._sizes = sizes
         self._first_replica, self._replicas = worker * replicas, replicas
         self.spec = _record_spec(sum(sizes)) | {
-            "clip": tf.TensorSpec([sum(sizes), *self._parts[0].clip_shape], tf.uint8),
+            "clip": tf.TensorSpec([sum(sizes) * views, *clip_shape], tf.uint8),
             "index": tf.TensorSpec([sum(sizes)], tf.int64),
-            "draws": tf.TensorSpec([sum(sizes), NUM_DRAWS], tf.float32),
+            "draws": tf.TensorSpec([sum(sizes) * views, NUM_DRAWS], tf.float32),
         }
-        self._buffers = ClipBuffers(*self.spec["clip"].shape)
+        self._mixup = [source.mixup for source in sources]
+        if any(self._mixup):
+            self.spec["mix"] = tf.TensorSpec([sum(sizes)], tf.float32)
+        self._buffers = ClipBuffers(sum(sizes), views, *clip_shape)
         self.threads, self._map = _decoding([source.dataset for source in sources])
 
     def load(self, number: int) -> dict[str, np.ndarray]:
@@ -208,8 +218,13 @@ class _TrainBatches:
             jobs += part.jobs(step, self._first_replica + replica, out)
             first += size
         found = zip(*self._map(lambda job: job(), jobs), strict=True)
-        columns = dict(zip((*_RECORD_FIELDS, "index", "draws"), found, strict=True))
-        return columns | {"clip": clip}
+        names = (*_RECORD_FIELDS, "index", "draws", "mix")
+        columns = dict(zip(names, found, strict=True))
+        columns["mix"] = mixing_weights(
+            np.asarray(columns["mix"]), np.repeat(self._mixup, self._sizes)
+        )
+        columns["draws"] = np.concatenate(columns["draws"])
+        return columns | {"clip": clip.reshape(self.spec["clip"].shape)}
 
     def finish(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Looks the labels up, in the graph."""
@@ -223,7 +238,28 @@ class _TrainBatches:
         batch["label"] = tf.concat(labels, axis=0)
         if len(labels) > 1:
             batch["source"] = tf.repeat(tf.range(len(labels)), self._sizes)
+        if "mix" in batch:
+            places = np.split(np.arange(sum(self._sizes)), np.cumsum(self._sizes)[:-1])
+            partner = np.concatenate([each[::-1] for each in places])
+            batch["partner"] = tf.constant(partner, tf.int32)
+            batch["partner_label"] = tf.gather(batch["label"], partner)
         return batch
+
+
+def mixing_weights(draws: np.ndarray, alphas: np.ndarray) -> np.ndarray:
+    """Weights of mixup, one per item, distributed as Beta(alpha, alpha).
+
+    Args:
+        draws: [B], uniform in [0, 1).
+        alphas: [B], 0 for an item that stays as it is: its weight is 1.
+
+    Returns:
+        float32 [B], in [0, 1].
+    """
+    mixed = alphas > 0
+    weights = np.ones(len(draws), np.float32)
+    weights[mixed] = special.betaincinv(alphas[mixed], alphas[mixed], draws[mixed])
+    return weights
 
 
 class _ScoringBatches:

@@ -57,6 +57,10 @@ class TrainInput:
         assignment: Labels by index row, instead of a label map.
         clip_filter: Which clips are kept, besides those that have a label.
         name: In messages and logs, where there are several sources.
+        clips_per_item: Views of an item in a batch, each with draws of its own.
+        mixup: Alpha of the Beta distribution of the weight with which each item is
+            mixed with another one of its source in the batch (Zhang et al., ICLR
+            2018); 0 for no mixing.
     """
 
     dataset: ClipDataset
@@ -73,6 +77,8 @@ class TrainInput:
     assignment: Assignment | None = None
     clip_filter: ClipFilter = dataclasses.field(default_factory=ClipFilter)
     name: str = "train"
+    clips_per_item: int = 1
+    mixup: float = 0.0
 
     def __post_init__(self):
         if self.label_map is not None and self.assignment is not None:
@@ -230,7 +236,8 @@ class TrainClips:
             assigned = source.assignment.labels
         self.look_up = LabelLookup(label_map, len(dataset.info.class_names), assigned)
         size = source.crop_size
-        self.clip_shape = (source.sampling.num_frames, size, size, 3)
+        frames = source.sampling.num_frames
+        self.item_shape = (source.clips_per_item, frames, size, size, 3)
 
     def jobs(self, step: int, part: int, out: np.ndarray) -> list[Callable]:
         """What is to be done for one part of a step.
@@ -238,14 +245,16 @@ class TrainClips:
         Args:
             step: From 0.
             part: From 0.
-            out: uint8 [B, T, H, W, 3], filled by the jobs, one clip each.
+            out: uint8 [B, V, T, H, W, 3], filled by the jobs, the V clips of an item
+                each.
 
         Returns:
-            Functions that give (id, label, teacher, row, photometric draws).
+            Functions that give (id, label, teacher, row, photometric draws [V, 4], the
+            draw of mixup).
         """
         places = self._plan.places(step, part, self._num_parts)
         rows, epochs = self._plan.at(places)
-        draws = uniform_draws(self._source.seed, epochs, rows, _ALL_DRAWS)
+        draws = uniform_draws(self._source.seed, epochs, rows, self._num_draws)
         return [
             functools.partial(self._load, *job)
             for job in zip(places, rows, draws, out, strict=True)
@@ -255,8 +264,9 @@ class TrainClips:
         while True:
             if row not in self._skipped:
                 try:
-                    found = self._loader.load(row, draws, out[None])
-                    return *found, row, draws[_PHOTOMETRIC]
+                    found = self._loader.load(row, draws, out)
+                    photometric = self._of_views(draws)[:, _PHOTOMETRIC]
+                    return *found, row, photometric, draws[-1]
                 except BadRecordError as error:
                     if self._source.on_bad_record == "error":
                         raise
@@ -268,18 +278,31 @@ class TrainClips:
                 )
             place = place + 1
             (row,), epochs = self._plan.at(place[None])
-            draws = uniform_draws(self._source.seed, epochs, row[None], _ALL_DRAWS)[0]
+            seed = self._source.seed
+            draws = uniform_draws(seed, epochs, row[None], self._num_draws)[0]
+
+    @property
+    def _num_draws(self) -> int:
+        """Of an item: those of its clips, then that of mixup."""
+        return _ALL_DRAWS * self._source.clips_per_item + 1
+
+    def _of_views(self, draws: np.ndarray) -> np.ndarray:
+        return draws[:-1].reshape(-1, _ALL_DRAWS)
 
     def _choose_views(self, length, height, width, draws) -> list[View]:
+        return [
+            self._choose_view(length, height, width, each)
+            for each in self._of_views(draws)
+        ]
+
+    def _choose_view(self, length, height, width, draws) -> View:
         source, side = self._source, self._source.crop_size
         if source.short_side is not None:
             side = jittered_side(
                 side, min(height, width), source.short_side, draws[_SCALE]
             )
-        return [
-            View(
-                frames=source.sampling.random_frames(length, draws[_START]),
-                window=random_window(height, width, side, draws[[_TOP, _LEFT]]),
-                flip=source.flip and draws[_FLIP] < 0.5,
-            )
-        ]
+        return View(
+            frames=source.sampling.random_frames(length, draws[_START]),
+            window=random_window(height, width, side, draws[[_TOP, _LEFT]]),
+            flip=source.flip and draws[_FLIP] < 0.5,
+        )

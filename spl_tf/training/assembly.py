@@ -71,6 +71,12 @@ def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
     """
     settings = _settings_of_sources(config)
     sizes = source_shares(settings, batch_size)
+    if config.data.mixup and min(sizes.values()) < 2:
+        raise ValueError(
+            f"config.data.mixup is {config.data.mixup}, and of a batch of {batch_size} "
+            f"clips source {min(sizes, key=sizes.get)!r} has one, and none to mix it "
+            "with"
+        )
     inputs, names, clips, kept = [], {}, [], {}
     for name, each in settings.items():
         seed = config.seed
@@ -171,6 +177,8 @@ def _open_source(
         assignment=assignment,
         clip_filter=_clip_filter(settings.filter),
         name=name,
+        clips_per_item=config.data.clips_per_item,
+        mixup=config.data.mixup,
     )
     return source, list(names)
 

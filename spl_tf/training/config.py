@@ -15,7 +15,7 @@ from ml_collections import config_dict
 from spl_tf.distribution.strategies import STRATEGIES
 from spl_tf.models import GATINGS, MODEL_NAMES
 from spl_tf.models.inflation import IMAGENET
-from spl_tf.training.objectives import LOSSES
+from spl_tf.training.objectives import LOSS_TARGETS, LOSSES
 from spl_tf.training.schedules import SHAPES, given_unit
 
 LABEL_KINDS = ("record", "label_map", "teacher", "assignment")
@@ -28,6 +28,7 @@ _CHOICES = {
     "model.precision": PRECISIONS,
     "model.gating": ("", *GATINGS),
     "loss.name": LOSSES,
+    "loss.clips": ("mean_of_losses", "loss_of_mean"),
     "loss.data_parameters_mode": ("class", "instance", "joint"),
     "loss.anchor.anchor": ("negative", "positive"),
     "loss.anchor.form": ("sigmoid", "softmax"),
@@ -62,6 +63,10 @@ def default_config() -> config_dict.ConfigDict:
         # Dataset folder. Or empty, and sources: by name, see `default_source`.
         train="",
         sources=config_dict.ConfigDict(),
+        # Clips of an item in a batch, next to each other; see loss.clips.
+        clips_per_item=1,
+        # Alpha of Beta(alpha, alpha), with which items are mixed in pairs; 0 for none.
+        mixup=0.0,
         # Whose clips make an epoch, of several sources; empty for the first one.
         epoch_of="",
         validation="",  # dataset folder; empty for no evaluation
@@ -85,6 +90,8 @@ def default_config() -> config_dict.ConfigDict:
     config.loss = config_dict.create(
         name="cross_entropy",
         label_smoothing=0.0,  # of cross_entropy
+        # Of several clips of an item: "mean_of_losses", or "loss_of_mean" logits.
+        clips="mean_of_losses",
         data_parameters_mode="instance",
         # Of forward_correction: a saved ConfusionMatrix of noisy labels (rows) and true
         # classes; empty for the clips' labels and their teacher's predictions.
@@ -210,7 +217,12 @@ def check_config(config: config_dict.ConfigDict) -> None:
             f"config.seed is {config.seed!r}, expected a whole number from 0 to "
             f"{2**32 - 1}"
         )
-    for key in ("data.num_frames", "data.stride", "data.crop_size"):
+    for key in (
+        "data.num_frames",
+        "data.stride",
+        "data.crop_size",
+        "data.clips_per_item",
+    ):
         _at_least(config, key, 1)
     for key in ("reference_batch_size", "accumulation_steps"):
         _at_least(config, f"optimizer.{key}", 1)
@@ -228,6 +240,7 @@ def check_config(config: config_dict.ConfigDict) -> None:
         "model.projection_dim",
         "schedule.halvings",
         "loss.anchor.gamma",
+        "data.mixup",
         "runtime.cache_gb",
     ):
         _at_least(config, key, 0)
@@ -390,6 +403,17 @@ def _check_combinations(config) -> None:
         raise ValueError(
             f"config.loss.label_smoothing is {config.loss.label_smoothing}, and "
             f"config.loss.name {config.loss.name!r} has no label smoothing"
+        )
+    targets = LOSS_TARGETS[config.loss.name]
+    if config.data.mixup and "pairs" not in targets:
+        raise ValueError(
+            f"config.data.mixup is {config.data.mixup}, which makes pairs of labels, "
+            f"and config.loss.name {config.loss.name!r} takes {' and '.join(targets)}"
+        )
+    if config.data.clips_per_item > 1 and "several clips" not in targets:
+        raise ValueError(
+            f"config.data.clips_per_item is {config.data.clips_per_item}, and "
+            f"config.loss.name {config.loss.name!r} takes {' and '.join(targets)}"
         )
     if config.loss.transition and config.loss.name != "forward_correction":
         raise ValueError(

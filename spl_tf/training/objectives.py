@@ -12,7 +12,15 @@ from spl_tf import losses
 from spl_tf.clips import ClipDataset
 from spl_tf.labels import ConfusionMatrix
 
-LOSSES = ("cross_entropy", "anchor", "data_parameters", "forward_correction")
+# What each loss takes: hard labels, pairs of them with a weight (mixup), and several
+# clips of an item.
+LOSS_TARGETS = {
+    "cross_entropy": ("hard labels", "pairs", "several clips"),
+    "anchor": ("hard labels", "several clips"),
+    "data_parameters": ("hard labels",),
+    "forward_correction": ("hard labels",),
+}
+LOSSES = tuple(LOSS_TARGETS)
 
 
 def read_transition(path: str, dataset: ClipDataset, num_labels: int) -> np.ndarray:
@@ -57,6 +65,11 @@ def read_transition(path: str, dataset: ClipDataset, num_labels: int) -> np.ndar
     confusion = ConfusionMatrix(names)
     confusion.update(dataset.index.label[predicted], dataset.index.teacher[predicted])
     return losses.transition_matrix(confusion.counts.toarray())
+
+
+def mean_logits(logits: tf.Tensor) -> tf.Tensor:
+    """Logits [B, C] of items from those of their clips, [B, V, C]."""
+    return logits[:, 0] if logits.shape[1] == 1 else tf.reduce_mean(logits, axis=1)
 
 
 class LabelCounts(tf.Module):
@@ -130,13 +143,32 @@ class Objective(tf.Module):
     def __call__(
         self, batch: Mapping[str, tf.Tensor], logits: tf.Tensor, epoch: tf.Tensor
     ) -> tf.Tensor:
-        """Losses, float32 [B].
+        """Losses of items, float32 [B].
 
         Args:
-            batch: `label` and `index`, int [B].
-            logits: [B, C].
+            batch: `label` and `index`, int [B]; with mixup also `partner_label`, int
+                [B], and `mix`, float32 [B], the weight of `label`.
+            logits: [B, V, C], of the V clips of each item.
             epoch: Trained so far, float32 scalar.
         """
+        views = logits.shape[1]
+        if views > 1 and self._settings.clips == "mean_of_losses":
+            losses_of_views = [
+                self._of_one_clip(batch, logits[:, view], epoch)
+                for view in range(views)
+            ]
+            return tf.reduce_mean(tf.stack(losses_of_views), axis=0)
+        return self._of_one_clip(batch, mean_logits(logits), epoch)
+
+    def _of_one_clip(self, batch, logits, epoch) -> tf.Tensor:
+        if "mix" not in batch:
+            return self._of_hard_labels(batch, logits, epoch)
+        first = self._of_hard_labels(batch, logits, epoch)
+        other = {**batch, "label": batch["partner_label"]}
+        second = self._of_hard_labels(other, logits, epoch)
+        return batch["mix"] * first + (1.0 - batch["mix"]) * second
+
+    def _of_hard_labels(self, batch, logits, epoch) -> tf.Tensor:
         settings = self._settings
         if self.data_parameters is not None:
             return self.data_parameters(batch["label"], logits, batch["index"])
@@ -164,6 +196,7 @@ class Objective(tf.Module):
         sum_replicas: Callable[[tf.Tensor], tf.Tensor],
     ) -> None:
         """Moves what is learned and counted; in a replica, after its step."""
+        logits = mean_logits(logits)
         self.label_counts.update(batch["label"], logits)
         if self.data_parameters is not None:
             self.data_parameters.update(

@@ -9,12 +9,34 @@ import keras
 import tensorflow as tf
 
 from spl_tf.data import Augmentation, augment_and_normalize
-from spl_tf.training.objectives import Objective
+from spl_tf.training.objectives import Objective, mean_logits
 
 
 def loss_names(sources: Iterable[str]) -> list[str]:
     """What the losses of several sources are called in reports and logs."""
     return [f"loss_{name}" for name in sources]
+
+
+def mix_pairs(
+    clip: tf.Tensor, weight: tf.Tensor, partner: tf.Tensor, views: int
+) -> tf.Tensor:
+    """Mixes each item of a batch with its partner, clip by clip.
+
+    Args:
+        clip: float [B * V, T, H, W, C], the V clips of an item next to each other.
+        weight: float32 [B], of the item itself.
+        partner: int32 [B], places in the batch.
+        views: V.
+
+    Returns:
+        As `clip`.
+    """
+    items = tf.reshape(clip, [-1, views, *clip.shape[1:]])
+    weight = tf.reshape(
+        tf.cast(weight, clip.dtype), [-1] + [1] * (len(items.shape) - 1)
+    )
+    mixed = weight * items + (1.0 - weight) * tf.gather(items, partner)
+    return tf.reshape(mixed, clip.shape)
 
 
 class ReducedSGD(keras.optimizers.SGD):
@@ -289,17 +311,22 @@ class _ReplicaSteps:
         clip = augment_and_normalize(
             batch["clip"], batch["draws"], settings.augmentation
         )
+        views = batch["clip"].shape[0] // batch["label"].shape[0]
+        if "mix" in batch:
+            clip = mix_pairs(clip, batch["mix"], batch["partner"], views)
         step = tf.cast(state.optimizer.iterations, tf.float32)
         epoch = step * settings.batch_size / settings.clips_per_epoch
         with tf.GradientTape() as tape:
             logits = state.model(clip, training=True)
+            logits = tf.reshape(logits, [-1, views, logits.shape[-1]])
             losses = state.objective(batch, logits, epoch)
             loss = tf.reduce_mean(losses)
             penalty = tf.add_n(state.model.losses or [tf.zeros([])])
             total = (loss + tf.cast(penalty, tf.float32)) / self._parts
         gradients = tape.gradient(total, state.model.trainable_variables)
         hits = tf.equal(
-            tf.argmax(logits, axis=-1, output_type=tf.int32), batch["label"]
+            tf.argmax(mean_logits(logits), axis=-1, output_type=tf.int32),
+            batch["label"],
         )
         accuracy = tf.reduce_mean(tf.cast(hits, tf.float32))
         sizes = list(settings.sources.values())

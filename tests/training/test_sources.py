@@ -257,3 +257,24 @@ def test_one_training_has_one_form_of_its_data(sources, web):
     sources.data.train = web.directory
     with pytest.raises(ValueError, match=r"config\.data\.train.*one of the two"):
         training.check_config(sources)
+
+
+def test_soft_pairs_and_several_clips_of_an_item_train_and_go_on(sources, tmp_path):
+    sources.data.update(batch_size=8, mixup=0.2, clips_per_item=2)
+    sources.loss.clips = "loss_of_mean"
+    sources.schedule.length.steps = 60
+    unbroken, broken = str(tmp_path / "unbroken"), str(tmp_path / "broken")
+    results = training.train(sources, unbroken)
+    assert results["top_1"] > 0.9
+    process = start(sources, broken)
+    wait_for(lambda: checkpoints(broken), process)
+    process.kill()
+    process.communicate()
+    training.train(sources, broken)
+    assert_same_run(unbroken, broken)
+
+
+def test_mixing_needs_two_clips_of_each_source(sources, tmp_path):
+    sources.data.mixup = 0.2
+    with pytest.raises(ValueError, match=r"mixup.*source 'target' has one"):
+        training.train(sources, str(tmp_path / "run"))

@@ -1,0 +1,99 @@
+"""Several clips of an item, and items mixed in pairs."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from spl_tf import data
+from spl_tf.data.batches import mixing_weights
+from spl_tf.training.step import mix_pairs
+
+
+def source_of(dataset, **changes):
+    settings = {
+        "dataset": dataset,
+        "label_map": None,
+        "sampling": data.ClipSampling(2, 1),
+        "crop_size": 16,
+        "flip": True,
+        "seed": 3,
+    }
+    return data.TrainInput(**settings | changes)
+
+
+def take(source, batch_size=4, steps=3, **options):
+    batches = data.train_batches(source, batch_size, stop_step=steps, **options)
+    return [{name: value.numpy() for name, value in b.items()} for b in batches]
+
+
+def test_clips_of_an_item_are_next_to_each_other_and_the_first_is_as_without(
+    web_dataset,
+):
+    usual = take(source_of(web_dataset))
+    several = take(source_of(web_dataset, clips_per_item=3))
+    for one, three in zip(usual, several, strict=True):
+        assert three["clip"].shape == (12, 2, 16, 16, 3)
+        assert three["draws"].shape == (12, 4)
+        np.testing.assert_array_equal(three["clip"][::3], one["clip"])
+        np.testing.assert_array_equal(three["draws"][::3], one["draws"])
+        np.testing.assert_array_equal(three["index"], one["index"])
+        np.testing.assert_array_equal(three["label"], one["label"])
+    # Frames of clip n are grey levels from 8 n on: all are of their item.
+    levels = np.concatenate([b["clip"][:, 0].mean(axis=(1, 2, 3)) for b in several])
+    items = np.concatenate([np.repeat(b["index"], 3) for b in several])
+    numbers = np.array([int(n) for n in ids_of(several).repeat(3)])
+    assert len(items) == len(levels)
+    assert np.all((levels - 8 * numbers >= -2) & (levels - 8 * numbers < 10))
+    # And each has draws of its own.
+    assert any(len(set(levels[3 * i : 3 * i + 3].round())) > 1 for i in range(12))
+
+
+def ids_of(batches):
+    ids = np.concatenate([batch["id"] for batch in batches])
+    return np.array([each.decode().removeprefix("video").split("@")[0] for each in ids])
+
+
+def test_parts_of_a_step_are_those_of_the_whole(web_dataset):
+    source = source_of(web_dataset, clips_per_item=2, mixup=0.5)
+    (whole,) = take(source, 4, steps=1)
+    parts = take(source, 2, steps=1, replicas=2)
+    for name in ("clip", "draws", "index", "mix"):
+        joined = np.concatenate([part[name] for part in parts])
+        np.testing.assert_array_equal(joined, whole[name])
+
+
+def test_items_are_mixed_with_others_of_their_source(web_dataset):
+    mixed = source_of(web_dataset, mixup=0.4)
+    plain = source_of(web_dataset, seed=8)
+    for batch in take([mixed, plain], [4, 2]):
+        assert batch["partner"].tolist() == [3, 2, 1, 0, 5, 4]
+        np.testing.assert_array_equal(
+            batch["partner_label"], batch["label"][batch["partner"]]
+        )
+        assert ((batch["mix"][:4] > 0) & (batch["mix"][:4] < 1)).all()
+        assert batch["mix"][4:].tolist() == [1, 1]
+    assert "mix" not in take(plain, 2)[0]
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 3.0])
+def test_weights_are_distributed_as_beta(alpha):
+    draws = np.random.default_rng(0).random(20_000)
+    weights = mixing_weights(draws, np.full(20_000, alpha))
+    assert weights.dtype == np.float32
+    assert weights.mean() == pytest.approx(0.5, abs=0.01)
+    # Variance of Beta(a, a).
+    assert weights.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.05)
+    assert mixing_weights(draws[:2], np.zeros(2)).tolist() == [1, 1]
+
+
+def test_pairs_are_mixed_clip_by_clip():
+    clip = np.random.default_rng(0).random((6, 1, 2, 2, 3), np.float32)
+    weight, partner = np.float32([0.25, 1.0, 0.5]), np.int32([2, 1, 0])
+    mixed = mix_pairs(tf.constant(clip), tf.constant(weight), tf.constant(partner), 2)
+    expected = clip.copy()
+    for item in range(3):
+        for view in range(2):
+            own = clip[2 * item + view]
+            other = clip[2 * partner[item] + view]
+            expected[2 * item + view] = weight[item] * own + (1 - weight[item]) * other
+    np.testing.assert_allclose(mixed, expected, rtol=1e-6)
