@@ -320,7 +320,7 @@ def test_decoding_imports_no_tensorflow_and_prints_nothing(tmp_path):
     (tmp_path / "a.mp4").write_bytes(data[: len(data) // 2])
     program = (
         "import sys\n"
-        "from tfrecords_tools import video\n"
+        "from tfrecords_tools.decoding import video\n"
         "try:\n"
         "    list(video.encode_frames(sys.argv[1], 0, 3000000, 0, 0, 95, 1))\n"
         "except video.UnreadableVideoError as error:\n"
