@@ -11,7 +11,7 @@ import pytest
 
 from spl_tf import data, training
 from spl_tf.clips import ClipDataset
-from spl_tf.training import runs
+from spl_tf.runs import run_folder
 from tests.conftest import make_clip, small_disk, write_dataset
 from tests.training.finished_run import write_run
 from tests.training.run_files import (
@@ -282,7 +282,7 @@ def test_a_run_goes_on_with_a_lower_learning_rate_after_a_step_that_is_not_finit
     for name in checkpoints(workdir):
         shutil.rmtree(os.path.join(workdir, "checkpoints", name))
     assert training.train(config, workdir)["steps"] == 14
-    content = runs.read_json(os.path.join(workdir, "config.json"))
+    content = run_folder.read_json(os.path.join(workdir, "config.json"))
     assert content["config"]["optimizer"]["learning_rate"] == 1e-9
     (change,) = content["changes"]
     assert change["not_finite_step"] == step
