@@ -31,7 +31,14 @@ time.sleep(600)
 
 @pytest.fixture
 def spread(config):
-    """Settings under which the number of processes makes no difference."""
+    """Settings under which the number of processes makes no difference but rounding.
+
+    That stays at 1e-7 of losses and norms, as between orders of a batch, until a value
+    comes so close to 0 that it is on another side of a ReLU: the norm of that step's
+    gradient then jumps by 1e-3, that of ten steps by 1e-4. At a learning rate of 0.05
+    such a jump grows to percents within 25 steps, at 0.01 it does not.
+    """
+    config.optimizer.learning_rate = 0.01
     config.model.synchronized_batch_norm = True
     config.data.update(batch_size=0, global_batch_size=4)
     return config
@@ -90,7 +97,7 @@ def test_two_processes_train_as_one_and_go_on_after_one_was_killed(spread, tmp_p
     for process in start_with_slurm(spread, killed):
         printed = end(process, 240)
         assert process.returncode == 0, printed[-3000:]
-    assert_nearly_same_run(tmp_path / "one", killed, rtol=1e-2, atol=1e-3)
+    assert_nearly_same_run(tmp_path / "one", killed)
     with open(killed / "results.json") as file:
         assert json.load(file)["top_1"] == results["top_1"]
     assert (killed / "confusion.png").exists()
