@@ -5,8 +5,10 @@ python -m experiments.train --config=experiments/spl/configs/r3d_50_g.py \
     --workdir=runs/teacher
 
 The same command continues a run that was stopped, also on other devices
-(`--strategy=one|mirrored|multi_worker|tpu`). With a validation set, the workdir gets
-`per_class.csv` and `confusion.png`. Exit codes besides 0 and 1:
+(`--strategy=one|mirrored|multi_worker|tpu`), and, after a step whose loss or gradient
+was not finite, with another `optimizer.learning_rate`, `optimizer.clip_norm` or
+`schedule.warmup`. With a validation set, the workdir gets `per_class.csv` and
+`confusion.png`. Exit codes besides 0 and 1:
 
 - 75: SIGTERM came, and the run is saved. Nothing is wrong, run it again.
 - 69: another process of a multi_worker run was lost. Start all of them again. (137,
