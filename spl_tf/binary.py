@@ -58,18 +58,17 @@ def run(
                 os.makedirs(log_dir, exist_ok=True)
                 logging.get_absl_handler().use_absl_log_file()
             return main(argv)
-        except (ValueError, OSError, ImportError, *errors) as error:
-            shown = isinstance(error, (OSError, ImportError, *errors))
-            if logging.level_debug() or not (shown or _is_raised_here(error)):
+        except Exception as error:
+            message = _storage_fault(error)
+            if isinstance(error, (OSError, ImportError, *errors)) or (
+                isinstance(error, ValueError) and _is_raised_here(error)
+            ):
+                message = str(error)
+            if logging.level_debug() or not message:
                 raise
             if log_dir:
                 logging.exception("the program ends")
-            return f"error: {error}"
-        except Exception as error:
-            fault = _storage_fault(error)
-            if not fault or logging.level_debug():
-                raise
-            return f"error: {fault}"
+            return f"error: {message}"
         except KeyboardInterrupt:
             return "stopped"
 

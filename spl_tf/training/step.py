@@ -187,7 +187,8 @@ def make_train_call(
             strategy.run(replica_steps.put_back, (statistics,))
             return False
 
-        is_finite = tf.reduce_all(tf.math.is_finite(report))
+        loss, _, norm = tf.unstack(report[:3])
+        is_finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
         return report, tf.cond(is_finite, move, put_back), waited
 
     @tf.function
