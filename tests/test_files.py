@@ -1,6 +1,7 @@
 """Local files that are whole or absent, and locks."""
 
 import contextlib
+import fcntl
 import os
 import pathlib
 import subprocess
@@ -140,3 +141,20 @@ def test_a_lock_can_be_taken_again_after_its_folder_was_removed(tmp_path):
         (tmp_path / "lock").unlink()
         with files.locked(str(tmp_path), "lock"):
             pass
+
+
+def test_a_lock_file_that_its_former_holder_removes_is_not_taken(tmp_path, monkeypatch):
+    lock, opened = fcntl.flock, []
+
+    def lock_late(file, operation):
+        if not opened:
+            (tmp_path / "lock").unlink()
+        opened.append(file)
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    with files.locked(str(tmp_path), "lock"):
+        assert len(opened) == 2
+        assert os.path.samestat(
+            os.stat(tmp_path / "lock"), os.fstat(opened[1].fileno())
+        )

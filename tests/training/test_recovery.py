@@ -212,7 +212,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(config, tmp_path, calls):
     assert not os.path.exists(tmp_path / "run" / "results.json")
 
 
-@pytest.mark.parametrize("name", ["run[1]", "r*", "back\\slash"])
+@pytest.mark.parametrize("name", ["run[1]", "back\\slash"])
 def test_a_run_in_a_folder_whose_name_is_a_pattern_goes_on(config, tmp_path, name):
     workdir = tmp_path / name
     config.schedule.length.steps = 4

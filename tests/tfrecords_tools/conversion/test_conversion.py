@@ -430,3 +430,13 @@ def test_decoders_that_never_answer_end_the_run(folder, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(folder / "broken"))
     with pytest.raises(WorkerDiedError, match="none of 20 files can be looked at"):
         convert(folder, f"video,label\n{rows}", **CUT)
+
+
+def test_a_finished_dataset_is_returned_from_a_disk_that_cannot_be_written(folder):
+    with small_disk(folder / "out", "9m"):
+        info = convert(folder, MANIFEST, **CUT)
+        mount = ["mount", "-o", "remount,ro", str(folder / "out")]
+        subprocess.run(mount, check=True)
+        assert convert(folder, MANIFEST, **CUT) == info
+        with pytest.raises(OSError, match="Read-only file system"):
+            convert(folder, MANIFEST, overwrite=True, **CUT)
