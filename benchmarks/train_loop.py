@@ -42,7 +42,7 @@ from benchmarks.input_pipeline import make_frames
 from spl_tf import clips, data
 from spl_tf.runs.run_folder import build_from_config
 from spl_tf.training import default_config, loop, make_strategy, predict, train
-from spl_tf.training.assembly import open_source
+from spl_tf.training.assembly import assemble
 
 _CLASSES = 10
 _MEMORY_BATCHES = 8
@@ -140,7 +140,7 @@ def make_config(setting: Setting, dataset: str) -> config_dict.ConfigDict:
     return config
 
 
-class _MemoryRun(loop._Run):
+class _MemoryRun(loop.Loop):
     """The run of `train`, on batches in memory."""
 
     def _batches(self, start_step: int, stop_step: int):
@@ -170,7 +170,8 @@ class Contenders:
             self._few, dataclasses.replace(setting, num_clips=setting.batch_size)
         )
         self._config = make_config(setting, self._dataset)
-        self._source, _ = open_source(self._config)
+        self._parts = assemble(self._config, replicas=1)
+        self._source = self._parts.sources.inputs[0]
         self._teacher = os.path.join(directory, "teacher")
         short = dataclasses.replace(setting, steps=1)
         train(make_config(short, self._dataset), self._teacher)
@@ -227,10 +228,7 @@ class Contenders:
         workdir = self._empty("loop")
         os.makedirs(workdir)
         strategy = make_strategy("one")
-        size, num_clips = self._setting.batch_size, self._setting.num_clips
-        run = _MemoryRun(
-            self._config, workdir, strategy, self._source, size, num_clips, _CLASSES
-        )
+        run = _MemoryRun(self._parts, workdir, strategy)
         run.train()
         return _logged_rate(workdir)
 

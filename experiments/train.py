@@ -32,7 +32,8 @@ from spl_tf.distribution.peer_watch import WORKER_LOST_EXIT_CODE
 from spl_tf.distribution.strategies import STRATEGIES, process_place
 from spl_tf.labels import ConfusionMatrix
 from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped, train
-from spl_tf.training.loop import CONFUSION, WorkerLostError
+from spl_tf.training.loop import CONFUSION
+from spl_tf.training.run import WorkerLostError
 
 
 def train_and_draw(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:

@@ -1,24 +1,50 @@
-"""The clips that a config names: what a run trains and validates on."""
+"""From a config to the parts of a training: sources, model, objective, schedule."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import keras
+import numpy as np
+import tensorflow as tf
 from absl import logging
 from ml_collections import config_dict
 
-from spl_tf import data
+from spl_tf import data, models
 from spl_tf.clips import ClipDataset
+from spl_tf.inference.evaluation import evaluate
+from spl_tf.inference.scores import Evaluation
 from spl_tf.labels import ConfusionMatrix, LabelMap, build_label_map
 from spl_tf.labels.assignment import Assignment
 from spl_tf.labels.filters import ClipFilter, counts_per_class
 from spl_tf.runs import run_folder
+from spl_tf.runs.checkpoints import load_weights
 from spl_tf.text_files import composed, text_of
-from spl_tf.training.config import default_source, source_shares
-from spl_tf.training.objectives import read_transition
+from spl_tf.training.config import (
+    default_source,
+    replica_batch_size,
+    source_shares,
+)
+from spl_tf.training.objectives import Objective, read_transition
+from spl_tf.training.schedules import WarmupSchedule, resolve_steps
+from spl_tf.training.step import (
+    MovingAverage,
+    ReducedSGD,
+    StepSettings,
+    TrainState,
+)
+
+_RHYTHM = (
+    "steps_per_call",
+    "log_every_steps",
+    "checkpoint_every_steps",
+    "keep_checkpoints",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +82,104 @@ class Sources:
             )
             for source in self.inputs
         }
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What a training is made of.
+
+    Attributes:
+        sources: What is trained on.
+        schedule: Of the learning rate, and how many steps there are.
+        step: How one is made.
+        seed: Of the initial weights and of dropout.
+        make_state: Builds what is trained, in the strategy's scope, with the variable
+            that ends a call.
+        initialize: Loads the weights that a new run starts from.
+        evaluate: Of a model, under a strategy; None without a validation set.
+        facts: What `config.json` says beside the config.
+        steps_per_call: After how many steps Python has its turn; the next ones are
+            multiples of it.
+        log_every_steps: Steps of a line in the log.
+        checkpoint_every_steps: Steps between checkpoints.
+        keep_checkpoints: How many stay.
+    """
+
+    sources: Sources
+    schedule: WarmupSchedule
+    step: StepSettings
+    seed: int
+    make_state: Callable[[tf.Variable], TrainState]
+    initialize: Callable[[TrainState], None]
+    evaluate: Callable[[keras.Model, tf.distribute.Strategy], Evaluation] | None
+    facts: dict[str, Any]
+    steps_per_call: int
+    log_every_steps: int
+    checkpoint_every_steps: int
+    keep_checkpoints: int
+
+
+def assemble(config: config_dict.ConfigDict, replicas: int) -> Parts:
+    """Turns a checked config into the parts of a training.
+
+    Args:
+        config: See `default_config`.
+        replicas: Of all processes.
+
+    Raises:
+        ValueError: The data does not fit the config or what is there.
+    """
+    if config.runtime.xla and replicas > 1:
+        raise ValueError(
+            f"config.runtime.xla is for one replica, and there are {replicas}"
+        )
+    replica_batch = replica_batch_size(config, replicas)
+    sources = open_sources(config, replica_batch)
+    names = sources.label_names
+    validation = open_validation(config, names)
+    if config.init.checkpoint:
+        run_folder.check_start(config.init.checkpoint, config.init.keep_head, names)
+    datasets = sources.fingerprints()
+    if validation is not None:
+        datasets["validation"] = run_folder.dataset_fingerprint(validation)
+    batch_size = replica_batch * replicas * config.optimizer.accumulation_steps
+    schedule = _make_schedule(config, sources.clips_per_epoch, batch_size)
+    first = sources.inputs[0]
+    return Parts(
+        sources=sources,
+        schedule=schedule,
+        step=StepSettings(
+            augmentation=data.Augmentation(**config.augmentation),
+            clips_per_epoch=sources.clips_per_epoch,
+            batch_size=batch_size,
+            accumulation_steps=config.optimizer.accumulation_steps,
+            clip_norm=config.optimizer.clip_norm,
+            xla=config.runtime.xla,
+            sources=dict(zip(sources.names, sources.sizes, strict=False)),
+        ),
+        seed=config.seed,
+        make_state=functools.partial(
+            _make_state, config, schedule, len(names), first.dataset
+        ),
+        initialize=functools.partial(_initialize, config),
+        evaluate=None
+        if validation is None
+        else functools.partial(
+            evaluate,
+            dataset=validation,
+            sampling=first.sampling,
+            crop_size=config.data.crop_size,
+            batch_size=replica_batch,
+            on_bad_record=config.data.on_bad_record,
+        ),
+        facts={
+            "label_names": names,
+            "datasets": datasets,
+            "clips_per_step": batch_size,
+            **({"kept": sources.kept} if sources.kept else {}),
+        },
+        **{name: config.runtime[name] for name in _RHYTHM},
+    )
 
 
 def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
@@ -218,3 +342,61 @@ def open_validation(
         )
     data.check_labels(validation)
     return validation
+
+
+def _make_schedule(config, num_clips: int, batch_size: int) -> WarmupSchedule:
+    settings = config.schedule
+    warmup, length = (
+        resolve_steps(
+            f"config.schedule.{part}", settings[part].to_dict(), num_clips, batch_size
+        )
+        for part in ("warmup", "length")
+    )
+    scale = batch_size / config.optimizer.reference_batch_size
+    peak = config.optimizer.learning_rate * scale
+    return WarmupSchedule(
+        peak,
+        settings.warmup_start * peak,
+        warmup,
+        length,
+        settings.shape,
+        settings.boundaries,
+        settings.factor,
+        settings.halvings,
+    )
+
+
+def _make_state(config, schedule, num_labels: int, dataset, stop) -> TrainState:
+    model = run_folder.build_from_config(config, num_labels)
+    logging.info("%s", models.format_summary(models.summarize(model)))
+    sgd = config.optimizer
+    optimizer = ReducedSGD(schedule, sgd.momentum, sgd.nesterov)
+    optimizer.build(model.trainable_variables)
+    return TrainState(
+        model=model,
+        optimizer=optimizer,
+        objective=Objective(config.loss, num_labels, dataset),
+        average=MovingAverage(model, config.optimizer.moving_average),
+        stop=stop,
+    )
+
+
+def _initialize(config, state: TrainState) -> None:
+    """Loads the weights that the config starts from; logs which layers got others."""
+    init, layers = config.init, [each for each in state.model.layers if each.weights]
+    before = [layer.get_weights() for layer in layers]
+    if init.checkpoint:
+        load_weights(init.checkpoint, state.model, init.keep_head)
+    elif init.inflate:
+        models.load_inflated(init.inflate, state.model, init.keep_head)
+    state.average.restart()
+    loaded, kept = [], []
+    for layer, former in zip(layers, before, strict=True):
+        is_same = all(map(np.array_equal, layer.get_weights(), former))
+        (kept if is_same else loaded).append(layer.name)
+    logging.info(
+        "starting from %s; loaded: %s; as they were initialized: %s",
+        init.checkpoint or init.inflate or "scratch",
+        ", ".join(loaded) or "none",
+        ", ".join(kept) or "none",
+    )

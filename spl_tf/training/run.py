@@ -1,0 +1,115 @@
+"""A training run: from a config to results in a workdir."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from typing import Any
+
+import tensorflow as tf
+from absl import logging
+from ml_collections import config_dict
+
+from spl_tf.distribution.interruption import locked
+from spl_tf.distribution.peer_watch import watched
+from spl_tf.distribution.strategies import (
+    find_cluster,
+    is_chief,
+    make_strategy,
+    peer_addresses,
+    wait_for_all,
+)
+from spl_tf.runs import run_folder
+from spl_tf.runs.checkpoints import save_weights
+from spl_tf.training.assembly import assemble
+from spl_tf.training.config import check_config
+from spl_tf.training.loop import Loop
+
+
+class WorkerLostError(RuntimeError):
+    """Another process of the run died."""
+
+
+def train(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
+    """Trains to the end of the schedule; a run that was stopped goes on.
+
+    The same clips make the same steps on any number of replicas, but for rounding and
+    the statistics of batch normalisation: those are of a replica's batch, or with
+    `model.synchronized_batch_norm` of the batches of all replicas. Accumulated batches
+    always have statistics of their own, so 2 batches of 4 clips are as one of 8 only
+    in a network that does not use batch statistics.
+
+    Args:
+        config: See `default_config`.
+        workdir: Gets `config.json`, `checkpoints/`, `metrics.jsonl`, `tensorboard/`,
+            `weights.npz` and, last, `results.json`; with a validation set also
+            `per_class.csv` and `confusion.npz`, a `ConfusionMatrix`.
+
+    Returns:
+        The content of `results.json`: `steps`, `clips` (in an epoch), `labels`,
+        `train_loss` and `train_accuracy` of the last log interval, `seconds`, and
+        with a validation set `top_1`, `top_5`, `mean_class_accuracy` and `mAP`. A
+        finished run returns it at once.
+
+    Raises:
+        ValueError: The config or the data is wrong (before any work).
+        WorkdirBusyError: Another process works in the workdir.
+        FloatingPointError: The loss, or the gradient, became NaN or infinite.
+        TrainingStopped: SIGTERM came; the run is saved.
+        WorkerLostError: Another process of the run died. Where TensorFlow does not
+            notice it, this process ends; see `peer_watch.watched`.
+        OSError: The disk is full; earlier checkpoints stay.
+    """
+    check_config(config)
+    run_folder.check_workdir(workdir)
+    runtime = config.runtime
+    cluster = find_cluster() if runtime.strategy == "multi_worker" else None
+    try:
+        with watched(peer_addresses(cluster), runtime.startup_timeout):
+            # First of all: processes must find each other before TensorFlow does more.
+            strategy = make_strategy(runtime.strategy, runtime.tpu, cluster)
+            results = _train(config, workdir, strategy)
+            wait_for_all(strategy)
+            return results
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        if cluster is None and runtime.strategy != "tpu":
+            raise
+        raise WorkerLostError(
+            "another process of this run cannot be reached any more "
+            f"({_cause(error.message)}); start all of them again, the run "
+            "continues from its last checkpoint"
+        ) from error
+
+
+def _cause(message: str) -> str:
+    """The part of TensorFlow's message that says what happened, on one line."""
+    found = re.search(r"(?:aborted by|terminated with): (.*)", message, re.DOTALL)
+    text = found.group(1) if found else message
+    rest = r"\[type\.|The tasks have crashed|Additional GRPC|The error could"
+    return " ".join(re.split(rest, text)[0].split())
+
+
+def _train(config, workdir: str, strategy: tf.distribute.Strategy) -> dict[str, Any]:
+    """As `train`, when the devices are known."""
+    parts = assemble(config, strategy.num_replicas_in_sync)
+    os.makedirs(workdir, exist_ok=True)
+    writes = is_chief(strategy)
+    with locked(workdir) if writes else contextlib.nullcontext():
+        if writes:
+            run_folder.describe(workdir, config, **parts.facts)
+        finished = run_folder.read_results(workdir)
+        if finished is not None:
+            logging.info("%s is finished", workdir)
+            return finished
+        started = time.time()
+        loop = Loop(parts, workdir, strategy)
+        if writes:  # not before all is built: what is refused then claims nothing
+            run_folder.claim_workdir(workdir, config, **parts.facts)
+        results = loop.train() | loop.evaluate()
+        results["seconds"] = round(time.time() - started, 1)
+        if writes:
+            save_weights(workdir, loop.state.model)
+            run_folder.write_results(workdir, results)
+    return results
