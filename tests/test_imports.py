@@ -9,7 +9,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 
 # Single modules of `spl_tf` that every room may import.
-FOR_ALL = {"binary", "cores", "files", "progress", "text_files"}
+FOR_ALL = {"binary", "cores", "files", "media_groups", "progress", "text_files"}
 # What a room may import of the project, besides itself.
 ALLOWED = {
     "spl_tf/labels": set(),

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -28,6 +28,13 @@ _COLUMNS = {
     "label": np.int32,
     "teacher": np.int32,
 }
+# Which datasets from before there were such lack.
+_ADDED_COLUMNS = {
+    "confidence": np.float32,
+    "group": np.int64,
+    "labels": np.int32,
+    "label_splits": np.int64,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +47,10 @@ class ClipIndex:
         offset: int64 [n], byte where the record (its length field) starts.
         length: int64 [n], bytes of the record's data.
         frames: int32 [n].
-        label: int32 [n], the source's label.
+        label: int32 [n], the source's label; of several, the first.
         teacher: int32 [n], the teacher's first choice, -1 before prediction.
+        added: The columns below, by name, which older datasets lack.
+        directory: The dataset folder, for messages.
     """
 
     shard_names: tuple[str, ...]
@@ -51,9 +60,52 @@ class ClipIndex:
     frames: np.ndarray
     label: np.ndarray
     teacher: np.ndarray
+    added: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    directory: str = ""
 
     def __len__(self) -> int:
         return len(self.shard)
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """float32 [n], probability of the teacher's choice, -1 before prediction."""
+        return self.column("confidence")
+
+    @property
+    def group(self) -> np.ndarray:
+        """int64 [n], `media_group` of the media id."""
+        return self.column("group")
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int32 [m], all labels of all clips; see `label_splits`."""
+        return self.column("labels")
+
+    @property
+    def label_splits(self) -> np.ndarray:
+        """int64 [n + 1]; row i has the labels from `label_splits[i]` to the next."""
+        return self.column("label_splits")
+
+    def labels_of(self, row: int) -> np.ndarray:
+        """All labels of a clip, int32 [k]."""
+        return self.labels[self.label_splits[row] : self.label_splits[row + 1]]
+
+    def column(self, name: str) -> np.ndarray:
+        """Returns a column by name.
+
+        Raises:
+            ValueError: The dataset was made before there was such a column; the message
+                says how to get it.
+        """
+        if name in _COLUMNS:
+            return getattr(self, name)
+        if name not in self.added:
+            raise ValueError(
+                f"{self.directory}: index.npz has no column {name!r}; `python -m "
+                f"tfrecords_tools.inspect_records {self.directory} --reindex "
+                "--overwrite` adds it and keeps all else"
+            )
+        return self.added[name]
 
     @classmethod
     def from_shards(cls, summaries: Sequence[ShardSummary]) -> ClipIndex:
@@ -67,15 +119,21 @@ class ClipIndex:
             "frames": [s.frames for s in summaries],
             "label": [s.labels for s in summaries],
             "teacher": [s.teachers for s in summaries],
+            "confidence": [s.confidences for s in summaries],
+            "group": [s.groups for s in summaries],
+            "labels": [s.label_values for s in summaries],
+            "label_splits": [s.label_counts for s in summaries],
         }
+        arrays = {
+            name: np.concatenate([np.asarray(part, dtype) for part in columns[name]])
+            for name, dtype in (_COLUMNS | _ADDED_COLUMNS).items()
+        }
+        added = {name: arrays.pop(name) for name in _ADDED_COLUMNS}
+        added["label_splits"] = np.cumsum([0, *added["label_splits"]], dtype=np.int64)
+        # Shards that an older version wrote have no summary of these.
+        is_whole = len(added["group"]) == len(arrays["shard"])
         return cls(
-            shard_names=tuple(s.name for s in summaries),
-            **{
-                name: np.concatenate(
-                    [np.asarray(part, dtype) for part in columns[name]]
-                )
-                for name, dtype in _COLUMNS.items()
-            },
+            tuple(s.name for s in summaries), added=added if is_whole else {}, **arrays
         )
 
     def save(self, directory: str | os.PathLike) -> None:
@@ -86,6 +144,7 @@ class ClipIndex:
             version=np.int32(_VERSION),
             shard_names=np.asarray(self.shard_names, np.str_),
             **{name: getattr(self, name) for name in _COLUMNS},
+            **self.added,
         )
         write_atomically(
             os.path.join(os.fspath(directory), FILE_NAME), buffer.getvalue()
@@ -113,13 +172,14 @@ class ClipIndex:
                 version = int(arrays["version"])
                 names = tuple(str(name) for name in arrays["shard_names"])
                 columns = {name: arrays[name] for name in _COLUMNS}
+                added = {n: arrays[n] for n in _ADDED_COLUMNS if n in arrays}
         except Exception as error:
             raise ValueError(f"{path} is damaged or no clip index: {error}") from error
         if version != _VERSION:
             raise ValueError(f"{path} has version {version}, expected {_VERSION}")
         for name in names:
             plain_name(name, path)
-        return cls(shard_names=names, **columns)
+        return cls(names, added=added, directory=directory, **columns)
 
 
 @contextlib.contextmanager

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from spl_tf.clips import keys
+from spl_tf.media_groups import media_group
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Clip:
         frame_rate: Frames per second.
         height: Rows of every frame.
         width: Columns of every frame.
-        label_index: The source's class: weak for web clips, clean for target clips.
+        label_index: The source's class: weak for web clips, clean for target clips;
+            of several, the first.
         label_name: The class name.
         media_id: The video the clip was cut from.
         data_path: The file of that video, as the manifest names it.
@@ -29,6 +33,7 @@ class Clip:
         end: Microseconds in the source video.
         teacher_index: The teacher's classes, best first; empty before prediction.
         teacher_confidence: Their probabilities, as long as `teacher_index`.
+        more_labels: Index and name of each further label of the source.
     """
 
     id: str
@@ -45,6 +50,12 @@ class Clip:
     end: int
     teacher_index: Sequence[int] = ()
     teacher_confidence: Sequence[float] = ()
+    more_labels: Sequence[tuple[int, str]] = ()
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """All classes that the source gives the clip."""
+        return (self.label_index, *(index for index, _ in self.more_labels))
 
 
 def encode_clip(clip: Clip) -> bytes:
@@ -63,12 +74,9 @@ def encode_clip(clip: Clip) -> bytes:
         )
     example = tf.train.SequenceExample()
     context = example.context.feature
-    name = clip.label_name.encode()
     for key, value in (
         (keys.EXAMPLE_ID, clip.id.encode()),
         (keys.IMAGE_FORMAT, b"jpeg"),
-        (keys.LABEL_STRING, name),
-        (keys.LABEL_TEXT, name),
         (keys.MEDIA_ID, clip.media_id.encode()),
         (keys.DATA_PATH, clip.data_path.encode()),
     ):
@@ -76,12 +84,15 @@ def encode_clip(clip: Clip) -> bytes:
     for key, value in (
         (keys.IMAGE_HEIGHT, clip.height),
         (keys.IMAGE_WIDTH, clip.width),
-        (keys.LABEL_INDEX, clip.label_index),
         (keys.START_TIMESTAMP, clip.start),
         (keys.END_TIMESTAMP, clip.end),
     ):
         context[key].int64_list.value.append(value)
     context[keys.IMAGE_FRAME_RATE].float_list.value.append(clip.frame_rate)
+    for index, name in ((clip.label_index, clip.label_name), *clip.more_labels):
+        context[keys.LABEL_INDEX].int64_list.value.append(index)
+        for key in (keys.LABEL_STRING, keys.LABEL_TEXT):
+            context[key].bytes_list.value.append(name.encode())
     if clip.teacher_index:
         _set_teacher(example, clip.id, clip.teacher_index, clip.teacher_confidence)
 
@@ -140,6 +151,8 @@ def parse_clip(record: bytes) -> Clip:
             f"clip {clip_id!r} has no feature list {keys.IMAGE_ENCODED!r}; found "
             f"{sorted(lists)}"
         )
+    labels = _values(context, keys.LABEL_INDEX) or (-1,)
+    names = tuple(map(_decoded, label_names(context.feature))) or ("",)
     return Clip(
         id=clip_id,
         frames=tuple(
@@ -153,15 +166,56 @@ def parse_clip(record: bytes) -> Clip:
         frame_rate=_number(context, keys.IMAGE_FRAME_RATE, 0.0),
         height=_number(context, keys.IMAGE_HEIGHT, 0),
         width=_number(context, keys.IMAGE_WIDTH, 0),
-        label_index=_number(context, keys.LABEL_INDEX, -1),
-        label_name=_text(context, keys.LABEL_STRING) or _text(context, keys.LABEL_TEXT),
+        label_index=labels[0],
+        label_name=names[0],
         media_id=_text(context, keys.MEDIA_ID),
         data_path=_text(context, keys.DATA_PATH),
         start=_number(context, keys.START_TIMESTAMP, 0),
         end=_number(context, keys.END_TIMESTAMP, 0),
         teacher_index=tuple(_values(context, keys.TEACHER_INDEX)),
         teacher_confidence=tuple(_values(context, keys.TEACHER_CONFIDENCE)),
+        more_labels=tuple(
+            itertools.zip_longest(labels[1:], names[1 : len(labels)], fillvalue="")
+        ),
     )
+
+
+class IndexFacts(NamedTuple):
+    """What the index has of a clip's context, besides its teacher's first choice.
+
+    Attributes:
+        labels: All of the source's classes.
+        confidence: Probability of the teacher's first choice, -1 where there is none.
+        group: See `media_group`.
+    """
+
+    labels: tuple[int, ...]
+    confidence: float
+    group: int
+
+
+def index_facts(context: Mapping[str, tf.train.Feature]) -> IndexFacts:
+    """Reads them off a context's features by key."""
+
+    def values(key: str, kind: str) -> tuple:
+        return tuple(getattr(context[key], kind).value) if key in context else ()
+
+    media_id, *_ = (*values(keys.MEDIA_ID, "bytes_list"), b"")
+    confidence, *_ = (*values(keys.TEACHER_CONFIDENCE, "float_list"), -1.0)
+    return IndexFacts(
+        labels=values(keys.LABEL_INDEX, "int64_list"),
+        confidence=confidence,
+        group=media_group(_decoded(media_id)),
+    )
+
+
+def label_names(context: Mapping[str, tf.train.Feature]) -> tuple[bytes, ...]:
+    """The names of a clip's labels; empty where its context has none."""
+    for key in (keys.LABEL_STRING, keys.LABEL_TEXT):
+        names = context[key].bytes_list.value if key in context else ()
+        if any(names):
+            return tuple(names)
+    return ()
 
 
 def _values(context, key) -> Sequence:
@@ -179,8 +233,12 @@ def _number(context, key, default):
 
 def _text(context, key) -> str:
     values = _values(context, key)
+    return _decoded(values[0]) if values else ""
+
+
+def _decoded(text: bytes) -> str:
     # Other tools write ids that are not UTF-8; they name a clip, and nothing else.
-    return values[0].decode(errors="backslashreplace") if values else ""
+    return text.decode(errors="backslashreplace")
 
 
 def parsing_spec(frames: bool = True) -> tuple[dict, dict]:

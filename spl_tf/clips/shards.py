@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from spl_tf.clips.files import replacing
 from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES
+from spl_tf.clips.record import IndexFacts, index_facts
 from spl_tf.files import plain_name
 
 
@@ -30,6 +31,11 @@ class ShardSummary:
         frames: Frames of each record.
         labels: Label index of each record.
         teachers: Teacher's first choice of each record, -1 before prediction.
+        confidences: Its probability, -1 before prediction. This and the next are empty
+            in what was written before there were such columns.
+        groups: Media group of each record, see `media_group`.
+        label_counts: How many labels each record has.
+        label_values: All of them, record by record.
     """
 
     name: str
@@ -37,6 +43,10 @@ class ShardSummary:
     frames: list[int]
     labels: list[int]
     teachers: list[int]
+    confidences: list[float] = dataclasses.field(default_factory=list)
+    groups: list[int] = dataclasses.field(default_factory=list)
+    label_counts: list[int] = dataclasses.field(default_factory=list)
+    label_values: list[int] = dataclasses.field(default_factory=list)
 
     def __post_init__(self):
         plain_name(self.name, "the summary of a shard")
@@ -45,6 +55,19 @@ class ShardSummary:
     def file_size(self) -> int:
         """Bytes of the shard, with the framing of its records."""
         return sum(self.lengths) + len(self.lengths) * (HEADER_BYTES + FOOTER_BYTES)
+
+    def append(
+        self, length: int, frames: int, label: int, teacher: int, facts: IndexFacts
+    ) -> None:
+        """Adds the next record."""
+        self.lengths.append(length)
+        self.frames.append(frames)
+        self.labels.append(label)
+        self.teachers.append(teacher)
+        self.confidences.append(facts.confidence)
+        self.groups.append(facts.group)
+        self.label_counts.append(len(facts.labels))
+        self.label_values.extend(facts.labels)
 
 
 def write_shard(
@@ -57,7 +80,8 @@ def write_shard(
     Args:
         directory: The dataset folder.
         name: File name of the shard, see `shard_name`.
-        records: (serialized clip, number of frames, label, teacher) in order.
+        records: (serialized clip, number of frames, label, teacher) in order; all else
+            that the index has is read off the clip.
 
     Returns:
         The summary from which `ClipIndex.from_shards` makes the index.
@@ -69,8 +93,14 @@ def write_shard(
     ):
         for record, frames, label, teacher in records:
             writer.write(record)
-            summary.lengths.append(len(record))
-            summary.frames.append(frames)
-            summary.labels.append(label)
-            summary.teachers.append(teacher)
+            facts = _facts(record, label)
+            summary.append(len(record), frames, label, teacher, facts)
     return summary
+
+
+def _facts(record: bytes, label: int) -> IndexFacts:
+    try:
+        example = tf.train.SequenceExample.FromString(record)
+    except Exception:  # who reads such a record says what is wrong with it
+        return IndexFacts((label,), -1.0, -1)
+    return index_facts(example.context.feature)

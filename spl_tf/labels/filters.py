@@ -7,10 +7,11 @@ leave clips out by id. All rules here look at columns of an index alone.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+
+from spl_tf.media_groups import media_group
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,12 +86,6 @@ class ClipFilter:
         best = np.zeros(len(label), bool)
         best[rows[order][rank < wanted]] = True
         return best
-
-
-def media_group(media_id: str) -> int:
-    """A media id as the index has it: 63 bits of its SHA-256, the same everywhere."""
-    digest = hashlib.sha256(media_id.encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
 
 
 def counts_per_class(

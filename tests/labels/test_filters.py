@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from spl_tf.labels.filters import ClipFilter, counts_per_class, media_group
+from spl_tf.labels.filters import ClipFilter, counts_per_class
+from spl_tf.media_groups import media_group
 
 LABEL = np.array([0, 0, 0, 0, 1, 1, 2])
 COLUMNS = {

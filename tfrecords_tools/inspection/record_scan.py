@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 
 from spl_tf.clips import keys
+from spl_tf.clips.record import IndexFacts, index_facts, label_names
 
 # Gives `size` bytes from `position` on, fewer at the end.
 Read = Callable[[int, int], bytes]
@@ -47,15 +48,15 @@ class RecordFacts:
 
     Attributes:
         frames: How many.
-        label: Class index.
-        name: Class name, empty where the record has none.
+        names: Class name of each label; empty where the record has none.
         teacher: The teacher's classes, best first; empty before prediction.
+        context: What else the index has of it.
     """
 
     frames: int
-    label: int
-    name: str
+    names: tuple[str, ...]
     teacher: tuple[int, ...]
+    context: IndexFacts
 
 
 def scan_record(read: Read, start: int, end: int) -> RecordFacts:
@@ -101,29 +102,31 @@ def scan_record(read: Read, start: int, end: int) -> RecordFacts:
 
 
 def _facts(features, frames: int) -> RecordFacts:
-    label = _integers(features, keys.LABEL_INDEX)
-    if len(label) != 1:
+    context = index_facts(features)
+    labels, names = context.labels, label_names(features)
+    if not labels:
         raise LayoutError(
-            f"{keys.LABEL_INDEX!r} has {len(label)} values, expected one class index; "
-            f"the context's keys are {sorted(features)}"
+            f"{keys.LABEL_INDEX!r} has 0 values, expected a class index; the context's "
+            f"keys are {sorted(features)}"
         )
-    name = b""
-    for key in (keys.LABEL_STRING, keys.LABEL_TEXT):
-        if not name and key in features:
-            name = b"".join(features[key].bytes_list.value[:1])
+    if len(labels) == 1:
+        names = names[:1]
+    elif names and len(names) != len(labels):
+        raise LayoutError(
+            f"{keys.LABEL_INDEX!r} has {len(labels)} values, expected as many as there "
+            f"are names, {len(names)}"
+        )
     try:
-        text = name.decode()
+        texts = tuple(name.decode() for name in names)
     except UnicodeDecodeError as error:
-        raise LayoutError(f"the class name {name!r} is not UTF-8") from error
-    teacher = _integers(features, keys.TEACHER_INDEX)
-    for index in (*label, *teacher):
+        raise LayoutError(f"the class name {error.object!r} is not UTF-8") from error
+    teacher = ()
+    if keys.TEACHER_INDEX in features:
+        teacher = tuple(features[keys.TEACHER_INDEX].int64_list.value)
+    for index in (*labels, *teacher):
         if not 0 <= index <= _MAX_CLASS:
             raise LayoutError(f"{index} is no class index, expected 0 to {_MAX_CLASS}")
-    return RecordFacts(frames, label[0], text, teacher)
-
-
-def _integers(features, key: str) -> tuple[int, ...]:
-    return tuple(features[key].int64_list.value) if key in features else ()
+    return RecordFacts(frames, texts, teacher, context)
 
 
 def _count_steps(read: Read, start: int, end: int) -> Iterator[tuple[str, int]]:

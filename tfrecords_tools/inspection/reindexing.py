@@ -65,7 +65,7 @@ def reindex(
             else those in the records.
         pattern: Of the shards' file names; their order is that of the names.
         overwrite: Replace a `dataset.json` that is there. What the shards do not tell
-            (class names, label kind, source, skipped) is taken over from it.
+            (class names, label kind, source, skipped, files) is taken over from it.
         num_workers: Processes; 0 for one per core.
 
     Returns:
@@ -97,6 +97,7 @@ def reindex(
         shards=[_shard_entry(scan.summary) for scan in scans],
         source=old.source if old else {"tool": TOOL, "pattern": pattern},
         skipped=old.skipped if old else [],
+        files=old.files if old else {},
         teacher=_teacher(index, class_names, scans, old),
     )
     index.save(directory)
@@ -184,18 +185,15 @@ def _scan_shard(directory: str, name: str) -> _ShardScan:
     names: dict[int, tuple[str, int]] = {}
     top_k = sys.maxsize
     for record, (length, facts) in enumerate(_scan_records(path)):
-        summary.lengths.append(length)
-        summary.frames.append(facts.frames)
-        summary.labels.append(facts.label)
-        summary.teachers.append(facts.teacher[0] if facts.teacher else -1)
+        labels, (first_choice, *_) = facts.context.labels, (*facts.teacher, -1)
+        summary.append(length, facts.frames, labels[0], first_choice, facts.context)
         top_k = min(top_k, len(facts.teacher))
-        if facts.name:
-            name = composed(facts.name)
-            known, first = names.setdefault(facts.label, (name, record))
+        for label, name in zip(labels, map(composed, facts.names), strict=False):
+            known, first = names.setdefault(label, (name, record)) if name else ("", 0)
             if known != name:
                 raise ValueError(
-                    f"{path}, record {record}: label {facts.label} is "
-                    f"{name!r}, but {known!r} in record {first}"
+                    f"{path}, record {record}: label {label} is {name!r}, but "
+                    f"{known!r} in record {first}"
                 )
     return _ShardScan(summary, names, top_k)
 
@@ -264,7 +262,8 @@ def _class_names(
                 )
     if given is not None:
         return given
-    num_classes = max(max(scan.summary.labels, default=-1) for scan in scans) + 1
+    values = [scan.summary.label_values for scan in scans]
+    num_classes = max(max(each, default=-1) for each in values) + 1
     missing = [label for label in range(num_classes) if label not in known]
     if missing:
         raise ValueError(
@@ -283,17 +282,21 @@ def _class_names(
 
 
 def _check_range(directory: str, index: clips.ClipIndex, num_classes: int) -> None:
-    for column, lowest in (("label", 0), ("teacher", -1)):
-        values = getattr(index, column)
+    clip = np.arange(len(index))
+    of_labels = np.repeat(clip, np.diff(index.label_splits))
+    for column, values, rows, lowest in (
+        ("label", index.labels, of_labels, 0),
+        ("teacher", index.teacher, clip, -1),
+    ):
         bad = np.flatnonzero((values < lowest) | (values >= num_classes))
         if len(bad):
-            row = int(bad[0])
+            row, count = int(rows[bad[0]]), len(np.unique(rows[bad]))
             shard = int(index.shard[row])
             record = row - int(np.searchsorted(index.shard, shard))
             raise ValueError(
                 f"{os.path.join(directory, index.shard_names[shard])}, record "
-                f"{record}: {column} {values[row]} is no class, expected 0 to "
-                f"{num_classes - 1}; {len(bad)} clips are affected. Give the file of "
+                f"{record}: {column} {values[bad[0]]} is no class, expected 0 to "
+                f"{num_classes - 1}; {count} clips are affected. Give the file of "
                 "all class names with --classes"
             )
 
