@@ -100,6 +100,16 @@ def write_dataset(directory, all_clips, class_names, num_shards=2, label_kind="w
     return clips.ClipDataset(directory)
 
 
+def without_added_columns(directory):
+    """Makes the index one from before there were confidences, groups and labels."""
+    path = f"{directory}/index.npz"
+    with np.load(path) as arrays:
+        old = {name: arrays[name] for name in arrays.files}
+    for name in ("confidence", "group", "labels", "label_splits"):
+        del old[name]
+    np.savez(path, **old)
+
+
 @pytest.fixture
 def web_dataset(tmp_path):
     """23 clips of 3 classes in 2 shards; clip n: label n % 3, teacher (n // 3) % 3."""

@@ -172,7 +172,8 @@ class ClipIndex:
                 version = int(arrays["version"])
                 names = tuple(str(name) for name in arrays["shard_names"])
                 columns = {name: arrays[name] for name in _COLUMNS}
-                added = {n: arrays[n] for n in _ADDED_COLUMNS if n in arrays}
+                is_old = _ADDED_COLUMNS.keys().isdisjoint(arrays)
+                added = {} if is_old else {n: arrays[n] for n in _ADDED_COLUMNS}
         except Exception as error:
             raise ValueError(f"{path} is damaged or no clip index: {error}") from error
         if version != _VERSION:

@@ -33,6 +33,32 @@ def test_records_parse_with_the_spec_of_dmvr():
     assert context["clip/label/text"].values.numpy().tolist() == [b"b"]
 
 
+def test_a_clip_has_one_label_or_several():
+    one = make_clip(3, 1)
+    several = dataclasses.replace(one, more_labels=((4, "e"), (0, "a")))
+    assert (one.labels, several.labels) == ((1,), (1, 4, 0))
+    assert clips.parse_clip(clips.encode_clip(several)) == several
+    context, _ = tf.io.parse_single_sequence_example(
+        clips.encode_clip(several), DMVR_CONTEXT, DMVR_SEQUENCE
+    )
+    assert context["clip/label/index"].values.numpy().tolist() == [1, 4, 0]
+    assert context["clip/label/text"].values.numpy().tolist() == [b"b", b"e", b"a"]
+    graph = clips.parse_in_graph(tf.constant(clips.encode_clip(several)))
+    assert int(graph["label"]) == 1
+
+
+@pytest.mark.parametrize("names", [[], [b"b"], [b"b", b"e", b"a", b"x"]])
+def test_labels_are_read_however_many_names_there_are(names):
+    clip = dataclasses.replace(make_clip(3, 1), more_labels=((4, "e"), (0, "a")))
+    example = tf.train.SequenceExample.FromString(clips.encode_clip(clip))
+    for key in ("clip/label/string", "clip/label/text"):
+        example.context.feature[key].bytes_list.value[:] = names
+    parsed = clips.parse_clip(example.SerializeToString())
+    assert parsed.labels == (1, 4, 0)
+    found = [parsed.label_name, *(name for _, name in parsed.more_labels)]
+    assert found == [*(name.decode() for name in names[:3]), *[""] * (3 - len(names))]
+
+
 def test_equal_clips_give_equal_bytes():
     assert clips.encode_clip(make_clip(1, 0)) == clips.encode_clip(make_clip(1, 0))
 

@@ -97,6 +97,9 @@ def test_records_get_the_model_s_best_classes_and_nothing_else_changes(
         assert new.teacher_confidence == pytest.approx(expected, rel=1e-4, abs=1e-6)
         counts[old.label_index, best[row][0]] += 1
     assert after.index.teacher.tolist() == best[:, 0].tolist()
+    first = [clip.teacher_confidence[0] for clip in new_clips]
+    assert after.index.confidence.tolist() == first
+    np.testing.assert_array_equal(after.index.group, before.index.group)
     assert after.index.shard_names == before.index.shard_names
     cells = info.teacher["confusion"]
     found = np.zeros((3, 3), int)

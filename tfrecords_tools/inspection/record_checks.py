@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from spl_tf.clips import keys
 from spl_tf.clips.jpeg import BadJpegError, decode_jpeg
+from spl_tf.clips.record import IndexFacts, index_facts
 from spl_tf.text_files import composed
 
 _CONTEXT_KINDS = {
@@ -25,6 +26,9 @@ _CONTEXT_KINDS = {
     keys.LABEL_STRING: "bytes_list",
     keys.LABEL_TEXT: "bytes_list",
 }
+
+# These hold one value per label.
+_LABEL_KEYS = (keys.LABEL_INDEX, keys.LABEL_STRING, keys.LABEL_TEXT)
 
 # All that the pipeline needs of a record that another tool wrote.
 _FOREIGN_KEYS = frozenset({keys.LABEL_INDEX})
@@ -60,8 +64,9 @@ class CheckedRecord:
         id: Of the clip, empty when it has none.
         frames: Number of frames; `UNKNOWN`, like the next two, of a record that
             cannot be parsed.
-        label: Class index, -1 when there is none.
+        label: Class index, of several the first, -1 when there is none.
         teacher: The teacher's first choice, -1 when there is none.
+        context: What else the index has of it; None of a record that cannot be parsed.
         faults: (kind, message) pairs; kinds are "schema", "label", "teacher",
             "timestamps", "jpeg" and "crop".
     """
@@ -70,6 +75,7 @@ class CheckedRecord:
     frames: int
     label: int
     teacher: int
+    context: IndexFacts | None
     faults: list[tuple[str, str]]
 
 
@@ -82,9 +88,10 @@ def check_record(record: bytes, schema: Schema) -> CheckedRecord:
         example = tf.train.SequenceExample.FromString(record)
     except Exception as error:  # upb's DecodeError is public under no name
         fault = ("schema", f"no tf.train.SequenceExample: {error}")
-        return CheckedRecord("", UNKNOWN, UNKNOWN, UNKNOWN, [fault])
+        return CheckedRecord("", UNKNOWN, UNKNOWN, UNKNOWN, None, [fault])
     values, faults = _context(example.context.feature, schema)
-    label = values.get(keys.LABEL_INDEX, -1)
+    context = index_facts(example.context.feature)
+    label = next(iter(context.labels), -1)
     faults += _label_faults(values, schema)
     teacher, teacher_faults = _teacher(example.context.feature, schema)
     faults += teacher_faults
@@ -102,25 +109,29 @@ def check_record(record: bytes, schema: Schema) -> CheckedRecord:
         faults.append(("schema", f"no feature list {keys.IMAGE_TIMESTAMP!r}"))
     faults += _frame_faults(frames, values, schema.crop_size)
     clip_id = values.get(keys.EXAMPLE_ID, b"").decode(errors="replace")
-    return CheckedRecord(clip_id, len(frames), label, teacher, faults)
+    return CheckedRecord(clip_id, len(frames), label, teacher, context, faults)
 
 
 def _context(features, schema: Schema) -> tuple[dict, list[tuple[str, str]]]:
-    """Returns the values of the keys that are as they should be, and the faults."""
+    """Returns the values of the keys that are as they should be, and the faults.
+
+    The value of `_LABEL_KEYS` is a list.
+    """
     values, faults = {}, []
+    num_labels = _num_labels(features)
     for key, kind in _CONTEXT_KINDS.items():
         if key not in features:
             if schema.every_key or key in _FOREIGN_KEYS:
                 faults.append(("schema", f"no context key {key!r}"))
             continue
         found = features[key].WhichOneof("kind")
-        if found != kind or len(getattr(features[key], kind).value) != 1:
-            size = len(getattr(features[key], found).value) if found else 0
-            faults.append(
-                ("schema", f"{key!r} is a {found} of {size}, expected a {kind} of 1")
-            )
+        found_values = getattr(features[key], found).value if found else ()
+        size, expected = len(found_values), num_labels if key in _LABEL_KEYS else 1
+        if found != kind or size != expected:
+            message = f"{key!r} is a {found} of {size}, expected a {kind} of {expected}"
+            faults.append(("schema", message))
             continue
-        values[key] = getattr(features[key], kind).value[0]
+        values[key] = found_values if key in _LABEL_KEYS else found_values[0]
     if not values.get(keys.EXAMPLE_ID, b"-"):
         faults.append(("schema", f"{keys.EXAMPLE_ID!r} is empty"))
     image_format = values.get(keys.IMAGE_FORMAT, b"jpeg")
@@ -135,23 +146,33 @@ def _context(features, schema: Schema) -> tuple[dict, list[tuple[str, str]]]:
     return values, faults
 
 
+def _num_labels(features) -> int:
+    """How many labels the record seems to have, where its keys do not agree on it."""
+    sizes = [
+        len(getattr(features[key], _CONTEXT_KINDS[key]).value)
+        for key in _LABEL_KEYS
+        if key in features
+    ]
+    return 1 if 1 in sizes else max([1, *sizes])
+
+
 def _label_faults(values: dict, schema: Schema) -> Iterator[tuple[str, str]]:
-    if keys.LABEL_INDEX not in values:
-        return
-    label = values[keys.LABEL_INDEX]
     num_classes = len(schema.class_names)
-    if not 0 <= label < num_classes:
-        yield "label", f"label {label} is no class, expected 0 to {num_classes - 1}"
-        return
-    expected = schema.class_names[label]
-    for key in (keys.LABEL_STRING, keys.LABEL_TEXT):
-        found = values.get(key, expected.encode()).decode(errors="replace")
-        if composed(found) != expected:
-            yield (
-                "label",
-                f"{key!r} is {found!r}, but class {label} of dataset.json is "
-                f"{expected!r}",
-            )
+    for place, label in enumerate(values.get(keys.LABEL_INDEX, ())):
+        if not 0 <= label < num_classes:
+            yield "label", f"label {label} is no class, expected 0 to {num_classes - 1}"
+            continue
+        expected = schema.class_names[label]
+        for key in (keys.LABEL_STRING, keys.LABEL_TEXT):
+            if key not in values:
+                continue
+            found = values[key][place].decode(errors="replace")
+            if composed(found) != expected:
+                yield (
+                    "label",
+                    f"{key!r} is {found!r}, but class {label} of dataset.json is "
+                    f"{expected!r}",
+                )
 
 
 def _teacher(features, schema: Schema) -> tuple[int, list[tuple[str, str]]]:

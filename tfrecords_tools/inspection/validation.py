@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from spl_tf import clips
 from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES, masked_crc
+from spl_tf.clips.record import IndexFacts
 from spl_tf.progress import Progress
 from tfrecords_tools.inspection.record_checks import UNKNOWN, Schema, check_record
 from tfrecords_tools.inspection.reindexing import TOOL as REINDEXING_TOOL
@@ -70,14 +71,16 @@ class _ShardReport:
 
     Attributes:
         faults: In the shard itself.
-        rows: Per record the columns of the index, int64 [records, 5]; `UNKNOWN` where
+        rows: Per record `_COLUMNS` of the index, int64 [records, 5]; `UNKNOWN` where
             the record is damaged.
+        contexts: Per record the other columns; None where the record is damaged.
         ids: A 64-bit hash of each id, uint64 [records]; 0 without an id.
         whole: Whether all of the shard could be read.
     """
 
     faults: list[Fault]
     rows: np.ndarray
+    contexts: list[IndexFacts | None]
     ids: np.ndarray
     whole: bool
 
@@ -109,7 +112,7 @@ def validate(
     names = [shard["name"] for shard in info.shards]
     foreign = info.source.get("tool") == REINDEXING_TOOL
     schema = Schema(info.class_names, not foreign, crop_size)
-    index_rows, faults = _index_rows(directory, names)
+    index, index_rows, faults = _index_rows(directory, names)
     check = functools.partial(_check_shard, directory, schema)
     reports = []
     with Progress(info.num_clips, "clip", "validating") as progress:
@@ -119,9 +122,10 @@ def validate(
             report.faults.clear()
             if report.whole:
                 faults += _count_faults(info.shards[position], report.rows[:, 1])
-            if index_rows is not None:
-                rows = _row_faults(name, report, index_rows[position])
+            if index is not None:
+                rows = _row_faults(name, report, index, index_rows[position])
                 faults += _limited(rows, name)
+            report.contexts.clear()
             reports.append(report)
             progress.update(len(report.rows))
     faults += _duplicates(directory, names, reports)
@@ -165,6 +169,7 @@ def _check_shard(directory: str, schema: Schema, name: str) -> _ShardReport:
     """Reads one shard from front to back; the only work of a worker."""
     faults: list[Fault] = []
     rows: list[tuple[int, ...]] = []
+    contexts: list[IndexFacts | None] = []
     ids: list[int] = []
     offset, whole = 0, False
     path = os.path.join(clips.usable_path(directory), name)
@@ -178,11 +183,13 @@ def _check_shard(directory: str, schema: Schema, name: str) -> _ShardReport:
                     for kind, message in checked.faults
                 ]
                 contents = (checked.frames, checked.label, checked.teacher)
+                contexts.append(checked.context)
                 ids.append(_hash(checked.id))
             else:
                 message = "the checksum of the data is wrong"
                 faults.append(Fault("checksum", message, *here))
                 contents = (UNKNOWN,) * 3
+                contexts.append(None)
                 ids.append(0)
             rows.append((offset, length, *contents))
             offset += HEADER_BYTES + length + FOOTER_BYTES
@@ -193,7 +200,7 @@ def _check_shard(directory: str, schema: Schema, name: str) -> _ShardReport:
     except (OSError, tf.errors.OpError) as error:
         faults.append(Fault("file", f"cannot be read: {error}", name))
     table = np.asarray(rows, np.int64).reshape(-1, len(_COLUMNS))
-    return _ShardReport(faults, table, np.asarray(ids, np.uint64), whole)
+    return _ShardReport(faults, table, contexts, np.asarray(ids, np.uint64), whole)
 
 
 def _read_shard(path: str) -> Iterator[tuple[bytes, int, bool]]:
@@ -230,20 +237,22 @@ def _count_faults(expected: dict, lengths: np.ndarray) -> Iterator[Fault]:
 
 def _index_rows(
     directory: str, names: Sequence[str]
-) -> tuple[list[np.ndarray] | None, list[Fault]]:
-    """Returns the rows of `index.npz` per shard, int64 [rows, 5], or why not."""
+) -> tuple[clips.ClipIndex | None, list[np.ndarray], list[Fault]]:
+    """Returns the index and its rows per shard, int64 [rows] each, or why not."""
     try:
         index = clips.ClipIndex.load(directory)
     except (FileNotFoundError, ValueError) as error:
-        return None, [Fault("index", f"{error}; --reindex makes a new one")]
+        return None, [], [Fault("index", f"{error}; --reindex makes a new one")]
     sizes = {len(getattr(index, column)) for column in ("shard", *_COLUMNS)}
+    if index.added:
+        sizes |= {len(index.confidence), len(index.group), len(index.label_splits) - 1}
     if len(sizes) != 1 or index.shard_names != tuple(names):
         message = (
             f"index.npz lists {len(index.shard_names)} shards and columns of "
             f"{sorted(sizes)} rows, dataset.json {len(names)} shards: the two do not "
             "belong together; --reindex makes new ones"
         )
-        return None, [Fault("index", message)]
+        return None, [], [Fault("index", message)]
     order = np.argsort(index.shard, kind="stable")
     shard = index.shard[order]
     bounds = np.searchsorted(shard, np.arange(len(names) + 1))
@@ -253,16 +262,14 @@ def _index_rows(
         message = f"{strays:,} rows of index.npz are of no shard"
         faults.append(Fault("index", message, count=strays))
     spans = [order[first:last] for first, last in itertools.pairwise(bounds)]
-    return [
-        np.stack([getattr(index, column)[rows] for column in _COLUMNS], axis=1)
-        for rows in spans
-    ], faults
+    return index, spans, faults
 
 
 def _row_faults(
-    name: str, report: _ShardReport, expected: np.ndarray
+    name: str, report: _ShardReport, index: clips.ClipIndex, rows: np.ndarray
 ) -> Iterator[Fault]:
     found = report.rows
+    expected = np.stack([getattr(index, column)[rows] for column in _COLUMNS], axis=1)
     if report.whole and len(found) != len(expected):
         message = (
             f"index.npz lists {len(expected):,} clips, the shard has {len(found):,}"
@@ -271,14 +278,27 @@ def _row_faults(
     both = min(len(found), len(expected))
     found, expected = found[:both], expected[:both]
     wrong = (found != expected) & (found != UNKNOWN)
-    for record in np.flatnonzero(wrong.any(axis=1)):
+    for record in range(both):
         columns = [
-            f"{column} {expected[record, i]}, found {found[record, i]}"
-            for i, column in enumerate(_COLUMNS)
-            if wrong[record, i]
+            f"{_COLUMNS[i]} {expected[record, i]}, found {found[record, i]}"
+            for i in np.flatnonzero(wrong[record])
         ]
-        message = f"index.npz says {'; '.join(columns)}"
-        yield Fault("index", message, name, int(record), int(found[record, 0]))
+        columns += _context_faults(index, int(rows[record]), report.contexts[record])
+        if columns:
+            message = f"index.npz says {'; '.join(columns)}"
+            yield Fault("index", message, name, record, int(found[record, 0]))
+
+
+def _context_faults(
+    index: clips.ClipIndex, row: int, found: IndexFacts | None
+) -> Iterator[str]:
+    if found is None or not index.added:
+        return
+    labels, confidence = index.labels_of(row).tolist(), float(index.confidence[row])
+    listed = IndexFacts(tuple(labels), confidence, int(index.group[row]))
+    for column, one, other in zip(IndexFacts._fields, listed, found, strict=True):
+        if one != other:
+            yield f"{column} {one}, found {other}"
 
 
 def _duplicates(

@@ -1,4 +1,5 @@
 import contextlib
+import hashlib
 import os
 import pathlib
 
@@ -7,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from spl_tf import clips
-from tests.conftest import jpeg, make_clip, write_dataset
+from spl_tf.runs.run_folder import dataset_fingerprint
+from tests.conftest import jpeg, make_clip, without_added_columns, write_dataset
 from tfrecords_tools.inspection.reindexing import reindex
 
 FRAME = jpeg(np.zeros((8, 8, 3), np.uint8))
@@ -75,6 +77,80 @@ def test_the_index_is_that_of_our_writer(web_dataset):
         expected_counts[n % 3, n // 3 % 3] += 1
     np.testing.assert_array_equal(counts, expected_counts)
     assert info.teacher["top_k"] == 2
+
+
+def test_an_older_dataset_gets_the_columns_and_stays_the_same(web_dataset):
+    directory = web_dataset.directory
+    web_dataset.info.files = {"videos/1.mp4": "10 20"}
+    web_dataset.info.skipped = [
+        {"video": "v", "clip": "", "kind": "unreadable", "reason": "empty"}
+    ]
+    confusion = {"weak": [], "teacher": [], "count": []}
+    for n in range(9):
+        confusion["weak"].append(n // 3)
+        confusion["teacher"].append(n % 3)
+        confusion["count"].append(
+            sum(1 for i in range(23) if i % 3 == n // 3 and i // 3 % 3 == n % 3)
+        )
+    web_dataset.info.teacher = {"top_k": 2, "checkpoint": "x", "confusion": confusion}
+    web_dataset.info.save(directory)
+    expected = arrays(directory)
+    fingerprint = dataset_fingerprint(clips.ClipDataset(directory))
+    without_added_columns(directory)
+    old = clips.ClipDataset(directory)
+    assert dataset_fingerprint(old) == fingerprint
+    reindex(directory, overwrite=True, num_workers=1)
+    assert arrays(directory) == expected
+    new = clips.ClipDataset(directory)
+    assert new.info == web_dataset.info
+    assert dataset_fingerprint(new) == fingerprint
+    assert new.index.confidence.tolist() == [1.0] * 23
+
+
+def test_records_with_several_labels(tmp_path):
+    messages = [
+        example(
+            context={
+                "clip/label/index": (1, 0),
+                "clip/label/string": (b"run", b"jump"),
+                "clip/media_id": (b"x",),
+                "TEACHER/clip/label/index": (2,),
+            }
+        ),
+        example(2, b"", key="clip/label/text"),
+        example(
+            context={"clip/label/index": (2, 1), "clip/label/string": (b"fly", b"run")}
+        ),
+    ]
+    values = messages[0].context.feature["TEACHER/clip/label/confidence"]
+    values.float_list.value.append(0.1)
+    write_records(tmp_path / "x.tfrecord", messages)
+    info = reindex(tmp_path, "weak", num_workers=1)
+    assert info.class_names == ["jump", "run", "fly"]
+    index = clips.ClipIndex.load(tmp_path)
+    assert index.label.tolist() == [1, 2, 2]
+    assert [index.labels_of(row).tolist() for row in range(3)] == [[1, 0], [2], [2, 1]]
+    assert index.confidence.tolist() == [np.float32(0.1), -1, -1]
+    digest = hashlib.sha256(b"x").digest()
+    assert index.group.tolist() == [int.from_bytes(digest[:8], "little") // 2, -1, -1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "message"),
+    [
+        ((0, 1), (b"a", b"c"), "label 1 is 'c', but 'b' in record 0"),
+        ((0, 5), (b"a", b"f"), "label 5 is no class, expected 0 to 1; 1 clips"),
+        ((0, -1), (b"a", b"f"), "-1 is no class index"),
+        ((0, 1), (b"a",), "has 2 values, expected as many as there are names, 1"),
+    ],
+)
+def test_every_label_of_a_record_is_checked(tmp_path, labels, names, message):
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    changed = {"clip/label/index": labels, "clip/label/string": names}
+    write_records(tmp_path / "x.tfrecord", [example(1, b"b"), example(context=changed)])
+    with pytest.raises(ValueError, match=message) as error:
+        reindex(tmp_path, "weak", str(tmp_path / "classes.txt"), num_workers=1)
+    assert "x.tfrecord, record 1" in str(error.value)
 
 
 def test_shards_of_another_tool_become_a_dataset_that_opens(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from spl_tf import clips, data
-from tests.conftest import jpeg, make_clip, write_dataset
+from tests.conftest import jpeg, make_clip, without_added_columns, write_dataset
 from tfrecords_tools.inspection.reindexing import reindex
 from tfrecords_tools.inspection.validation import Fault, format_faults, validate
 
@@ -259,6 +259,43 @@ def test_every_wrong_row_of_the_index_is_named(tmp_path):
         ("index", FIRST, 1, "index.npz says frames 9, found 8; label 0, found 2"),
         ("index", SECOND, 0, "index.npz says teacher -1, found 1"),
     ]
+
+
+def test_wrong_confidences_groups_and_labels_of_the_index_are_named(tmp_path):
+    changes = {"more_labels": ((0, "a"),), "media_id": ""}
+    directory = with_clip(tmp_path / "d", **changes)
+    assert validate(directory, num_workers=1) == []
+    index = clips.ClipIndex.load(directory)
+    index.labels[2] = 1
+    index.group[1] = 7
+    index.confidence[2] = 0.25
+    index.save(directory)
+    assert faults_of(directory) == [
+        (
+            "index",
+            FIRST,
+            1,
+            "index.npz says labels (2, 1), found (2, 0); group 7, found -1",
+        ),
+        ("index", SECOND, 0, "index.npz says confidence 0.25, found 1.0"),
+    ]
+    without_added_columns(directory)
+    assert validate(directory, num_workers=1) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (((1, "c"),), "'c', but class 1 of dataset.json is 'b'"),
+        (((1, "b"), (3, "d")), "label 3 is no class, expected 0 to 2"),
+    ],
+)
+def test_every_label_of_a_record_is_checked(tmp_path, more, message):
+    found = validate(with_clip(tmp_path / "d", more_labels=more), num_workers=1)
+    assert {(fault.kind, fault.shard, fault.record) for fault in found} == {
+        ("label", FIRST, 1)
+    }
+    assert message in found[0].message
 
 
 def test_an_index_that_is_damaged_or_of_another_dataset_is_named(tmp_path):
