@@ -15,14 +15,13 @@ from typing import BinaryIO
 import numpy as np
 import tensorflow as tf
 
-from spl_tf.clips import ClipDataset, keys, parse_clip
+from spl_tf.clips import ClipDataset, keys, parse_clip, wire
 from spl_tf.clips.framing import HEADER_BYTES
 from spl_tf.clips.remote import scheme
 from spl_tf.text_files import composed
 
 _HEAD_BYTES = 4096  # the context of most records takes some hundred
 _THREADS = 16
-_CONTEXT_TAG = 0x0A  # field 1, with a length
 
 
 def media_ids(dataset: ClipDataset) -> set[str]:
@@ -76,21 +75,12 @@ def _opened(path: str) -> Iterator[BinaryIO]:
 
 def _of_head(head: bytes) -> str | None:
     """The media id, if the context is at the beginning and all of it is there."""
-    if head[:1] != bytes([_CONTEXT_TAG]):
-        return None
-    length, start = 0, 1
-    for shift in range(0, 35, 7):  # a varint: seven bits a byte, low ones first
-        if start == len(head):
-            return None
-        length |= (head[start] & 127) << shift
-        start += 1
-        if head[start - 1] < 128:
-            break
-    if start + length > len(head):
-        return None
     try:
-        context = tf.train.Features.FromString(head[start : start + length])
-    except Exception:  # the whole record then says what is wrong
+        number, (start, stop) = wire.fields(head, 0, len(head), whole=False)[0]
+        if number != wire.CONTEXT or stop > len(head):
+            return None
+        context = wire.parse_context(head[start:stop])
+    except (wire.WireError, IndexError):  # the whole record then says what is wrong
         return None
-    values = context.feature[keys.MEDIA_ID].bytes_list.value
+    values = context[keys.MEDIA_ID].bytes_list.value
     return composed(values[0].decode(errors="backslashreplace")) if values else ""

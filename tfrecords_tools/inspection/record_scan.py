@@ -1,41 +1,17 @@
-"""What the index needs to know of a record, without reading its frames.
-
-A clip record is megabytes of JPEG around a few hundred bytes of context. Its fields
-say how long they are, so that a reader can hop from one to the next.
-"""
+"""What the index needs to know of a record, without reading its frames."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
 
-import tensorflow as tf
-
-from spl_tf.clips import keys
+from spl_tf.clips import keys, wire
 from spl_tf.clips.record import IndexFacts, index_facts, label_names
-
-# Gives `size` bytes from `position` on, fewer at the end.
-Read = Callable[[int, int], bytes]
-
-# Field numbers of tf.train.SequenceExample and of the messages inside.
-_CONTEXT = 1
-_FEATURE_LISTS = 2
-_MAP_ENTRY = _MAP_KEY = 1
-_MAP_VALUE = 2
-
-# Wire types of protocol buffers.
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 # The index holds classes as int32.
 _MAX_CLASS = 2**31 - 1
 
-# A field's tag and length are two varints of at most ten bytes.
-_MAX_FIELD_HEADER = 20
-
-# A frame is three messages deep: field 1, of wire type 2, of each.
-_STEP_DEPTH = 3
-_STEP_TAG = b"\x0a"
-_MAX_STEP_HEADER = _STEP_DEPTH * 11
+# Where a step's JPEG begins; before it are the heads of two fields of ten bytes.
+_STEP_HEAD = 20
 
 
 class LayoutError(ValueError):
@@ -59,46 +35,43 @@ class RecordFacts:
     context: IndexFacts
 
 
-def scan_record(read: Read, start: int, end: int) -> RecordFacts:
+def scan_record(data, start: int, stop: int) -> RecordFacts:
     """Reads the context of a serialized clip and counts its frames.
 
     Args:
-        read: Gives the bytes of the shard, or of any buffer around the record.
-        start: Position of the record's first byte.
-        end: Position after its last byte.
+        data: The shard, or any buffer around the record; see `wire`.
+        start: The record's first byte.
+        stop: The byte after its last one.
 
     Raises:
         LayoutError: What the record is or lacks.
     """
-    context = b""
-    frames: dict[str, int] = {}
-    for number, first, last in _fields(read, start, end):
-        if number == _CONTEXT:
-            # Serialized messages merge by being put one after the other.
-            context += read(first, last - first)
-        elif number == _FEATURE_LISTS:
-            frames.update(_count_steps(read, first, last))
-        else:
-            raise LayoutError(
-                f"field {number} is in no tf.train.SequenceExample: the record is of "
-                "another kind, or damaged"
-            )
     try:
-        features = tf.train.Features.FromString(context).feature
-    except Exception as error:  # upb's DecodeError is public under no name
-        raise LayoutError(f"no tf.train.SequenceExample: {error}") from error
-    if not frames:
+        features, lists = wire.example_parts(data, start, stop)
+        steps = wire.frame_spans(data, lists)
+    except wire.WireError as error:
+        raise LayoutError(
+            f"no tf.train.SequenceExample, but of another kind or damaged: {error}"
+        ) from error
+    if not lists:
         raise LayoutError(
             "no feature lists: the record is a tf.train.Example, or empty, expected a "
             f"tf.train.SequenceExample with one JPEG per step of "
             f"{keys.IMAGE_ENCODED!r}; its keys are {sorted(features)}"
         )
-    if not frames.get(keys.IMAGE_ENCODED):
+    if not steps:
         raise LayoutError(
             f"no frames: the feature list {keys.IMAGE_ENCODED!r} is absent or empty; "
-            f"found {sorted(frames)}"
+            f"found {sorted(lists)}"
         )
-    return _facts(features, frames[keys.IMAGE_ENCODED])
+    for step, (first, last) in enumerate(steps):
+        try:
+            wire.step_bytes(data[first : first + _STEP_HEAD], (0, last - first))
+        except wire.WireError as error:
+            raise LayoutError(
+                f"step {step} of {keys.IMAGE_ENCODED!r} {error}"
+            ) from error
+    return _facts(features, len(steps))
 
 
 def _facts(features, frames: int) -> RecordFacts:
@@ -127,73 +100,3 @@ def _facts(features, frames: int) -> RecordFacts:
         if not 0 <= index <= _MAX_CLASS:
             raise LayoutError(f"{index} is no class index, expected 0 to {_MAX_CLASS}")
     return RecordFacts(frames, texts, teacher, context)
-
-
-def _count_steps(read: Read, start: int, end: int) -> Iterator[tuple[str, int]]:
-    """Yields the keys of feature lists; steps are counted only for the frames."""
-    for number, first, last in _fields(read, start, end):
-        if number != _MAP_ENTRY:
-            raise LayoutError("the feature lists are damaged")
-        entry = {n: span for n, *span in _fields(read, first, last)}
-        position, stop = entry.get(_MAP_KEY, (0, 0))
-        key = read(position, stop - position).decode(errors="replace")
-        steps = 0
-        if key == keys.IMAGE_ENCODED:
-            steps = _count_frames(read, *entry.get(_MAP_VALUE, (0, 0)))
-        yield key, steps
-
-
-def _count_frames(read: Read, start: int, end: int) -> int:
-    """Counts the steps, each one JPEG in a bytes list in a feature."""
-    frames = 0
-    while start < end:
-        stop = _step_end(read(start, _MAX_STEP_HEADER), start)
-        if stop is None or stop > end:
-            raise LayoutError(
-                f"step {frames} of {keys.IMAGE_ENCODED!r} holds none or several "
-                "values, expected one JPEG per step"
-            )
-        start = stop
-        frames += 1
-    return frames
-
-
-def _step_end(head: bytes, start: int) -> int | None:
-    """Returns where a step of one JPEG ends; None if it is anything else."""
-    position = 0
-    ends = set()
-    for _ in range(_STEP_DEPTH):
-        if head[position : position + 1] != _STEP_TAG:
-            return None
-        size, position = _varint(head, position + 1)
-        ends.add(start + position + size)
-    # A message with a single field ends where that field does.
-    return ends.pop() if len(ends) == 1 else None
-
-
-def _fields(read: Read, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yields (field number, start, end) of a message's fields, hopping over them."""
-    while start < end:
-        head = read(start, _MAX_FIELD_HEADER)
-        tag, size = _varint(head, 0)
-        kind = tag & 7
-        length = {_VARINT: 0, _FIXED64: 8, _BYTES: 0, _FIXED32: 4}.get(kind)
-        if length is None:
-            raise LayoutError(f"no protocol buffer: wire type {kind} in a field's tag")
-        if kind in (_VARINT, _BYTES):
-            value, size = _varint(head, size)
-            length = value if kind == _BYTES else 0
-        first = start + size
-        start = first + length
-        if start > end:
-            raise LayoutError("no protocol buffer: a field ends behind its message")
-        yield tag >> 3, first, start
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = 0
-    for shift, byte in enumerate(data[position : position + 10]):
-        value |= (byte & 0x7F) << 7 * shift
-        if byte < 0x80:
-            return value, position + shift + 1
-    raise LayoutError("no protocol buffer: a number that does not end")

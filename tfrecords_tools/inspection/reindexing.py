@@ -21,7 +21,7 @@ from spl_tf.labels import ConfusionMatrix, parse_class_names
 from spl_tf.progress import Progress
 from spl_tf.text_files import composed
 from tfrecords_tools.conversion.shard_job import WORK_DIR
-from tfrecords_tools.inspection.record_scan import LayoutError, Read, scan_record
+from tfrecords_tools.inspection.record_scan import LayoutError, scan_record
 from tfrecords_tools.inspection.shard_reading import (
     FramingError,
     map_shards,
@@ -29,6 +29,7 @@ from tfrecords_tools.inspection.shard_reading import (
 )
 
 TOOL = "inspect_records"
+_HEAD_BYTES = 16  # of a field: more than its number and length take
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,16 +201,17 @@ def _scan_shard(directory: str, name: str) -> _ShardScan:
 
 def _scan_records(path: str):
     size = tf.io.gfile.stat(path).length
-    with _opened(path) as read:
+    with _opened(path) as shard:
         offset = record = 0
         while offset < size:
             try:
-                length = record_length(read(offset, HEADER_BYTES), size - offset)
-                start, content = offset + HEADER_BYTES, read
-                if "://" in path:
-                    # A request per record is faster than one per frame.
-                    start, content = 0, _buffered(read(start, length))
-                facts = scan_record(content, start, start + length)
+                start = offset + HEADER_BYTES
+                length = record_length(shard[offset:start], size - offset)
+                stop = start + length
+                if "://" in path:  # a request per record is faster than one per frame
+                    facts = scan_record(shard[start:stop], 0, length)
+                else:
+                    facts = scan_record(shard, start, stop)
             except (FramingError, LayoutError) as error:
                 raise ValueError(
                     f"{path}, record {record} at byte {offset}: {error}"
@@ -220,27 +222,36 @@ def _scan_records(path: str):
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[Read]:
+def _opened(path: str) -> Iterator[_Shard]:
     if "://" in path:
         with tf.io.gfile.GFile(path, "rb") as file:
 
-            def seek_and_read(position: int, size: int) -> bytes:
+            def seek_and_read(size: int, position: int) -> bytes:
                 file.seek(position)
                 return file.read(size)
 
-            yield seek_and_read
+            yield _Shard(seek_and_read)
         return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
+    with open(path, "rb", buffering=0) as file:
         # Reading ahead would fetch the frames that are hopped over.
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
-        yield lambda position, size: os.pread(descriptor, size, position)
-    finally:
-        os.close(descriptor)
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        yield _Shard(functools.partial(os.pread, file.fileno()))
 
 
-def _buffered(data: bytes) -> Callable[[int, int], bytes]:
-    return lambda position, size: data[position : position + size]
+class _Shard:
+    """A file whose bytes are read when they are asked for, by place or slice."""
+
+    def __init__(self, read: Callable[[int, int], bytes]):
+        self._read = read  # of size and position
+        self._head, self._start, self._stop = b"", 0, 0
+
+    def __getitem__(self, place: int | slice) -> int | bytes:
+        if isinstance(place, slice):
+            return self._read(place.stop - place.start, place.start)
+        if not self._start <= place < self._stop:
+            self._head = self._read(_HEAD_BYTES, place)
+            self._start, self._stop = place, place + _HEAD_BYTES
+        return self._head[place - self._start]
 
 
 def _class_names(

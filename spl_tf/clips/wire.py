@@ -1,0 +1,134 @@
+"""Finding what a serialized clip holds, without parsing or copying its frames.
+
+A record is megabytes of JPEGs around a few hundred bytes of context. All fields of a
+`tf.train.SequenceExample` state their length, so that a reader can hop from one to the
+next; see https://protobuf.dev/programming-guides/encoding.
+
+`data` may be anything that gives a byte by its place and bytes by a slice of places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from spl_tf.clips import keys
+
+Span = tuple[int, int]  # first byte, and the one after the last
+_NOTHING: Span = (0, 0)
+
+# Field numbers of tf.train.SequenceExample and of the messages inside.
+CONTEXT = 1
+_FEATURE_LISTS = 2
+_MAP_KEY, _MAP_VALUE = 1, 2
+_ONLY = 1  # of a feature list, of the bytes of a feature, of a value of these
+
+_BYTES = 2  # the wire type of what states its length
+
+
+class WireError(ValueError):
+    """Bytes that are no `tf.train.SequenceExample`."""
+
+
+def fields(data, start: int, stop: int, whole: bool = True) -> list[tuple[int, Span]]:
+    """The fields of a message: number, and where the content is.
+
+    Args:
+        data: Holds the message.
+        start: Its first byte.
+        stop: The byte after its last one.
+        whole: Whether it ends there; else the last field may go on.
+
+    Raises:
+        WireError: It holds something else, or ends within a field.
+    """
+    found = []
+    append = found.append
+    place = start
+    try:
+        while place < stop:
+            tag = data[place]
+            if tag & 7 != _BYTES or tag > 127:
+                raise WireError(f"unexpected field {tag} at byte {place - start}")
+            # A varint: seven bits a byte, low ones first; short ones are unrolled.
+            length = data[place + 1]
+            place += 2
+            if length > 127:
+                length &= 127
+                shift = 7
+                while True:
+                    byte = data[place]
+                    place += 1
+                    length |= (byte & 127) << shift
+                    if byte < 128:
+                        break
+                    shift += 7
+                    if shift > 63:
+                        raise WireError(f"a length at byte {place - start} never ends")
+            first, place = place, place + length
+            append((tag >> 3, (first, place)))
+    except IndexError as error:
+        raise WireError("it ends within a field's head") from error
+    if whole and place != stop:
+        raise WireError(
+            f"a field ends at byte {place - start}, its message at {stop - start}"
+        )
+    return found
+
+
+def example_parts(data, start: int, stop: int) -> tuple[Mapping, dict[str, Span]]:
+    """What a serialized `tf.train.SequenceExample` holds.
+
+    Returns:
+        The context's features by key, parsed, and where each feature list is.
+
+    Raises:
+        WireError: The bytes are something else.
+    """
+    context, lists = b"", {}
+    for number, span in fields(data, start, stop):
+        if number == CONTEXT:
+            # Serialized messages merge by being put one after the other.
+            context += data[slice(*span)]
+        elif number == _FEATURE_LISTS:
+            for _, entry in fields(data, *span):
+                parts = dict(fields(data, *entry))
+                # An entry of a map may leave its key or its value out.
+                key = bytes(data[slice(*parts.get(_MAP_KEY, _NOTHING))])
+                lists[key.decode(errors="replace")] = parts.get(_MAP_VALUE, _NOTHING)
+    return parse_context(context), lists
+
+
+def parse_context(data: bytes) -> Mapping:
+    """The features by key of a serialized context.
+
+    Raises:
+        WireError: The bytes are something else.
+    """
+    try:
+        return tf.train.Features.FromString(data).feature
+    except Exception as error:  # upb's DecodeError is public under no name
+        raise WireError(str(error)) from error
+
+
+def frame_spans(data, lists: Mapping[str, Span]) -> list[Span]:
+    """Where each step of the frames' feature list is; empty without such a list."""
+    return [span for _, span in fields(data, *lists.get(keys.IMAGE_ENCODED, _NOTHING))]
+
+
+def step_bytes(data, span: Span) -> Span:
+    """Where the one value of a step is.
+
+    Raises:
+        WireError: It holds none, several, or numbers; the message goes on after its
+            name.
+    """
+    try:
+        ((feature, span),) = fields(data, *span)
+        ((value, span),) = fields(data, *span)
+    except ValueError:  # of another number of fields, too
+        feature = value = None
+    if (feature, value) != (_ONLY, _ONLY):
+        raise WireError("holds none or several values, expected one JPEG")
+    return span
