@@ -11,8 +11,8 @@ import tensorflow as tf
 from PIL import Image
 
 from spl_tf.clips.jpeg import MAX_PIXELS, BadJpegError, decode_jpeg, jpeg_size
+from tfrecords_tools.decoding.scaling import UnencodableFrameError, scaled_size
 
-_MAX_SIDE = 65_500  # of libjpeg
 _MAX_16_BIT = 2**16 - 1
 
 # What shows an image upright that EXIF says is stored in another orientation.
@@ -178,23 +178,14 @@ def _read_by_tensorflow(content: bytes) -> Image.Image | None:
     return Image.fromarray(pixels)
 
 
-def _check_sides(width: int, height: int) -> None:
-    if max(width, height) > _MAX_SIDE:
-        raise UnreadableImageError(
-            f"a frame of {height} x {width} is more than a JPEG holds, {_MAX_SIDE}"
-        )
-
-
 def encode(image: Image.Image, short_side: int, quality: int) -> tuple[bytes, int, int]:
     """Scales an RGB image and encodes it; arguments and result as in `to_jpeg`."""
-    shorter = min(image.size)
-    if short_side and shorter != short_side:
-        width, height = (
-            max(1, round(side * short_side / shorter)) for side in image.size
-        )
-        _check_sides(width, height)
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-    _check_sides(*image.size)
+    try:
+        size = scaled_size(*image.size, short_side)
+    except UnencodableFrameError as error:
+        raise UnreadableImageError(str(error)) from error
+    if size != image.size:
+        image = image.resize(size, Image.Resampling.BICUBIC)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue(), image.height, image.width

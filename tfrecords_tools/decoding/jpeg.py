@@ -10,12 +10,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from PIL import Image
 
-# libjpeg's limit.
-_MAX_SIDE = 65_500
-
-
-class UnencodableFrameError(ValueError):
-    """The frame cannot become a JPEG of the size that was asked for."""
+from tfrecords_tools.decoding.scaling import scaled_size
 
 
 class JpegEncoder:
@@ -73,28 +68,6 @@ class JpegEncoder:
             frame, width, height, "rgb24", interpolation="AREA", threads=1
         )
         return np.ascontiguousarray(turn_upright(frame.to_ndarray(), _matrix(frame)))
-
-
-def scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:
-    """Returns width and height such that the shorter one is `short_side`.
-
-    Args:
-        width: Pixels.
-        height: Pixels.
-        short_side: Pixels; 0 keeps the size.
-
-    Raises:
-        UnencodableFrameError: A side would be longer than JPEG allows.
-    """
-    scale = short_side / min(width, height) if short_side else 1
-    scaled = max(1, round(width * scale)), max(1, round(height * scale))
-    if max(scaled) > _MAX_SIDE:
-        raise UnencodableFrameError(
-            f"frames of {width}x{height} pixels would become {scaled[0]}x{scaled[1]}, "
-            f"and JPEG allows sides of {_MAX_SIDE} at most; leave the video out, or "
-            "choose a smaller short side"
-        )
-    return scaled
 
 
 def turn_upright(image: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:

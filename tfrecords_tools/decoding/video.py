@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 import av
 
 from tfrecords_tools.decoding import jpeg
+from tfrecords_tools.decoding.scaling import UnencodableFrameError
 from tfrecords_tools.decoding.video_file import (
     MICROSECONDS,
     UnreadableVideoError,
@@ -122,7 +123,7 @@ def encode_frames(
         for timestamp, shown in _shown(path, start, end, fps, threads):
             encoded = encoder.encode(shown.frame, shown.pixel_aspect)
             yield EncodedFrame(timestamp, *encoded)
-    except (jpeg.UnencodableFrameError, av.FFmpegError) as error:
+    except (UnencodableFrameError, av.FFmpegError) as error:
         raise UnreadableVideoError(
             "unreadable", f"no JPEG can be made of a frame: {error}"
         ) from error
