@@ -25,31 +25,18 @@ import tensorflow as tf
 from absl import app, flags
 
 from spl_tf import binary, clips
-from spl_tf.clips.remote import usable_path
-from spl_tf.labels import parse_class_names
 from spl_tf.text_files import composed
-from tfrecords_tools.conversion import (
-    conversion,
-    cutting,
-    file_checks,
-    options,
-    source_files,
-)
+from tfrecords_tools.conversion import conversion, file_conversion, options
 from tfrecords_tools.conversion.cutting import ClipPlan
 from tfrecords_tools.conversion.manifest import (
     ManifestRow,
     folder_of,
     path_of,
     read_manifest,
-    read_text,
     root_of,
 )
 from tfrecords_tools.conversion.plan import ConversionPlan
-from tfrecords_tools.conversion.shard_job import (
-    MakeClip,
-    SkippedClipError,
-    skipped_entry,
-)
+from tfrecords_tools.conversion.shard_job import MakeClip, SkippedClipError
 from tfrecords_tools.decoding import images
 
 _SAMPLED_IMAGES = 32  # to estimate how large the dataset will be
@@ -87,41 +74,38 @@ def convert_images(
     """
     settings = settings or conversion.FileSettings()
     run = run or conversion.RunOptions()
-    for path in (manifest, classes, output_dir, image_root, settings.exclude_ids):
-        usable_path(path)
-    class_names = parse_class_names(read_text(classes).encode(), classes)
+    class_names = file_conversion.read_classes(
+        classes, manifest, output_dir, image_root, settings.exclude_ids
+    )
     if manifest:
         rows = _manifest_rows(manifest, class_names, settings.split, classes)
         image_root = root_of(image_root) if image_root else folder_of(manifest)
     else:
         rows = _folder_rows(image_root, class_names, classes)
         image_root = root_of(image_root)
-    inputs = {
-        "tool": "convert_images",
-        "images": hashlib.sha256(repr(rows).encode()).hexdigest(),
-        "classes": conversion.digest_of_file(classes),
-        "image_root": image_root,
-        **dataclasses.asdict(settings),
-    }
-    if settings.exclude_ids:
-        inputs["exclude_ids"] = conversion.digest_of_file(settings.exclude_ids)
+    inputs = conversion.inputs_of(
+        "convert_images",
+        settings,
+        images=hashlib.sha256(repr(rows).encode()).hexdigest(),
+        classes=conversion.digest_of_file(classes),
+        image_root=image_root,
+    )
+    files = file_conversion.FileConversion(
+        output_dir, class_names, rows, image_root, settings, run, inputs
+    )
     source = ImageSource(
         image_root, tuple(class_names), settings.short_side, settings.jpeg_quality
     )
 
     def make_plan() -> ConversionPlan:
-        return _make_plan(rows, source, output_dir, settings, inputs, run.workers)
+        return files.plan(
+            lambda names: _faults(image_root, names),
+            lambda row: [ClipPlan(row.video, row.media_id, row.label)],
+            lambda chosen: _estimate_bytes(chosen, source, settings.seed),
+            _DIGEST_SECONDS,
+        )
 
-    return conversion.convert(
-        output_dir,
-        inputs,
-        make_plan,
-        source,
-        class_names,
-        settings.label_kind,
-        run,
-        lambda: source_files.stamps(image_root, (row.video for row in rows)),
-    )
+    return files.convert(source, make_plan)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,41 +213,9 @@ def _folder_rows(
     ]
 
 
-def _make_plan(rows, source, output_dir, settings, inputs, num_workers):
-    stay, skipped = file_checks.split_excluded(rows, settings.exclude_ids)
-    excluded = [entry["video"] for entry in skipped]
-    faults = {
-        video: fault
-        for video in dict.fromkeys(row.video for row in stay)
-        if (fault := _fault(path_of(source.root, video)))
-    }
-    skipped += [skipped_entry(video, "", *fault) for video, fault in faults.items()]
-    stay = [row for row in stay if row.video not in faults]
-    if settings.drop_duplicates:
-        stay, repeated = file_checks.split_duplicates(
-            stay,
-            excluded,
-            source.root,
-            lambda videos: file_checks.examine(
-                "digest", source.root, videos, output_dir, num_workers, _DIGEST_SECONDS
-            ),
-        )
-        skipped += repeated
-    chosen = cutting.limit_per_class(
-        [ClipPlan(row.video, row.media_id, row.label) for row in stay],
-        settings.max_clips_per_class,
-        settings.balance_classes,
-        settings.seed,
-    )
-    num_shards = settings.shards_for(
-        len(chosen), lambda: _estimate_bytes(chosen, source, settings.seed)
-    )
-    return ConversionPlan(
-        inputs,
-        cutting.assign_to_shards(chosen, num_shards, settings.seed),
-        skipped,
-        num_files=len({row.video for row in rows}),
-    )
+def _faults(root: str, names: list[str]) -> dict[str, tuple[str, str]]:
+    found = ((name, _fault(path_of(root, name))) for name in names)
+    return {name: fault for name, fault in found if fault}
 
 
 def _fault(path: str) -> tuple[str, str] | None:

@@ -91,12 +91,9 @@ def convert_tfds(
         class_names=tuple(class_names),
         settings=settings,
     )
-    inputs = {
-        "tool": "convert_tfds",
-        "name": builder.info.full_name,
-        "split": split,
-        **dataclasses.asdict(settings),
-    }
+    inputs = conversion.inputs_of(
+        "convert_tfds", settings, name=builder.info.full_name, split=split
+    )
     return conversion.convert(
         output_dir,
         inputs,

@@ -18,31 +18,18 @@ import numpy as np
 from absl import app, flags
 
 from spl_tf import binary, clips
-from spl_tf.clips.remote import usable_path
 from spl_tf.cores import usable_cores
-from spl_tf.labels import parse_class_names
-from tfrecords_tools.conversion import (
-    conversion,
-    cutting,
-    file_checks,
-    options,
-    source_files,
-)
+from tfrecords_tools.conversion import conversion, cutting, file_conversion, options
 from tfrecords_tools.conversion.cutting import ClipPlan
 from tfrecords_tools.conversion.manifest import (
     ManifestRow,
     folder_of,
     path_of,
     read_manifest,
-    read_text,
     root_of,
 )
 from tfrecords_tools.conversion.plan import ConversionPlan
-from tfrecords_tools.conversion.shard_job import (
-    MakeClip,
-    SkippedClipError,
-    skipped_entry,
-)
+from tfrecords_tools.conversion.shard_job import MakeClip, SkippedClipError
 from tfrecords_tools.decoding.decoder import Decoder
 from tfrecords_tools.decoding.video import MICROSECONDS, UnreadableVideoError
 
@@ -107,21 +94,21 @@ def convert_videos(
     """
     settings = settings or ConversionSettings()
     run = run or conversion.RunOptions()
-    for path in (manifest, classes, output_dir, video_root, settings.exclude_ids):
-        usable_path(path)
-    class_names = parse_class_names(read_text(classes).encode(), classes)
+    class_names = file_conversion.read_classes(
+        classes, manifest, output_dir, video_root, settings.exclude_ids
+    )
     rows = read_manifest(manifest, class_names, settings.split, classes)
     video_root = root_of(video_root) if video_root else folder_of(manifest)
-    inputs = {
-        "tool": "convert_videos",
-        "manifest": conversion.digest_of_file(manifest),
-        "classes": conversion.digest_of_file(classes),
-        "video_root": video_root,
-        **dataclasses.asdict(settings),
-    }
-    if settings.exclude_ids:
-        inputs["exclude_ids"] = conversion.digest_of_file(settings.exclude_ids)
-    planner = _Planner(rows, video_root, output_dir, settings, inputs, run.workers)
+    inputs = conversion.inputs_of(
+        "convert_videos",
+        settings,
+        manifest=conversion.digest_of_file(manifest),
+        classes=conversion.digest_of_file(classes),
+        video_root=video_root,
+    )
+    files = file_conversion.FileConversion(
+        output_dir, class_names, rows, video_root, settings, run, inputs
+    )
     source = VideoSource(
         video_root,
         tuple(class_names),
@@ -131,16 +118,7 @@ def convert_videos(
         settings.video_seconds_limit,
         threads=max(1, usable_cores() // run.workers),
     )
-    return conversion.convert(
-        output_dir,
-        inputs,
-        planner.plan,
-        source,
-        class_names,
-        settings.label_kind,
-        run,
-        lambda: source_files.stamps(video_root, (row.video for row in rows)),
-    )
+    return files.convert(source, lambda: _make_plan(files))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,96 +184,63 @@ class VideoSource:
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Planner:
-    """Decides which clips are cut and which shard each goes into."""
+def _make_plan(files: file_conversion.FileConversion) -> ConversionPlan:
+    settings, probes = files.settings, {}
 
-    rows: list[ManifestRow]
-    root: str
-    output_dir: str
-    settings: ConversionSettings
-    inputs: dict
-    num_workers: int
+    def find_faults(videos: list[str]) -> dict[str, tuple[str, str]]:
+        probes.update(files.examine("probe", videos, settings.video_seconds_limit))
+        return {
+            video: (answer["kind"], answer["reason"])
+            for video, answer in probes.items()
+            if "reason" in answer
+        }
 
-    def plan(self) -> ConversionPlan:
-        settings = self.settings
-        rows, skipped = file_checks.split_excluded(self.rows, settings.exclude_ids)
-        excluded = [entry["video"] for entry in skipped]
-        probes = self._examine("probe", list(dict.fromkeys(r.video for r in rows)))
-        for video, answer in probes.items():
-            if "reason" in answer:
-                entry = skipped_entry(video, "", answer["kind"], answer["reason"])
-                skipped.append(entry)
-        rows = [row for row in rows if "result" in probes[row.video]]
-        if settings.drop_duplicates:
-            rows, repeated = file_checks.split_duplicates(
-                rows,
-                excluded,
-                self.root,
-                lambda videos: self._examine("digest", videos),
-            )
-            skipped += repeated
-        cut = []
-        for row in rows:
-            probe = probes[row.video]["result"]
-            cut += cutting.cut_clips(
-                row,
-                probe["duration"],
-                settings.clips_per_video,
-                settings.clip_seconds,
-                settings.sampling,
-                settings.seed,
-                settings.fps or probe["frame_rate"],
-                probe["start"],
-            )
-        cut = cutting.limit_per_class(
-            cut, settings.max_clips_per_class, settings.balance_classes, settings.seed
-        )
-        return ConversionPlan(
-            self.inputs,
-            cutting.assign_to_shards(
-                cut,
-                settings.shards_for(len(cut), lambda: self._estimate_bytes(cut)),
-                settings.seed,
-            ),
-            skipped,
-            num_files=len({row.video for row in self.rows}),
+    def cut(row: ManifestRow) -> list[ClipPlan]:
+        probe = probes[row.video]["result"]
+        return cutting.cut_clips(
+            row,
+            probe["duration"],
+            settings.clips_per_video,
+            settings.clip_seconds,
+            settings.sampling,
+            settings.seed,
+            settings.fps or probe["frame_rate"],
+            probe["start"],
         )
 
-    def _examine(self, operation: str, videos: list[str]) -> dict[str, dict]:
-        return file_checks.examine(
-            operation,
-            self.root,
-            videos,
-            self.output_dir,
-            self.num_workers,
-            self.settings.video_seconds_limit,
-        )
+    return files.plan(
+        find_faults,
+        cut,
+        lambda chosen: _estimate_bytes(chosen, files.root, settings),
+        settings.video_seconds_limit,
+    )
 
-    def _estimate_bytes(self, cut: list[ClipPlan]) -> float:
-        """Size of all clips, judging by the first second of some of them.
 
-        Clips that cannot be decoded do not count; they turn up again when they are
-        written.
-        """
-        settings = self.settings
-        order = np.random.default_rng(settings.seed).permutation(len(cut))
-        rates = []
-        with Decoder(settings.video_seconds_limit) as decoder:
-            for clip in (cut[i] for i in order[:_SAMPLED_CLIPS]):
-                end = min(clip.end, clip.start + MICROSECONDS)
-                with contextlib.suppress(UnreadableVideoError):
-                    frames = decoder.clip(
-                        path_of(self.root, clip.video),
-                        clip.start,
-                        end,
-                        settings.short_side,
-                        settings.fps,
-                        settings.jpeg_quality,
-                    )
-                    size = sum(len(frame.jpeg) for frame in frames)
-                    rates.append(size / (end - clip.start))
-        return sum(clip.end - clip.start for clip in cut) * np.mean(rates or [0])
+def _estimate_bytes(
+    cut: list[ClipPlan], root: str, settings: ConversionSettings
+) -> float:
+    """Size of all clips, judging by the first second of some of them.
+
+    Clips that cannot be decoded do not count; they turn up again when they are
+    written.
+    """
+    order = np.random.default_rng(settings.seed).permutation(len(cut))
+    rates = []
+    with Decoder(settings.video_seconds_limit) as decoder:
+        for clip in (cut[i] for i in order[:_SAMPLED_CLIPS]):
+            end = min(clip.end, clip.start + MICROSECONDS)
+            with contextlib.suppress(UnreadableVideoError):
+                frames = decoder.clip(
+                    path_of(root, clip.video),
+                    clip.start,
+                    end,
+                    settings.short_side,
+                    settings.fps,
+                    settings.jpeg_quality,
+                )
+                size = sum(len(frame.jpeg) for frame in frames)
+                rates.append(size / (end - clip.start))
+    return sum(clip.end - clip.start for clip in cut) * np.mean(rates or [0])
 
 
 def _define_flags() -> None:

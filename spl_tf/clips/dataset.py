@@ -36,14 +36,7 @@ def finish_dataset(
     info = DatasetInfo(
         class_names=list(class_names),
         label_kind=label_kind,
-        shards=[
-            {
-                "name": summary.name,
-                "num_clips": len(summary.lengths),
-                "num_bytes": sum(summary.lengths),
-            }
-            for summary in summaries
-        ],
+        shards=[summary.entry for summary in summaries],
         source=source,
         skipped=list(skipped),
         files=dict(files or {}),

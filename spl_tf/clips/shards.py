@@ -69,6 +69,15 @@ class ShardSummary:
         self.label_counts.append(len(facts.labels))
         self.label_values.extend(facts.labels)
 
+    @property
+    def entry(self) -> dict[str, str | int]:
+        """What `DatasetInfo.shards` says of it."""
+        return {
+            "name": self.name,
+            "num_clips": len(self.lengths),
+            "num_bytes": sum(self.lengths),
+        }
+
 
 def write_shard(
     directory: str | os.PathLike,

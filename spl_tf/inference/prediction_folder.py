@@ -18,11 +18,11 @@ import tensorflow as tf
 from absl import logging
 
 from spl_tf import clips
-from spl_tf.files import NO_SPACE, plain_name
+from spl_tf.clips.shard_folder import INPUTS, ShardFolder
+from spl_tf.files import plain_name
 from spl_tf.labels import ConfusionMatrix
 
 BAD_RECORD = "bad record"  # kind of a skipped entry
-_WORK_DIR = ".prediction"
 _REMEDY = "Give another output_dir, or overwrite to start over"
 
 
@@ -58,11 +58,11 @@ class PredictionFolder:
             inputs: All that decides what is written, by name, as JSON values; goes
                 into `dataset.json`.
         """
-        self._directory = clips.usable_path(directory)
+        self._folder = ShardFolder(directory, "prediction", _REMEDY)
+        self._directory = self._folder.directory
         self._dataset = dataset
         self._inputs = inputs
-        self._work_dir = os.path.join(self._directory, _WORK_DIR)
-        self._claim_path = os.path.join(self._work_dir, "inputs.json")
+        self._claim_path = self._folder.path(INPUTS)
 
     def clear(self) -> None:
         """Removes a prediction, finished or not, of whatever inputs.
@@ -73,17 +73,12 @@ class PredictionFolder:
         info = self._description()
         if info is not None:
             names = [shard["name"] for shard in info.shards]
-        elif tf.io.gfile.exists(self._claim_path):
-            names = [
-                plain_name(name, self._claim_path)
-                for name in _read_json(self._claim_path)["shards"]
-            ]
         else:
-            return
-        # The description first: from then on the folder is no dataset.
-        for name in ("dataset.json", "index.npz", *names):
-            if tf.io.gfile.exists(os.path.join(self._directory, name)):
-                tf.io.gfile.remove(os.path.join(self._directory, name))
+            claim = self._folder.load(INPUTS)
+            if claim is None:
+                return
+            names = [plain_name(name, self._claim_path) for name in claim["shards"]]
+        self._folder.remove_dataset(names)
         self._remove_work(names)
 
     def claim(self) -> clips.DatasetInfo | None:
@@ -113,7 +108,7 @@ class PredictionFolder:
                     f"{self._directory} holds {strange} but no prediction that this "
                     "one could continue. Give another output_dir"
                 )
-            tf.io.gfile.makedirs(self._work_dir)
+            tf.io.gfile.makedirs(self._folder.work_dir)
             content = json.dumps({"inputs": self._inputs, "shards": names})
             clips.write_if_absent(self._claim_path, content.encode())
         return self._check_claim()
@@ -124,32 +119,21 @@ class PredictionFolder:
 
     def _check_claim(self) -> clips.DatasetInfo | None:
         """Raises ValueError unless the folder is this prediction's, or was finished."""
-        try:
-            claim = _read_json(self._claim_path)
-        except tf.errors.NotFoundError as error:
-            info = self._finished()
-            if info is None:
-                raise ValueError(
-                    f"{self._directory} was cleared by another process while this one "
-                    f"worked in it. {_REMEDY}"
-                ) from error
-            return info
-        self._compare(claim["inputs"])
-        return None
+        claim = self._folder.load(INPUTS)
+        if claim is not None:
+            self._folder.check_inputs(claim["inputs"], self._inputs)
+            return None
+        info = self._finished()
+        if info is None:
+            raise ValueError(
+                f"{self._directory} was cleared by another process while this one "
+                f"worked in it. {_REMEDY}"
+            )
+        return info
 
     def report(self, shard: int) -> ShardReport | None:
         """The report of a shard that is complete, else None."""
-        try:
-            content = _read_json(self._report_path(shard))
-            plain_name(content["summary"]["name"], self._report_path(shard))
-            summary = clips.ShardSummary(**content.pop("summary"))
-            path = os.path.join(self._directory, summary.name)
-            size = tf.io.gfile.stat(path).length
-        except tf.errors.NotFoundError:
-            return None
-        if size != summary.file_size:
-            return None
-        return ShardReport(summary, **content)
+        return self._folder.report(shard, ShardReport)
 
     def write_shard(
         self, shard: int, records: Iterable[tuple[bytes, int, int, int]]
@@ -164,16 +148,8 @@ class PredictionFolder:
             OSError: The disk is full; nothing half-written stays.
         """
         name = self._dataset.index.shard_names[shard]
-        try:
+        with self._folder.writing(name):
             return clips.write_shard(self._directory, name, self._checked(records))
-        except OSError as error:
-            if error.errno not in NO_SPACE:
-                raise
-            raise OSError(
-                error.errno,
-                f"no space left while writing {name} in {self._directory}. Finished "
-                "shards stay: free some space and give the same command again",
-            ) from error
 
     def _checked(self, records: Iterable) -> Iterator:
         """Gives the records; at the end, before the shard gets its name, looks again.
@@ -185,8 +161,7 @@ class PredictionFolder:
 
     def save_report(self, shard: int, report: ShardReport) -> None:
         """Marks a shard as complete."""
-        content = json.dumps(dataclasses.asdict(report), ensure_ascii=False)
-        clips.write_atomically(self._report_path(shard), content.encode())
+        self._folder.save_report(shard, report)
 
     def finish(self) -> clips.DatasetInfo | None:
         """Writes index and description, if all shards are complete.
@@ -201,45 +176,35 @@ class PredictionFolder:
         reports = [self.report(shard) for shard in range(len(names))]
         if None in reports:
             return self._finished()
-        index = clips.ClipIndex.from_shards([report.summary for report in reports])
+        summaries = [report.summary for report in reports]
+        skipped = [entry for report in reports for entry in report.skipped]
+        index = clips.ClipIndex.from_shards(summaries)
         if not len(index):
-            skipped = [entry for report in reports for entry in report.skipped]
             raise ValueError(
                 f"{self._directory} would be empty: all {len(skipped)} records are "
                 f"bad, the first: {skipped[0]['reason']}"
             )
-        info = self._describe(index)
-        info.skipped += [entry for report in reports for entry in report.skipped]
+        confusion = ConfusionMatrix(self._dataset.info.class_names)
+        labelled = index.label >= 0
+        confusion.update(index.label[labelled], index.teacher[labelled])
+        info = dataclasses.replace(
+            self._dataset.info,
+            shards=[summary.entry for summary in summaries],
+            skipped=self._dataset.info.skipped + skipped,
+            files={},
+            teacher=self._inputs | {"confusion": confusion.cell_lists()},
+        )
         index.save(self._directory)
         info.save(self._directory)
         self._remove_work(names)
         _warn_of_own_clips(reports, len(index))
         return info
 
-    def _describe(self, index: clips.ClipIndex) -> clips.DatasetInfo:
-        confusion = ConfusionMatrix(self._dataset.info.class_names)
-        labelled = index.label >= 0
-        confusion.update(index.label[labelled], index.teacher[labelled])
-        weak, teacher, count = confusion.cells()
-        cells = {"weak": weak, "teacher": teacher, "count": count}
-        return dataclasses.replace(
-            self._dataset.info,
-            shards=[
-                shard | {"num_clips": len(lengths), "num_bytes": int(lengths.sum())}
-                for position, shard in enumerate(self._dataset.info.shards)
-                for lengths in [index.length[index.shard == position]]
-            ],
-            skipped=list(self._dataset.info.skipped),
-            files={},
-            teacher=self._inputs
-            | {"confusion": {name: cell.tolist() for name, cell in cells.items()}},
-        )
-
     def _finished(self) -> clips.DatasetInfo | None:
         info = self._description()
         if info is not None:
             facts = {k: v for k, v in info.teacher.items() if k != "confusion"}
-            self._compare(facts)
+            self._folder.check_inputs(facts, self._inputs)
             self._remove_work([shard["name"] for shard in info.shards])
         return info
 
@@ -254,35 +219,14 @@ class PredictionFolder:
             )
         return info
 
-    def _compare(self, before: dict[str, Any]) -> None:
-        now = self._inputs
-        changed = [
-            f"{name} (was {before.get(name)!r}, is {now.get(name)!r})"
-            for name in sorted({*before, *now})
-            if before.get(name) != now.get(name)
-        ]
-        if changed:
-            raise ValueError(
-                f"{self._directory} holds a prediction of other inputs; changed: "
-                f"{', '.join(changed)}. {_REMEDY}"
-            )
-
     def _remove_work(self, names: Iterable[str]) -> None:
         """Removes the hidden folder and what killed processes had half written."""
-        left = clips.matching(self._directory, "*.incomplete-*")
-        shards = set(names)
         try:
-            for path in left:
-                if os.path.basename(path).rsplit(".incomplete-", 1)[0] in shards:
-                    tf.io.gfile.remove(path)
-            if tf.io.gfile.exists(self._work_dir):
-                tf.io.gfile.rmtree(self._work_dir)
+            self._folder.remove_halves(set(names).__contains__)
+            self._folder.remove_work()
         except tf.errors.OpError as error:
             # Harmless: another process is removing it too, or a later call does.
-            logging.info("%s is not removed: %s", self._work_dir, error)
-
-    def _report_path(self, shard: int) -> str:
-        return os.path.join(self._work_dir, f"shard-{shard:05d}.json")
+            logging.info("%s is not removed: %s", self._folder.work_dir, error)
 
 
 def _warn_of_own_clips(reports: list[ShardReport], num_clips: int) -> None:
@@ -298,8 +242,3 @@ def _warn_of_own_clips(reports: list[ShardReport], num_clips: int) -> None:
             num_clips,
             example,
         )
-
-
-def _read_json(path: str) -> dict[str, Any]:
-    with tf.io.gfile.GFile(path, "rb") as file:
-        return json.loads(file.read())

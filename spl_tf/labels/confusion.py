@@ -147,6 +147,11 @@ class ConfusionMatrix:
         weak, teacher, counts = cells_view(self)
         return weak, teacher.astype(np.int32), counts.astype(np.int64)
 
+    def cell_lists(self) -> dict[str, list[int]]:
+        """Returns `cells` as `dataset.json` has them: lists by name."""
+        names = ("weak", "teacher", "count")
+        return {n: c.tolist() for n, c in zip(names, self.cells(), strict=True)}
+
     def save(self, path: str | os.PathLike) -> None:
         """Writes the matrix to one file if path ends in `.npz`, else to a folder.
 

@@ -16,17 +16,18 @@ from absl import logging
 
 from spl_tf import clips
 from spl_tf.clips.remote import scheme
+from spl_tf.clips.shard_folder import INPUTS, ChangedInputsError, ShardFolder
 from spl_tf.cores import usable_cores
-from spl_tf.files import FolderBusyError, locked, same_path
+from spl_tf.files import FolderBusyError, locked
 from tfrecords_tools.conversion import options, runners, source_files
 from tfrecords_tools.conversion.manifest import read_text
 from tfrecords_tools.conversion.plan import ConversionPlan
 from tfrecords_tools.conversion.shard_job import (
-    WORK_DIR,
     ClipSource,
     ShardJob,
     StorageFullError,
     WorkerDiedError,
+    work_folder,
 )
 
 RUNNERS = ("local", "beam")
@@ -34,6 +35,7 @@ RUNNERS = ("local", "beam")
 EXCLUDED, DUPLICATE = "excluded", "duplicate"
 _MIN_SHARDS = 16
 _LOCK = ".conversion-lock"
+_SHARDS = "clips.tfrecord-*"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,10 +135,6 @@ class TooManySkippedError(RuntimeError):
     """The dataset is written, but more was left out than the options allow."""
 
 
-class ChangedInputsError(ValueError):
-    """The folder holds a conversion of other inputs."""
-
-
 # Their messages say all that the user needs.
 FAILURES = (
     TooManySkippedError,
@@ -177,19 +175,20 @@ def convert(
         TooManySkippedError: After writing all that could be read.
         StorageFullError, WorkerDiedError: The same call again continues.
     """
-    info = None if run.overwrite else _finished(output_dir, inputs, stamp)
-    if info is None or tf.io.gfile.exists(os.path.join(output_dir, WORK_DIR)):
+    folder = work_folder(output_dir)
+    info = None if run.overwrite else _finished(folder, inputs, stamp)
+    if info is None or tf.io.gfile.exists(folder.work_dir):
         tf.io.gfile.makedirs(output_dir)
         with _alone(output_dir):
             if run.overwrite:
-                _remove_conversion(output_dir)
-            info = _finished(output_dir, inputs, stamp)
+                _remove_conversion(folder)
+            info = _finished(folder, inputs, stamp)
             if info is None:
-                files = _claim(output_dir, inputs, stamp)
-                plan = _plan(output_dir, make_plan)
+                files = _claim(folder, inputs, stamp)
+                plan = _plan(folder, make_plan)
                 job = ShardJob(source, output_dir, len(plan.shards))
-                info = _write(job, plan, class_names, label_kind, run, files)
-            _remove_tree(os.path.join(output_dir, WORK_DIR))
+                info = _write(folder, job, plan, class_names, label_kind, run, files)
+            folder.remove_work()
     else:
         logging.info("%s is complete", output_dir)
     _check_skipped(output_dir, info, run.max_skipped_fraction)
@@ -201,12 +200,26 @@ def digest_of_file(path: str) -> str:
     return hashlib.sha256(read_text(path).encode()).hexdigest()
 
 
-def _finished(output_dir, inputs, stamp) -> clips.DatasetInfo | None:
-    if not tf.io.gfile.exists(os.path.join(output_dir, "dataset.json")):
+def inputs_of(tool: str, settings: ClipSettings, **others: Any) -> dict[str, Any]:
+    """The `inputs` of a conversion.
+
+    Args:
+        tool: Its name.
+        settings: What to write; a file that they name counts by its content.
+        others: Whatever else decides what is written.
+    """
+    inputs = {"tool": tool, **others, **dataclasses.asdict(settings)}
+    if inputs.get("exclude_ids"):
+        inputs["exclude_ids"] = digest_of_file(inputs["exclude_ids"])
+    return inputs
+
+
+def _finished(folder: ShardFolder, inputs, stamp) -> clips.DatasetInfo | None:
+    if not tf.io.gfile.exists(os.path.join(folder.directory, "dataset.json")):
         return None
-    info = clips.DatasetInfo.load(output_dir)
-    _compare(output_dir, info.source.get("inputs", {}), inputs)
-    _compare_files(output_dir, info.files, stamp)
+    info = clips.DatasetInfo.load(folder.directory)
+    folder.check_inputs(info.source.get("inputs", {}), inputs)
+    _compare_files(folder, info.files, stamp)
     return info
 
 
@@ -216,7 +229,7 @@ def _alone(output_dir: str) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext() if remote else locked(output_dir, _LOCK)
 
 
-def _claim(output_dir: str, inputs: dict[str, Any], stamp) -> dict[str, str]:
+def _claim(folder: ShardFolder, inputs: dict[str, Any], stamp) -> dict[str, str]:
     """Makes the folder this conversion's own, or checks that it is.
 
     What an earlier run had half written is removed.
@@ -224,72 +237,53 @@ def _claim(output_dir: str, inputs: dict[str, Any], stamp) -> dict[str, str]:
     Returns:
         The stamps of the files that the conversion began with.
     """
-    former = source_files.load(output_dir, source_files.INPUTS)
+    former = folder.load(INPUTS)
     if not former:
-        if clips.matching(output_dir, "clips.tfrecord-*"):
+        if clips.matching(folder.directory, _SHARDS):
             raise ChangedInputsError(
-                f"{output_dir} holds shards but neither dataset.json nor a plan: they "
-                "are of another tool. Give another --output_dir, or --overwrite to "
-                "replace them"
+                f"{folder.directory} holds shards but neither dataset.json nor a plan: "
+                "they are of another tool. Give another --output_dir, or --overwrite "
+                "to replace them"
             )
-        tf.io.gfile.makedirs(os.path.join(output_dir, WORK_DIR))
+        tf.io.gfile.makedirs(folder.work_dir)
         files = stamp()
-        source_files.save(output_dir, source_files.FILES, files)
-        source_files.save(output_dir, source_files.INPUTS, inputs)
+        folder.save(source_files.FILES, files)
+        folder.save(INPUTS, inputs)
         return files
-    _compare(output_dir, former, inputs)
-    files = source_files.load(output_dir, source_files.FILES)
-    _compare_files(output_dir, files, stamp)
-    _remove_incomplete(output_dir)
+    folder.check_inputs(former, inputs)
+    files = folder.load(source_files.FILES) or {}
+    _compare_files(folder, files, stamp)
+    folder.remove_halves(_is_shard)
     return files
 
 
-def _remove_incomplete(output_dir: str) -> None:
-    """Removes what a killed process had half written."""
-    for left in clips.matching(output_dir, "clips.*.incomplete-*"):
-        tf.io.gfile.remove(left)
+def _is_shard(name: str) -> bool:
+    return name.startswith("clips.")
 
 
-def _plan(output_dir: str, make_plan) -> ConversionPlan:
+def _plan(folder: ShardFolder, make_plan) -> ConversionPlan:
     """The plan that an earlier run has saved, else a new one."""
-    path = os.path.join(output_dir, WORK_DIR, "plan.jsonl")
+    path = folder.path("plan.jsonl")
     if tf.io.gfile.exists(path):
         return ConversionPlan.load(path)
     plan = make_plan()
     if not plan.num_clips:
-        # So that the next run looks at the files again.
-        _remove_tree(os.path.join(output_dir, WORK_DIR))
+        folder.remove_work()  # so that the next run looks at the files again
         raise ValueError(nothing_readable(plan.num_files, plan.skipped))
     plan.save(path)
     return plan
 
 
-def _compare(output_dir: str, before: dict[str, Any], now: dict[str, Any]) -> None:
-    changed = [
-        f"{name} (was {before.get(name)!r}, is {now.get(name)!r})"
-        for name in sorted({*before, *now})
-        if before.get(name) != now.get(name)
-        and not (name.endswith("_root") and same_path(before.get(name), now.get(name)))
-    ]
-    if changed:
-        raise ChangedInputsError(
-            f"{output_dir} holds a conversion of other inputs; changed: "
-            f"{', '.join(changed)}. Give another --output_dir, or --overwrite to "
-            "start over"
-        )
-
-
-def _compare_files(output_dir: str, before: dict[str, str], stamp) -> None:
+def _compare_files(folder: ShardFolder, before: dict[str, str], stamp) -> None:
     changed = source_files.replaced(before, stamp()) if before else ""
     if changed:
         raise ChangedInputsError(
-            f"{output_dir} holds a conversion of files that were replaced since, as "
-            f"their sizes or times say: {changed}. Give another --output_dir, or "
-            "--overwrite to start over"
+            f"{folder.directory} holds a conversion of files that were replaced since, "
+            f"as their sizes or times say: {changed}. {folder.remedy}"
         )
 
 
-def _write(job, plan, class_names, label_kind, run, files) -> clips.DatasetInfo:
+def _write(folder, job, plan, class_names, label_kind, run, files) -> clips.DatasetInfo:
     reports = {shard: job.finished(shard) for shard in range(job.num_shards)}
     tasks = [(s, plan.shards[s]) for s, report in reports.items() if report is None]
     done = plan.num_clips - sum(len(plans) for _, plans in tasks)
@@ -303,7 +297,7 @@ def _write(job, plan, class_names, label_kind, run, files) -> clips.DatasetInfo:
         runners.run_beam(job, tasks, run.beam_args, done)
     elif tasks:
         runners.run_local(job, tasks, min(run.workers, len(tasks)), done)
-    _remove_incomplete(job.output_dir)
+    folder.remove_halves(_is_shard)
     reports.update((shard, job.finished(shard)) for shard, _ in tasks)
     missing = [shard for shard, report in reports.items() if report is None]
     if missing:
@@ -316,7 +310,7 @@ def _write(job, plan, class_names, label_kind, run, files) -> clips.DatasetInfo:
         entry for report in reports.values() for entry in report.skipped
     ]
     if not any(report.summary.lengths for report in reports.values()):
-        _remove_conversion(job.output_dir)  # so that the next run looks again
+        _remove_conversion(folder)  # so that the next run looks again
         raise ValueError(nothing_readable(plan.num_files, skipped))
     return clips.finish_dataset(
         job.output_dir,
@@ -376,14 +370,7 @@ def _check_skipped(output_dir: str, info: clips.DatasetInfo, limit: float) -> No
     logging.warning("%s", message)
 
 
-def _remove_conversion(output_dir: str) -> None:
-    # The description first: from then on the folder is no dataset.
-    for name in ("dataset.json", "index.npz", "clips.tfrecord-*"):
-        for path in clips.matching(output_dir, name):
-            tf.io.gfile.remove(path)
-    _remove_tree(os.path.join(output_dir, WORK_DIR))
-
-
-def _remove_tree(directory: str) -> None:
-    if tf.io.gfile.exists(directory):
-        tf.io.gfile.rmtree(directory)
+def _remove_conversion(folder: ShardFolder) -> None:
+    shards = clips.matching(folder.directory, _SHARDS)
+    folder.remove_dataset(map(os.path.basename, shards))
+    folder.remove_work()

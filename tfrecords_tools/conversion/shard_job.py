@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-import os
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-import tensorflow as tf
 from absl import logging
 
 from spl_tf import clips
-from spl_tf.clips.remote import usable_path
-from spl_tf.files import NO_SPACE, plain_name
+from spl_tf.clips.shard_folder import ShardFolder
+from spl_tf.files import NO_SPACE
 from tfrecords_tools.conversion.cutting import ClipPlan
 
 WORK_DIR = ".conversion"
+
+
+def work_folder(output_dir: str) -> ShardFolder:
+    """The folder that a conversion writes to."""
+    remedy = "Give another --output_dir, or --overwrite to start over"
+    return ShardFolder(output_dir, "conversion", remedy)
 
 
 class SkippedClipError(Exception):
@@ -92,44 +95,25 @@ class ShardJob:
         Raises:
             StorageFullError: There is no space left; nothing half-written stays.
         """
-        usable_path(self.output_dir)  # in a worker, nothing else has asked for it
+        folder, name = (
+            work_folder(self.output_dir),
+            clips.shard_name(shard, self.num_shards),
+        )
         skipped: list[dict[str, str]] = []
-        name = clips.shard_name(shard, self.num_shards)
         try:
-            with self.source.open() as make:
+            with folder.writing(name), self.source.open() as make:
                 summary = clips.write_shard(
                     self.output_dir, name, _records(make, plans, skipped, advance)
                 )
-            report = ShardReport(summary, skipped)
-            content = json.dumps(dataclasses.asdict(report), ensure_ascii=False)
-            clips.write_atomically(self._report_path(shard), content.encode())
+                folder.save_report(shard, ShardReport(summary, skipped))
         except OSError as error:
             if error.errno not in NO_SPACE:
                 raise
-            raise StorageFullError(
-                f"no space left while writing {name} in {self.output_dir}. Finished "
-                "shards stay: free some space and give the same command again"
-            ) from error
+            raise StorageFullError(error.strerror) from error
 
     def finished(self, shard: int) -> ShardReport | None:
         """The report of a shard that is complete, else None."""
-        path = self._report_path(shard)
-        if not tf.io.gfile.exists(path):
-            return None
-        with tf.io.gfile.GFile(path, "rb") as file:
-            content = json.loads(file.read())
-        plain_name(content["summary"]["name"], path)
-        summary = clips.ShardSummary(**content["summary"])
-        shard_path = os.path.join(self.output_dir, summary.name)
-        if (
-            not tf.io.gfile.exists(shard_path)
-            or tf.io.gfile.stat(shard_path).length != summary.file_size
-        ):
-            return None
-        return ShardReport(summary, content["skipped"])
-
-    def _report_path(self, shard: int) -> str:
-        return os.path.join(self.output_dir, WORK_DIR, f"shard-{shard:05d}.json")
+        return work_folder(self.output_dir).report(shard, ShardReport)
 
 
 def _records(make, plans, skipped, advance) -> Iterator[tuple[bytes, int, int, int]]:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import concurrent.futures
-import json
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import tensorflow as tf
 
 from spl_tf import clips
 from spl_tf.clips.remote import scheme
+from spl_tf.clips.shard_folder import INPUTS
 from tfrecords_tools.conversion.manifest import path_of
-from tfrecords_tools.conversion.shard_job import WORK_DIR
+from tfrecords_tools.conversion.shard_job import work_folder
 
 # A request to a remote file system, or to one of a network, takes milliseconds.
 _THREADS = 32
 _MISSING = "missing"
 _SHOWN = 3
-INPUTS = f"{WORK_DIR}/inputs.json"  # all that decides what is written, but for them
-FILES = f"{WORK_DIR}/files.json"
+FILES = "files.json"  # the stamps that a conversion began with
 _ROOTS = ("video_root", "image_root")  # in the inputs of a conversion
 
 
@@ -79,21 +77,7 @@ def replaced_since(output_dir: str) -> str:
         info = clips.DatasetInfo.load(output_dir)
         inputs, former = info.source.get("inputs", {}), info.files
     else:
-        inputs, former = load(output_dir, INPUTS), load(output_dir, FILES)
+        folder = work_folder(output_dir)
+        inputs, former = folder.load(INPUTS) or {}, folder.load(FILES) or {}
     root = next((inputs[name] for name in _ROOTS if name in inputs), "")
     return replaced(former, stamps(root, former))
-
-
-def load(output_dir: str, name: str) -> dict[str, Any]:
-    """Reads one of the two files of an unfinished conversion; empty without it."""
-    try:
-        with tf.io.gfile.GFile(os.path.join(output_dir, name), "rb") as file:
-            return json.loads(file.read())
-    except tf.errors.NotFoundError:
-        return {}
-
-
-def save(output_dir: str, name: str, content: Mapping[str, Any]) -> None:
-    """Writes one of them."""
-    text = json.dumps(content, ensure_ascii=False)
-    clips.write_atomically(os.path.join(output_dir, name), text.encode())

@@ -95,7 +95,7 @@ def reindex(
     info = clips.DatasetInfo(
         class_names=class_names,
         label_kind=label_kind,
-        shards=[_shard_entry(scan.summary) for scan in scans],
+        shards=[scan.summary.entry for scan in scans],
         source=old.source if old else {"tool": TOOL, "pattern": pattern},
         skipped=old.skipped if old else [],
         files=old.files if old else {},
@@ -104,14 +104,6 @@ def reindex(
     index.save(directory)
     info.save(directory)
     return info
-
-
-def _shard_entry(summary: clips.ShardSummary) -> dict:
-    return {
-        "name": summary.name,
-        "num_clips": len(summary.lengths),
-        "num_bytes": sum(summary.lengths),
-    }
 
 
 def _existing(directory: str, overwrite: bool) -> clips.DatasetInfo | None:
@@ -338,13 +330,8 @@ def _teacher(index, class_names, scans, old) -> dict | None:
         return None
     confusion = ConfusionMatrix(class_names)
     confusion.update(index.label, index.teacher)
-    weak, teacher, count = confusion.cells()
     former = (old.teacher if old else None) or {"checkpoint": "unknown"}
     return former | {
         "top_k": min(scan.top_k for scan in scans if scan.summary.lengths),
-        "confusion": {
-            "weak": weak.tolist(),
-            "teacher": teacher.tolist(),
-            "count": count.tolist(),
-        },
+        "confusion": confusion.cell_lists(),
     }
