@@ -115,7 +115,7 @@ class ImageSource:
     Attributes:
         root: Folder that the plan's paths start from.
         class_names: In index order.
-        short_side: See `ClipSettings`.
+        short_side: Length of the frames' shorter side; 0 keeps their size.
         jpeg_quality: 1 to 100.
     """
 
@@ -126,7 +126,7 @@ class ImageSource:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[MakeClip]:
-        """See `ClipSource`."""
+        """Gives what makes clips; an image needs nothing open."""
         yield self._clip
 
     def _clip(self, plan: ClipPlan) -> clips.Clip:

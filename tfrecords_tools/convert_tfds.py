@@ -161,7 +161,7 @@ class TfdsSource:
     """Makes clips from TFDS examples; a `ClipSource`.
 
     Attributes:
-        name: See `convert_tfds`, as the next two.
+        name: TFDS name, with config and version if wanted.
         split: TFDS split.
         data_dir: TFDS' folder.
         frames_feature: Name of the video or image feature.
@@ -191,7 +191,7 @@ class TfdsSource:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[MakeClip]:
-        """See `ClipSource`; clips are wanted in the order of their positions."""
+        """Gives what makes clips, which must be wanted in order of positions."""
         examples: Iterator[dict[str, Any]] | None = None
 
         def make(plan: ClipPlan) -> clips.Clip:

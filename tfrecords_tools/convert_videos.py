@@ -128,8 +128,8 @@ class VideoSource:
     Attributes:
         root: Folder that the plan's paths start from.
         class_names: In index order.
-        short_side: See `ConversionSettings`, as the next two.
-        fps: Frames per second.
+        short_side: Length of the frames' shorter side; 0 keeps their size.
+        fps: Frames per second to keep; 0 keeps the source's rate.
         jpeg_quality: 1 to 100.
         time_limit: Seconds for one clip.
         threads: Decoding threads of one clip.
@@ -145,7 +145,7 @@ class VideoSource:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[MakeClip]:
-        """See `ClipSource`."""
+        """Starts a decoder, which makes clips until the block ends."""
         with Decoder(self.time_limit) as decoder:
             yield lambda plan: self._clip(decoder, plan)
 

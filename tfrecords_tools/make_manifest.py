@@ -51,7 +51,7 @@ class ManifestSummary:
             each reason.
         examples: For each reason the first entry that was left out for it.
         unused_classes: Classes without a row.
-        notes: Of the format's reader.
+        notes: What the format's reader found worth telling.
     """
 
     class_names: tuple[str, ...]

@@ -26,12 +26,12 @@ def finish_dataset(
 
     Args:
         directory: The folder that holds the shards.
-        summaries: Of all shards, in order.
-        class_names: See `DatasetInfo`, as are the others.
+        summaries: What was written to each shard, in order of the shards.
+        class_names: The classes in index order.
         label_kind: "weak" or "clean".
-        source: How it was made.
+        source: The tool that made it, and its settings.
         skipped: What was left out.
-        files: See `DatasetInfo`.
+        files: Size and time of each source file, as in `DatasetInfo.files`.
     """
     info = DatasetInfo(
         class_names=list(class_names),

@@ -37,7 +37,7 @@ class RecordReader:
 
         Args:
             directory: The dataset folder, see `usable_path` for remote ones.
-            index: Its index.
+            index: Says where in which shard each record is.
             max_open_shards: Shards that stay open between reads.
         """
         self._open_shards = _OpenShards(max_open_shards)

@@ -123,7 +123,7 @@ def with_teacher(
     Args:
         record: A serialized clip; a former prediction in it is replaced.
         index: Class indices, best first.
-        confidence: Their probabilities.
+        confidence: The probability of each of these classes.
     """
     example = tf.train.SequenceExample.FromString(record)
     _set_teacher(example, _text(example.context, keys.EXAMPLE_ID), index, confidence)

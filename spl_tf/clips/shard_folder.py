@@ -101,7 +101,7 @@ class ShardFolder:
         """Marks a shard as complete.
 
         Args:
-            shard: Its number.
+            shard: Its position among all shards, from 0.
             report: A dataclass of JSON values, with the `ShardSummary` as `summary`.
         """
         self.save(_report_name(shard), dataclasses.asdict(report))

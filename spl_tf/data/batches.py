@@ -142,7 +142,7 @@ def predict_batches(
     """As `eval_batches`, for clips whose label may be missing or is not looked at.
 
     Args:
-        dataset: See `eval_batches`, as are the others.
+        dataset: The clips; each comes once.
         sampling: Which frames are taken.
         crop_size: Side of the crop in pixels.
         batch_size: Clips per replica and step.

@@ -78,7 +78,7 @@ class ClipLoader:
         """Decodes the views of one clip.
 
         Args:
-            row: Of the index.
+            row: The clip's position in the index.
             draws: float32, what the views are chosen with.
             out: uint8 [V, T, size, size, 3], is filled.
 
@@ -236,7 +236,7 @@ def decode_view(frames: _Frames, view: View, out: np.ndarray) -> None:
     """Decodes the view's window, scales it where sizes differ, and mirrors it.
 
     Args:
-        frames: Of the clip.
+        frames: The clip's, decoded as they are needed.
         view: What to take of them.
         out: uint8 [T, height, width, 3], is filled.
 
@@ -289,7 +289,7 @@ class ClipBuffers:
         """Takes no memory yet.
 
         Args:
-            shape: Of the arrays, uint8.
+            shape: What `take` gives, in uint8.
         """
         self._shape = shape
         self._free: list[bytearray] = []

@@ -188,7 +188,7 @@ def uniform_draws(
     gets the same draws whatever thread or worker reads it, and in whatever order.
 
     Args:
-        seed: Of the run.
+        seed: What tells the draws of one run from another's.
         epochs: int64 [n].
         rows: int64 [n].
         num_draws: Numbers per clip.

@@ -139,11 +139,11 @@ def evaluate(
         model: Gives logits.
         strategy: Where it runs; several processes share the clips, and each gets the
             results of all.
-        dataset: Of the model's classes.
+        dataset: Its classes are those that the model tells apart.
         sampling: Which frames are looked at.
         crop_size: Side of the central crop.
         batch_size: Clips per replica.
-        on_bad_record: See `Views`.
+        on_bad_record: "error", or "skip" to leave out what cannot be read.
     """
     columns = _columns(
         model,
@@ -170,7 +170,7 @@ def score(
     Args:
         model: Gives logits; see `open_run`.
         strategy: Where it runs, in one process.
-        dataset: Of the model's classes.
+        dataset: Its classes are those that the model tells apart.
         views: How each clip is looked at.
         batch_size: Clips per replica; all their views go through the network at once.
     """
@@ -189,12 +189,12 @@ def collect(
     """Outputs of a model for every clip of a dataset, exactly once each.
 
     Args:
-        model: See `forward_batches`.
+        model: Gives logits, or features.
         strategy: Where it runs, in one process.
         dataset: The clips.
         views: How each clip is looked at.
         batch_size: Clips per replica.
-        features: See `forward_batches`.
+        features: Whether the model gives features.
 
     Raises:
         BadRecordError: A record is bad, or all are that `views` lets be skipped.

@@ -36,7 +36,7 @@ class LinearProbe:
         mean: float64 [D], of the training features.
         scale: float64 [D], their standard deviation, 1 where it is 0.
         weights: float64 [D + 1, C], on standardised features; the last row is the bias.
-        strength: Of the penalty.
+        strength: The weight of the penalty on the kernel.
         held_out_accuracy: Top-1 accuracy on the held-out tenth, by strength.
     """
 
@@ -73,7 +73,7 @@ def score_linear(
         test: The clips to score, of the same classes.
         views: How each test clip is looked at.
         batch_size: Clips per replica.
-        seed: Of the choice of held-out clips.
+        seed: Decides which clips are held out to choose the strength.
 
     Raises:
         ValueError: The datasets have different classes, or there are too few clips.
@@ -107,7 +107,7 @@ def fit_probe(
         features: float32 [n, D].
         labels: Integers [n] in [0, num_classes).
         num_classes: C.
-        seed: Of the choice of held-out clips.
+        seed: Decides which clips are held out to choose the strength.
         strengths: To choose from; of equal accuracy the first is taken.
 
     Raises:
@@ -137,7 +137,7 @@ def choose_held_out(labels: np.ndarray, seed: int) -> np.ndarray:
 
     Args:
         labels: Integers [n].
-        seed: Of the choice.
+        seed: Decides which clips of a class are taken.
 
     Returns:
         bool [n], at least one of each value; per class a tenth of its clips, rounded
@@ -172,7 +172,7 @@ def fit_logistic_regression(
         features: float64 [n, D].
         labels: Integers [n] in [0, num_classes).
         num_classes: C.
-        strength: Of the penalty.
+        strength: The weight of the penalty on the kernel.
         start: Weights to start from; None for zeros.
 
     Returns:

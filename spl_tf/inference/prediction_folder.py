@@ -31,7 +31,7 @@ class ShardReport:
     """What became of one shard.
 
     Attributes:
-        summary: Of its records.
+        summary: What the index needs to know of the records written.
         own_clips: How many are of videos that the teacher was trained on; None where
             that is not known.
         own_media: One of these videos, or empty.
@@ -141,7 +141,7 @@ class PredictionFolder:
         """Writes a shard, whole or not at all; it counts once it is reported.
 
         Args:
-            shard: Its number.
+            shard: Its position among the dataset's shards.
             records: See `clips.write_shard`.
 
         Raises:

@@ -43,7 +43,7 @@ class ShardWriter:
         Args:
             folder: Where the shards go.
             dataset: The records.
-            shards: To write, ascending.
+            shards: Positions of those to write, ascending.
             own_media: Of the videos that the teacher was trained on, if known.
             skipped: Holds the rows, of those that come, to be left out.
         """

@@ -80,7 +80,7 @@ class ClassResult:
     """A line of the per-class table.
 
     Attributes:
-        name: Of the class.
+        name: The class's, as in `dataset.json`.
         clips: How many have this label.
         predicted: Of how many clips it is the first choice.
         accuracy: Share of its clips whose first choice it is; None without clips.
@@ -129,7 +129,7 @@ def measure(scores: Scores, exclude: Sequence[str] = ()) -> Evaluation:
     """Computes all metrics.
 
     Args:
-        scores: Of a dataset's clips.
+        scores: What `score` gives for a dataset.
         exclude: Classes left out of mAP, as SoccerNet's background.
 
     Raises:
@@ -150,10 +150,10 @@ def measure_columns(
     """As `measure`.
 
     Args:
-        names: Of the C classes.
+        names: The C classes in index order.
         labels: Integers [n] in [0, C).
         probabilities: float32 [n, C].
-        exclude: See `measure`.
+        exclude: Classes left out of mAP.
     """
     accuracy, confusion = TopKAccuracy(), EvaluationConfusion(names)
     precision = MeanAveragePrecision(names, exclude)

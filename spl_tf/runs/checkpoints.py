@@ -69,7 +69,7 @@ class RunCheckpoints:
         """Looks at nothing yet.
 
         Args:
-            workdir: Of the run.
+            workdir: The run's folder, which gets a folder of checkpoints.
             step: The run's step; one of the objects holds it too.
             keep: How many checkpoints stay.
             writes: Whether this process writes them. The others take part in saving,
@@ -266,7 +266,7 @@ def load_weights(workdir: str, model: keras.Model, keep_head: bool) -> None:
     """Copies a finished run's weights into a model of the same network.
 
     Args:
-        workdir: Of the finished run.
+        workdir: The folder of a run that is finished.
         model: Gets the weights.
         keep_head: Whether classifier and projection are copied too, or stay as they
             are.

@@ -34,8 +34,8 @@ class MetricsLog(tf.Module):
         """Opens nothing yet.
 
         Args:
-            workdir: Of the run.
-            clips_per_step: Of all replicas.
+            workdir: The run's folder, which gets `metrics.jsonl` and event files.
+            clips_per_step: Clips that all replicas see in a step.
             writes: Whether this process writes the files, one of several.
             further: Names of what is reported besides STEP_METRICS.
         """
@@ -90,8 +90,8 @@ class MetricsLog(tf.Module):
         """Writes the means since the last line.
 
         Args:
-            step: Of the run.
-            learning_rate: Of this step.
+            step: How many steps the run has taken.
+            learning_rate: The one with which this step was taken.
             label_accuracy: [C], since the last line; NaN for labels without clips. The
                 line has its mean over labels, TensorBoard also its histogram.
 
@@ -130,9 +130,9 @@ class MetricsLog(tf.Module):
         """Writes an evaluation to TensorBoard.
 
         Args:
-            step: Of the run.
+            step: How many steps the run has taken.
             results: The scalars.
-            class_accuracy: Of the classes that have clips.
+            class_accuracy: Top-1 accuracy of each class that has clips.
         """
         if self._writes:
             self._summarize(step, "validation", results, class_accuracy)

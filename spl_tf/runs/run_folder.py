@@ -59,7 +59,7 @@ def describe(
 
     Args:
         workdir: Folder of the run.
-        config: Of the run.
+        config: What the run was asked to do.
         **facts: Written beside it; for a training run `label_names`, what the
             model's outputs stand for, in order, `datasets`, their fingerprints by
             use, and `clips_per_step`.
@@ -141,9 +141,9 @@ def check_start(workdir: str, keep_head: bool, label_names: list[str]) -> None:
     """Raises where a run cannot start from the weights of another one.
 
     Args:
-        workdir: Of the other run, which must be finished.
+        workdir: The other run's folder; that run must be finished.
         keep_head: Whether its head is to be loaded, for the same labels.
-        label_names: Of the run that starts.
+        label_names: The labels that the starting run tells apart.
 
     Raises:
         FileNotFoundError: It is no run, or has not finished.

@@ -162,7 +162,7 @@ def convert(
             already holds something.
         make_plan: Called when there is no plan yet.
         source: Makes the planned clips.
-        class_names: See `DatasetInfo`.
+        class_names: The classes in index order.
         label_kind: "weak" or "clean".
         run: How to run.
         stamp: Gives the source files' `source_files.stamps`, part of the inputs.
@@ -204,7 +204,7 @@ def inputs_of(tool: str, settings: ClipSettings, **others: Any) -> dict[str, Any
     """The `inputs` of a conversion.
 
     Args:
-        tool: Its name.
+        tool: Name of the binary that converts.
         settings: What to write; a file that they name counts by its content.
         others: Whatever else decides what is written.
     """

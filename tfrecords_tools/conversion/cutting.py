@@ -56,13 +56,13 @@ def cut_clips(
 
     Args:
         row: The manifest row.
-        duration: Of the video, in microseconds.
+        duration: How long the video is shown, in microseconds.
         clips_per_video: Clips to cut, 0 for the whole video.
         clip_seconds: Length of a clip.
         sampling: "uniform" (first clip at the start, last at the end of the video) or
             "random".
         seed: For random starts; together with the media id it decides the draw.
-        frame_rate: Of the clips.
+        frame_rate: Frames per second that the clips will have.
         video_start: When the first frame is shown, in microseconds.
 
     Returns:
@@ -107,7 +107,7 @@ def limit_per_class(
         max_clips: The budget of a class; 0 for none, or with `balance` for the mean
             number of candidates over the classes that have any.
         balance: Whether to take that mean.
-        seed: Of the random orders.
+        seed: Decides both random orders.
 
     Returns:
         The chosen clips, in the order in which they were given.

@@ -167,7 +167,7 @@ def split_duplicates(
     times are no duplicates. Nothing that has the content of an excluded file stays.
 
     Args:
-        rows: Of files that exist.
+        rows: What to convert; their files exist.
         excluded: Files that must not enter, which need not exist.
         root: Folder that their paths start from.
         digests: Gives `examine("digest", ...)` of some videos.

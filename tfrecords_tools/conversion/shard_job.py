@@ -58,7 +58,7 @@ class ShardReport:
     """What became of one shard.
 
     Attributes:
-        summary: Of the records that were written.
+        summary: What the index needs to know of the records written.
         skipped: Clips that could not be made, as in `DatasetInfo.skipped`.
     """
 
@@ -88,8 +88,8 @@ class ShardJob:
         The bytes depend on the arguments and the source files alone.
 
         Args:
-            shard: Its number.
-            plans: Its clips, in order.
+            shard: Its position among all shards, from 0.
+            plans: The clips to make, in the order in which they are written.
             advance: Called after each clip; may raise to stop.
 
         Raises:

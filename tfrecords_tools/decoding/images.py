@@ -51,7 +51,7 @@ def to_jpeg(
             first image is taken. Transparency is ignored.
         short_side: Length of the frame's shorter side; 0 keeps the size.
         quality: 1 to 100.
-        name: Of the file, for messages.
+        name: What messages call the file.
 
     Returns:
         The JPEG's bytes, its height and its width.

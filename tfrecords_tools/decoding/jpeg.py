@@ -40,7 +40,7 @@ class JpegEncoder:
         """Returns the JPEG (4:2:0, full range BT.601), its height and its width.
 
         Args:
-            frame: Of any format.
+            frame: A decoded frame, of any pixel format.
             pixel_aspect: Width of its pixels by their height; those of the JPEG are
                 square.
 

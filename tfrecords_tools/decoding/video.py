@@ -104,7 +104,7 @@ def encode_frames(
     Args:
         path: A local file, or an open binary file that can seek.
         start: The player's microseconds.
-        end: The same.
+        end: The first of the player's microseconds that is not wanted.
         short_side: Frames are scaled so that their shorter side has this length; 0
             leaves them as they are.
         fps: Frames per second: the frame shown at each tick, counted from `start`. 0

@@ -86,7 +86,7 @@ class VideoFile:
     """A container and the one video stream in it that is read."""
 
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
-        """See `open_video`."""
+        """Takes a container that is open; `open_video` opens one."""
         self.container = container
         self.stream = stream
         flags = Flags(container.format.flags)
@@ -241,7 +241,7 @@ class Measurement:
     """When a file's video is shown, in the player's microseconds.
 
     Attributes:
-        start: Of the first frame.
+        start: When the first frame is shown.
         duration: From there until the end of the last, as far as can be known: what the
             header states, if the file ends long before.
         found_end: Until when the last frame that was found is shown.

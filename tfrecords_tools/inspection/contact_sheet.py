@@ -91,7 +91,7 @@ def draw_contact_sheet(
         path: A PNG file to write.
         rows: Classes to show, at most; drawn at random from those with clips.
         columns: Clips per class, at most; drawn at random.
-        seed: Of both.
+        seed: Decides which classes and clips are drawn.
 
     Returns:
         Per class, the index rows of the clips shown.

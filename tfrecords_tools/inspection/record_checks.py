@@ -61,7 +61,7 @@ class CheckedRecord:
     """Result of `check_record`.
 
     Attributes:
-        id: Of the clip, empty when it has none.
+        id: The clip's id, empty when it has none.
         frames: Number of frames; `UNKNOWN`, like the next two, of a record that
             cannot be parsed.
         label: Class index, of several the first, -1 when there is none.

@@ -37,7 +37,7 @@ class _ShardScan:
     """A shard's summary, and what its records tell of the classes.
 
     Attributes:
-        summary: For the index.
+        summary: What the index needs to know of the records.
         names: Class index -> (name, number of the first record with it).
         top_k: The fewest classes that a record has from the teacher.
     """

@@ -64,7 +64,7 @@ def map_shards(
 
     Args:
         function: Called in the workers, so it must be picklable.
-        names: Of the shards.
+        names: File names of the shards, one call each.
         num_workers: Processes; 0 for one per core, 1 for this process alone.
 
     Raises:

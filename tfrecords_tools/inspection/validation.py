@@ -44,7 +44,7 @@ class Fault:
         shard: File name; empty for the whole dataset.
         record: Number in the shard, from 0; None for the whole shard.
         offset: Byte where the record starts; None for the whole shard.
-        clip: Its id, where it is known.
+        clip: The id of the record's clip; empty where it is not known.
         count: More than 1 where one entry stands for several faults.
     """
 

@@ -24,7 +24,7 @@ def draw_background(
     and seed give the same draw, whatever other matches there are.
 
     Args:
-        match: Its name.
+        match: The match's name, on which the draw depends.
         durations: Seconds of each half; 0 where there is no video.
         events: Times of the events of each half, in seconds.
         settings: `background_clips` is how many are wanted, `background_margin` the

@@ -23,7 +23,7 @@ def read(
     Args:
         files: The files; those of other endings do not count, but are noted.
         annotations: None.
-        settings: Its `split_folders` is read.
+        settings: `split_folders` says whether top folders are splits.
 
     Returns:
         The classes in alphabetical order.

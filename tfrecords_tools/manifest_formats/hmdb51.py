@@ -31,7 +31,7 @@ def read(
     Args:
         files: The videos, in a folder per class or not.
         annotations: The folder of the split files.
-        settings: Its `fold` is read.
+        settings: `fold` says which of the three.
 
     Returns:
         The classes in alphabetical order; the splits are train (1 in the files) and

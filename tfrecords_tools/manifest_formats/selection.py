@@ -97,7 +97,7 @@ def select(
     with the same start and end that was kept before in the split.
 
     Args:
-        entries: Of a listing.
+        entries: What a format's reader has listed.
         class_names: What a label may be.
         exclude: Other manifests.
         settings: The general ones.

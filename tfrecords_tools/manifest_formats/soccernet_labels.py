@@ -52,7 +52,7 @@ class Event(NamedTuple):
     """An annotation.
 
     Attributes:
-        name: As the file says.
+        name: What the annotation file calls the event.
         label: The class; empty for an event that is known to belong to none, the name
             itself for an unknown one.
         half: "1" or "2".

@@ -17,7 +17,7 @@ def only_path(annotations: Sequence[str], expected: str) -> str:
     """The one path given.
 
     Args:
-        annotations: Of the flag `--annotations`.
+        annotations: The paths that `--annotations` gave.
         expected: What it is, for the message.
 
     Raises:
@@ -41,7 +41,7 @@ def read_columns(path: str, names: Sequence[str]) -> Iterator[tuple[int, list[st
 
     Args:
         path: The file; it may have further columns.
-        names: Of the columns.
+        names: The columns that are wanted, by their header.
 
     Yields:
         The line number and the cells in the order of `names`, stripped and composed

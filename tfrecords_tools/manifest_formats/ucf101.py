@@ -26,7 +26,7 @@ def read(
     Args:
         files: The videos, in a folder per class or not.
         annotations: The folder `ucfTrainTestlist`.
-        settings: Its `fold` is read.
+        settings: `fold` says which of the three.
 
     Returns:
         The classes in the order of `classInd.txt`; the splits are train and test.
