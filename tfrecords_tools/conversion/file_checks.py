@@ -5,22 +5,20 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import contextlib
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from spl_tf import clips
 from spl_tf.progress import Progress
 from spl_tf.text_files import composed
 from tfrecords_tools.conversion.conversion import DUPLICATE, EXCLUDED
 from tfrecords_tools.conversion.manifest import ManifestRow, path_of, read_ids
 from tfrecords_tools.conversion.shard_job import (
-    WORK_DIR,
     WorkerDiedError,
     skipped_entry,
+    work_folder,
 )
 from tfrecords_tools.decoding.decoder import Decoder
 from tfrecords_tools.decoding.video import UnreadableVideoError
@@ -84,15 +82,15 @@ def examine(
     Raises:
         WorkerDiedError: No decoder lives long enough to say anything about any video.
     """
-    results: dict[str, dict[str, Any]] = {}
+    folder, results = work_folder(output_dir), {}
     with (
         _Decoders(num_workers, time_limit) as decoders,
         Progress(len(videos), "file", _DOING[operation]) as progress,
     ):
         for number, start in enumerate(range(0, len(videos), _CHUNK)):
             chunk = videos[start : start + _CHUNK]
-            path = os.path.join(output_dir, WORK_DIR, f"{operation}-{number:05d}.json")
-            known = _read_answers(path)
+            name = f"{operation}-{number:05d}.json"
+            known = folder.load(name) or {}
             if list(known) == chunk:
                 progress.update(len(chunk))
             else:
@@ -103,16 +101,9 @@ def examine(
                 ):
                     known[video] = answer
                     progress.update()
-                clips.write_atomically(path, json.dumps(known).encode())
+                folder.save(name, known)
             results.update(known)
     return results
-
-
-def _read_answers(path: str) -> dict[str, dict[str, Any]]:
-    if not tf.io.gfile.exists(path):
-        return {}
-    with tf.io.gfile.GFile(path, "rb") as file:
-        return json.loads(file.read())
 
 
 class _Decoders:
