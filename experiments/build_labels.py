@@ -30,7 +30,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import tqdm
-from absl import app, flags
+from absl import flags
 
 from experiments.pair_files import read_pairs
 from spl_tf import binary
@@ -354,8 +354,7 @@ _ARGUMENTS = (
 
 def main(argv: list[str]) -> None:
     """Runs `build_labels` with the flags and prints its table."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+    binary.no_arguments(argv)
     arguments = {name: flags.FLAGS[name].value for name in _ARGUMENTS}
     try:
         result = build_labels(**arguments)

@@ -240,8 +240,7 @@ def summary(report: Report) -> str:
 
 def main(argv: list[str]) -> None:
     """Reads the flags, evaluates, prints the results."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    binary.no_arguments(argv)
     values = flags.FLAGS
     if values.predictions:
         given = [name for name in _OF_A_MODEL if values[name].present]

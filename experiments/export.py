@@ -11,7 +11,7 @@ The SavedModel loads where only TensorFlow is installed:
 
 from __future__ import annotations
 
-from absl import app, flags
+from absl import flags
 
 from spl_tf import binary
 from spl_tf.inference.export import export
@@ -19,8 +19,7 @@ from spl_tf.inference.export import export
 
 def main(argv: list[str]) -> None:
     """Reads the flags, exports, prints what was written."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    binary.no_arguments(argv)
     values = flags.FLAGS
     names = export(values.checkpoint, values.output_dir, values.top_k)
     print(f"{values.output_dir}: a SavedModel of {len(names)} classes")

@@ -5,7 +5,7 @@ python -m experiments.model_summary --name=r3d_50_g --input_shape=16,224,224,3
 
 from __future__ import annotations
 
-from absl import app, flags
+from absl import flags
 
 from spl_tf import binary
 from spl_tf.models import MODEL_NAMES, build_model, format_summary, summarize
@@ -33,8 +33,7 @@ def summary(name: str, input_shape: list[str], num_classes: int) -> str:
 
 def main(argv: list[str]) -> None:
     """Reads the flags, prints the table."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    binary.no_arguments(argv)
     values = flags.FLAGS
     print(summary(values.name, values.input_shape, values.num_classes))
 

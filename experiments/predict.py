@@ -13,7 +13,7 @@ read are left out, and listed in the new `dataset.json`.
 
 from __future__ import annotations
 
-from absl import app, flags
+from absl import flags
 
 from spl_tf import binary, data
 from spl_tf.distribution.strategies import process_place
@@ -54,8 +54,7 @@ def choose_part(worker: int | None, num_workers: int | None) -> tuple[int, int]:
 
 def main(argv: list[str]) -> int:
     """Reads the flags, predicts, prints what was written."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    binary.no_arguments(argv)
     values = flags.FLAGS
     worker, num_workers = choose_part(values.worker, values.num_workers)
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from absl import app, flags
+from absl import flags
 
 from experiments.reporting.gather import gather
 from spl_tf import binary, clips
@@ -40,8 +40,7 @@ def build_report(workdir: str) -> str:
 
 def main(argv: list[str]) -> None:
     """Reads the flag, builds the page, prints its path."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    binary.no_arguments(argv)
     print(build_report(flags.FLAGS.workdir))
 
 

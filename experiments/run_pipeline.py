@@ -30,8 +30,7 @@ from spl_tf.cores import usable_cores
 
 def main(argv: list[str]) -> int:
     """Reads the flags, runs the pipeline, prints the table."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    binary.no_arguments(argv)
     # Here and not above: it imports TensorFlow, which the server does meanwhile.
     from experiments.pipeline import results, runner
     from spl_tf.distribution.interruption import WorkdirBusyError

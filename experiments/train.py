@@ -22,7 +22,7 @@ import os
 import sys
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_dict, config_flags
 
 from spl_tf import binary, data
@@ -82,8 +82,7 @@ def choose_devices(
 
 def main(argv: list[str]) -> int:
     """Reads the flags, trains, prints the results."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    binary.no_arguments(argv)
     values = flags.FLAGS
     overrides = config_flags.get_override_values(values["config"])
     choose_devices(values.config, overrides, values.strategy, values.tpu)

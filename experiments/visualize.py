@@ -18,7 +18,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from spl_tf import binary, clips, data
 from spl_tf.analysis import overlays
@@ -309,8 +309,7 @@ def _stem(row: int, clip_id: str) -> str:
 
 def main(argv: list[str]) -> None:
     """Reads the flags, draws, prints the files."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    binary.no_arguments(argv)
     values = flags.FLAGS
     chosen = values.clips
     if len(chosen) == 1 and re.fullmatch(r"-?[0-9]+", chosen[0]):

@@ -136,6 +136,12 @@ def _parse_flags(argv: list[str]) -> list[str]:
         ) from error
 
 
+def no_arguments(argv: list[str]) -> None:
+    """Raises `app.UsageError` where a binary got arguments that are no flags."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+
+
 def prepare_worker() -> None:
     """Lets a worker process end cleanly; the `initializer` of a process pool."""
     atexit.register(_leave_without_teardown, [0])

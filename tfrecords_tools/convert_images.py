@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 from spl_tf import binary, clips
 from spl_tf.text_files import composed
@@ -253,8 +253,7 @@ def _define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     """Reads the flags, converts, prints what was written."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    binary.no_arguments(argv)
     values = flags.FLAGS
     info = convert_images(
         values.classes,

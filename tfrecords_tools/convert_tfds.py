@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import app, flags
+from absl import flags
 from PIL import Image
 
 from spl_tf import binary, clips
@@ -273,8 +273,7 @@ def _define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     """Reads the flags, converts, prints what was written."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    binary.no_arguments(argv)
     values = flags.FLAGS
     info = convert_tfds(
         values.name,

@@ -15,7 +15,7 @@ import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from spl_tf import binary, clips
 from spl_tf.cores import usable_cores
@@ -256,8 +256,7 @@ def _define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     """Reads the flags, converts, prints what was written."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    binary.no_arguments(argv)
     values = flags.FLAGS
     info = convert_videos(
         values.manifest,

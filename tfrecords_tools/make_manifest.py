@@ -24,7 +24,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 from spl_tf import binary, clips
 from spl_tf.clips.remote import usable_path
@@ -240,8 +240,7 @@ def _define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     """Reads the flags, makes the manifest, prints what is in it."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    binary.no_arguments(argv)
     values = flags.FLAGS
     summary = make_manifest(
         values.format,

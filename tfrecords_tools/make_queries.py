@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 from spl_tf import binary, clips
 from spl_tf.clips.remote import usable_path
@@ -173,8 +173,7 @@ def _define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     """Reads the flags, writes the queries, prints how many."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    binary.no_arguments(argv)
     values = flags.FLAGS
     queries, repeated = make_queries(
         values.output,

@@ -16,7 +16,7 @@ import pathlib
 from typing import Any
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from experiments.synthetic import manifests, world
 from experiments.synthetic.manifests import ShownSegment
@@ -257,8 +257,7 @@ def _define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     """Reads the flags, prints the tables."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    binary.no_arguments(argv)
     values = flags.FLAGS
     print(
         format_diagnosis(diagnose(values.world, values.clips, values.label_map or None))

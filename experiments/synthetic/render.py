@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import ml_collections
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from experiments.synthetic import encoding, manifests, settings, world
 from experiments.synthetic.manifests import (
@@ -259,8 +259,7 @@ def _define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     """Reads the flags, renders, prints what was written."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    binary.no_arguments(argv)
     values = flags.FLAGS
     config = world_config(values.world)
     config.seed = values.seed

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import app, flags, logging
+from absl import flags, logging
 
 from experiments.synthetic import manifests, render, settings, world
 from spl_tf import binary
@@ -194,8 +194,7 @@ def _define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     """Reads the flags, prepares the dataset, prints what it holds."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    binary.no_arguments(argv)
     values = flags.FLAGS
     builder = SplSyntheticWeb(config=values.config, data_dir=values.data_dir)
     builder.download_and_prepare()

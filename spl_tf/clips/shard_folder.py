@@ -11,7 +11,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import tensorflow as tf
 
@@ -23,28 +23,34 @@ from spl_tf.files import NO_SPACE, plain_name, same_path
 INPUTS = "inputs.json"  # all that decides what is written
 _HALF = ".incomplete-"
 
-_Report = TypeVar("_Report")
-
 
 class ChangedInputsError(ValueError):
     """The folder holds something made from other inputs."""
 
 
 class ShardFolder:
-    """The folder, and the hidden one in it.
+    """The folder, `directory`, and the hidden one in it, `work_dir`."""
 
-    Attributes:
-        directory: The dataset's folder.
-        kind: What makes it, for names and messages: "conversion" or "prediction".
-        remedy: What to do about a folder that holds another one.
-        work_dir: The hidden folder.
-    """
+    def __init__(
+        self, directory: str, kind: str, remedy: str, report_type: Callable[..., Any]
+    ):
+        """Touches nothing.
 
-    def __init__(self, directory: str, kind: str, remedy: str):
-        """Touches nothing."""
+        Args:
+            directory: The dataset's folder.
+            kind: "conversion" or "prediction".
+            remedy: What to do about a folder that holds another one.
+            report_type: Class of the reports: a dataclass of JSON values, of which the
+                first is the `ShardSummary`, named `summary`.
+        """
         self.directory = usable_path(directory)
         self.kind, self.remedy = kind, remedy
+        self._report_type = report_type
         self.work_dir = os.path.join(self.directory, f".{kind}")
+
+    def holds(self, name: str) -> bool:
+        """Whether there is a file of that name beside the shards."""
+        return tf.io.gfile.exists(os.path.join(self.directory, name))
 
     def path(self, name: str) -> str:
         """Where a file of the hidden folder is."""
@@ -98,16 +104,11 @@ class ShardFolder:
             ) from error
 
     def save_report(self, shard: int, report: Any) -> None:
-        """Marks a shard as complete.
-
-        Args:
-            shard: Its position among all shards, from 0.
-            report: A dataclass of JSON values, with the `ShardSummary` as `summary`.
-        """
+        """Marks a shard, by its position among all, as complete."""
         self.save(_report_name(shard), dataclasses.asdict(report))
 
-    def report(self, shard: int, kind: Callable[..., _Report]) -> _Report | None:
-        """The report, of the given class, of a shard that is complete; else None."""
+    def report(self, shard: int) -> Any:
+        """The report of a shard that is complete; else None."""
         content = self.load(_report_name(shard))
         if content is None:
             return None
@@ -117,15 +118,16 @@ class ShardFolder:
             size = tf.io.gfile.stat(os.path.join(self.directory, summary.name)).length
         except tf.errors.NotFoundError:
             return None
-        return kind(summary, **content) if size == summary.file_size else None
+        if size != summary.file_size:
+            return None
+        return self._report_type(summary, **content)
 
     def remove_dataset(self, names: Iterable[str]) -> None:
         """Removes description, index and the shards of these names."""
         # The description first: from then on the folder is no dataset.
         for name in ("dataset.json", "index.npz", *names):
-            path = os.path.join(self.directory, name)
-            if tf.io.gfile.exists(path):
-                tf.io.gfile.remove(path)
+            if self.holds(name):
+                tf.io.gfile.remove(os.path.join(self.directory, name))
 
     def remove_halves(self, is_shard: Callable[[str], bool]) -> None:
         """Removes what killed processes had half written, of shards of such names."""

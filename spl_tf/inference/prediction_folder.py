@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -44,7 +43,7 @@ class ShardReport:
     skipped: list[dict[str, str]] = dataclasses.field(default_factory=list)
 
 
-class PredictionFolder:
+class PredictionFolder(ShardFolder):
     """The output of a prediction, shared by all processes that work on it."""
 
     def __init__(
@@ -58,11 +57,10 @@ class PredictionFolder:
             inputs: All that decides what is written, by name, as JSON values; goes
                 into `dataset.json`.
         """
-        self._folder = ShardFolder(directory, "prediction", _REMEDY)
-        self._directory = self._folder.directory
+        super().__init__(directory, "prediction", _REMEDY, ShardReport)
         self._dataset = dataset
         self._inputs = inputs
-        self._claim_path = self._folder.path(INPUTS)
+        self._claim_path = self.path(INPUTS)
 
     def clear(self) -> None:
         """Removes a prediction, finished or not, of whatever inputs.
@@ -74,11 +72,11 @@ class PredictionFolder:
         if info is not None:
             names = [shard["name"] for shard in info.shards]
         else:
-            claim = self._folder.load(INPUTS)
+            claim = self.load(INPUTS)
             if claim is None:
                 return
             names = [plain_name(name, self._claim_path) for name in claim["shards"]]
-        self._folder.remove_dataset(names)
+        self.remove_dataset(names)
         self._remove_work(names)
 
     def claim(self) -> clips.DatasetInfo | None:
@@ -98,42 +96,34 @@ class PredictionFolder:
             return info
         if not is_claimed:
             names = self._dataset.index.shard_names
-            strange = self._first_existing(names)
+            strange = next(filter(self.holds, names), "")
             # Unless another process has claimed the folder since, or even finished.
             if strange and not tf.io.gfile.exists(self._claim_path):
                 info = self._finished()
                 if info is not None:
                     return info
                 raise FileExistsError(
-                    f"{self._directory} holds {strange} but no prediction that this "
+                    f"{self.directory} holds {strange} but no prediction that this "
                     "one could continue. Give another output_dir"
                 )
-            tf.io.gfile.makedirs(self._folder.work_dir)
+            tf.io.gfile.makedirs(self.work_dir)
             content = json.dumps({"inputs": self._inputs, "shards": names})
             clips.write_if_absent(self._claim_path, content.encode())
         return self._check_claim()
 
-    def _first_existing(self, names: Iterable[str]) -> str:
-        paths = ((name, os.path.join(self._directory, name)) for name in names)
-        return next((name for name, path in paths if tf.io.gfile.exists(path)), "")
-
     def _check_claim(self) -> clips.DatasetInfo | None:
         """Raises ValueError unless the folder is this prediction's, or was finished."""
-        claim = self._folder.load(INPUTS)
+        claim = self.load(INPUTS)
         if claim is not None:
-            self._folder.check_inputs(claim["inputs"], self._inputs)
+            self.check_inputs(claim["inputs"], self._inputs)
             return None
         info = self._finished()
         if info is None:
             raise ValueError(
-                f"{self._directory} was cleared by another process while this one "
+                f"{self.directory} was cleared by another process while this one "
                 f"worked in it. {_REMEDY}"
             )
         return info
-
-    def report(self, shard: int) -> ShardReport | None:
-        """The report of a shard that is complete, else None."""
-        return self._folder.report(shard, ShardReport)
 
     def write_shard(
         self, shard: int, records: Iterable[tuple[bytes, int, int, int]]
@@ -148,8 +138,8 @@ class PredictionFolder:
             OSError: The disk is full; nothing half-written stays.
         """
         name = self._dataset.index.shard_names[shard]
-        with self._folder.writing(name):
-            return clips.write_shard(self._directory, name, self._checked(records))
+        with self.writing(name):
+            return clips.write_shard(self.directory, name, self._checked(records))
 
     def _checked(self, records: Iterable) -> Iterator:
         """Gives the records; at the end, before the shard gets its name, looks again.
@@ -158,10 +148,6 @@ class PredictionFolder:
         """
         yield from records
         self._check_claim()
-
-    def save_report(self, shard: int, report: ShardReport) -> None:
-        """Marks a shard as complete."""
-        self._folder.save_report(shard, report)
 
     def finish(self) -> clips.DatasetInfo | None:
         """Writes index and description, if all shards are complete.
@@ -181,7 +167,7 @@ class PredictionFolder:
         index = clips.ClipIndex.from_shards(summaries)
         if not len(index):
             raise ValueError(
-                f"{self._directory} would be empty: all {len(skipped)} records are "
+                f"{self.directory} would be empty: all {len(skipped)} records are "
                 f"bad, the first: {skipped[0]['reason']}"
             )
         confusion = ConfusionMatrix(self._dataset.info.class_names)
@@ -194,8 +180,8 @@ class PredictionFolder:
             files={},
             teacher=self._inputs | {"confusion": confusion.cell_lists()},
         )
-        index.save(self._directory)
-        info.save(self._directory)
+        index.save(self.directory)
+        info.save(self.directory)
         self._remove_work(names)
         _warn_of_own_clips(reports, len(index))
         return info
@@ -204,17 +190,17 @@ class PredictionFolder:
         info = self._description()
         if info is not None:
             facts = {k: v for k, v in info.teacher.items() if k != "confusion"}
-            self._folder.check_inputs(facts, self._inputs)
+            self.check_inputs(facts, self._inputs)
             self._remove_work([shard["name"] for shard in info.shards])
         return info
 
     def _description(self) -> clips.DatasetInfo | None:
-        if not tf.io.gfile.exists(os.path.join(self._directory, "dataset.json")):
+        if not self.holds("dataset.json"):
             return None
-        info = clips.DatasetInfo.load(self._directory)
+        info = clips.DatasetInfo.load(self.directory)
         if info.teacher is None:
             raise FileExistsError(
-                f"{self._directory} already holds a dataset, and it is no prediction. "
+                f"{self.directory} already holds a dataset, and it is no prediction. "
                 "Give another output_dir"
             )
         return info
@@ -222,11 +208,11 @@ class PredictionFolder:
     def _remove_work(self, names: Iterable[str]) -> None:
         """Removes the hidden folder and what killed processes had half written."""
         try:
-            self._folder.remove_halves(set(names).__contains__)
-            self._folder.remove_work()
+            self.remove_halves(set(names).__contains__)
+            self.remove_work()
         except tf.errors.OpError as error:
             # Harmless: another process is removing it too, or a later call does.
-            logging.info("%s is not removed: %s", self._folder.work_dir, error)
+            logging.info("%s is not removed: %s", self.work_dir, error)
 
 
 def _warn_of_own_clips(reports: list[ShardReport], num_clips: int) -> None:

@@ -215,7 +215,7 @@ def inputs_of(tool: str, settings: ClipSettings, **others: Any) -> dict[str, Any
 
 
 def _finished(folder: ShardFolder, inputs, stamp) -> clips.DatasetInfo | None:
-    if not tf.io.gfile.exists(os.path.join(folder.directory, "dataset.json")):
+    if not folder.holds("dataset.json"):
         return None
     info = clips.DatasetInfo.load(folder.directory)
     folder.check_inputs(info.source.get("inputs", {}), inputs)

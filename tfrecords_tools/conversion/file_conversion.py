@@ -112,11 +112,5 @@ class FileConversion:
         self, operation: str, videos: list[str], seconds_limit: float
     ) -> dict[str, dict[str, Any]]:
         """Asks about files; see `file_checks.examine`."""
-        return file_checks.examine(
-            operation,
-            self.root,
-            videos,
-            self.output_dir,
-            self.run.workers,
-            seconds_limit,
-        )
+        where, workers = (self.root, videos, self.output_dir), self.run.workers
+        return file_checks.examine(operation, *where, workers, seconds_limit)

@@ -20,7 +20,7 @@ WORK_DIR = ".conversion"
 def work_folder(output_dir: str) -> ShardFolder:
     """The folder that a conversion writes to."""
     remedy = "Give another --output_dir, or --overwrite to start over"
-    return ShardFolder(output_dir, "conversion", remedy)
+    return ShardFolder(output_dir, "conversion", remedy, ShardReport)
 
 
 class SkippedClipError(Exception):
@@ -113,7 +113,7 @@ class ShardJob:
 
     def finished(self, shard: int) -> ShardReport | None:
         """The report of a shard that is complete, else None."""
-        return work_folder(self.output_dir).report(shard, ShardReport)
+        return work_folder(self.output_dir).report(shard)
 
 
 def _records(make, plans, skipped, advance) -> Iterator[tuple[bytes, int, int, int]]:

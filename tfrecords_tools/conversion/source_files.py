@@ -73,11 +73,11 @@ def replaced_since(output_dir: str) -> str:
     Raises:
         ValueError: A description in it is damaged.
     """
-    if tf.io.gfile.exists(os.path.join(output_dir, "dataset.json")):
+    folder = work_folder(output_dir)
+    if folder.holds("dataset.json"):
         info = clips.DatasetInfo.load(output_dir)
         inputs, former = info.source.get("inputs", {}), info.files
     else:
-        folder = work_folder(output_dir)
         inputs, former = folder.load(INPUTS) or {}, folder.load(FILES) or {}
     root = next((inputs[name] for name in _ROOTS if name in inputs), "")
     return replaced(former, stamps(root, former))
