@@ -1,5 +1,6 @@
 """Training on several datasets at once, with labels and filters of their own."""
 
+import dataclasses
 import json
 import os
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from spl_tf import data, training
+from spl_tf.clips import parse_clip
 from spl_tf.labels import ConfusionMatrix, build_label_map
 from spl_tf.labels.assignment import Assignment
 from spl_tf.runs.run_folder import dataset_fingerprint
@@ -278,3 +280,35 @@ def test_mixing_needs_two_clips_of_each_source(sources, tmp_path):
     sources.data.mixup = 0.2
     with pytest.raises(ValueError, match=r"mixup.*source 'target' has one"):
         training.train(sources, str(tmp_path / "run"))
+
+
+def test_the_most_confident_share_and_excluded_ids_are_a_filters(
+    sources, tmp_path, web
+):
+    clips = [
+        dataclasses.replace(
+            make_clip(n, n % 3, teacher=[n % 3], names="abc"),
+            teacher_confidence=(n / 12,),
+        )
+        for n in range(12)
+    ]
+    dataset = write_dataset(tmp_path / "sure", clips, "abc")
+    (tmp_path / "ids.txt").write_text("video11\nvideo4\n")
+    settings = sources.data.sources.web
+    settings.update(dataset=dataset.directory)
+    settings.filter.update(exclude_ids=str(tmp_path / "ids.txt"), keep_fraction=0.5)
+    web_input = open_sources(sources, 4).inputs[1]
+    rows, _ = data.clips_kept(web_input)
+    # Of 0, 3, 6, 9, of 1, 7, 10 and of 2, 5, 8 the more confident half, rounded up.
+    numbers = [n for n in range(12) if n in (6, 9, 7, 10, 5, 8)]
+    ids = dataset_ids(dataset)
+    assert sorted(ids[row] for row in rows) == sorted(f"video{n}" for n in numbers)
+    settings.filter.update(exclude_ids="", keep_fraction=1.0, min_confidence=0.7)
+    rows, _ = data.clips_kept(open_sources(sources, 4).inputs[1])
+    assert sorted(ids[row] for row in rows) == ["video10", "video11", "video9"]
+
+
+def dataset_ids(dataset):
+    with dataset.reader() as reader:
+        found = [parse_clip(reader.read(row)) for row in range(len(dataset))]
+    return [clip.media_id for clip in found]
