@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import BinaryIO
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from spl_tf.clips.files import write_atomically
+from spl_tf.clips.array_file import load_arrays, save_arrays
 from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES
-from spl_tf.clips.remote import scheme, usable_path
+from spl_tf.clips.remote import usable_path
 from spl_tf.clips.shards import ShardSummary
 from spl_tf.files import plain_name
 
@@ -138,21 +135,17 @@ class ClipIndex:
 
     def save(self, directory: str | os.PathLike) -> None:
         """Writes `index.npz` into the dataset folder."""
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            version=np.int32(_VERSION),
-            shard_names=np.asarray(self.shard_names, np.str_),
+        arrays = {
+            "version": np.int32(_VERSION),
+            "shard_names": np.asarray(self.shard_names, np.str_),
             **{name: getattr(self, name) for name in _COLUMNS},
             **self.added,
-        )
-        write_atomically(
-            os.path.join(os.fspath(directory), FILE_NAME), buffer.getvalue()
-        )
+        }
+        save_arrays(os.path.join(os.fspath(directory), FILE_NAME), arrays)
 
     @classmethod
     def load(cls, directory: str | os.PathLike) -> ClipIndex:
-        """Reads `index.npz`.
+        """Opens `index.npz`; of a large local one, the processes share the columns.
 
         Raises:
             FileNotFoundError: There is none.
@@ -168,12 +161,12 @@ class ClipIndex:
                 f"tfrecords_tools.inspect_records {directory} --reindex`"
             )
         try:
-            with _opened(path) as file, np.load(file, allow_pickle=False) as arrays:
-                version = int(arrays["version"])
-                names = tuple(str(name) for name in arrays["shard_names"])
-                columns = {name: arrays[name] for name in _COLUMNS}
-                is_old = _ADDED_COLUMNS.keys().isdisjoint(arrays)
-                added = {} if is_old else {n: arrays[n] for n in _ADDED_COLUMNS}
+            arrays = load_arrays(path)
+            version = int(arrays["version"])
+            names = tuple(str(name) for name in arrays["shard_names"])
+            columns = {name: arrays[name] for name in _COLUMNS}
+            is_old = _ADDED_COLUMNS.keys().isdisjoint(arrays)
+            added = {} if is_old else {n: arrays[n] for n in _ADDED_COLUMNS}
         except Exception as error:
             raise ValueError(f"{path} is damaged or no clip index: {error}") from error
         if version != _VERSION:
@@ -181,14 +174,3 @@ class ClipIndex:
         for name in names:
             plain_name(name, path)
         return cls(names, added=added, directory=directory, **columns)
-
-
-@contextlib.contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
-    """Opens a file that NumPy can seek in, without a second copy of a local one."""
-    if scheme(path):
-        with tf.io.gfile.GFile(path, "rb") as file:
-            yield io.BytesIO(file.read())
-    else:
-        with open(path, "rb") as file:
-            yield file
