@@ -41,14 +41,23 @@ def check_workdir(workdir: str) -> None:
         )
 
 
-def claim_workdir(workdir: str, config: config_dict.ConfigDict, **facts: Any) -> None:
+def claim_workdir(
+    workdir: str,
+    config: config_dict.ConfigDict,
+    defaults: config_dict.ConfigDict | None = None,
+    **facts: Any,
+) -> None:
     """Makes the workdir this run's own and writes its `config.json`; see `describe`."""
     os.makedirs(workdir, exist_ok=True)
-    write_json(os.path.join(workdir, _CONFIG), describe(workdir, config, **facts))
+    content = describe(workdir, config, defaults, **facts)
+    write_json(os.path.join(workdir, _CONFIG), content)
 
 
 def describe(
-    workdir: str, config: config_dict.ConfigDict, **facts: Any
+    workdir: str,
+    config: config_dict.ConfigDict,
+    defaults: config_dict.ConfigDict | None = None,
+    **facts: Any,
 ) -> dict[str, Any]:
     """What `config.json` of a run is to say, if the workdir can be this run's.
 
@@ -60,6 +69,7 @@ def describe(
     Args:
         workdir: Folder of the run.
         config: What the run was asked to do.
+        defaults: What keys mean that a config from before they were made lacks.
         **facts: Written beside it; for a training run `label_names`, what the
             model's outputs stand for, in order, `datasets`, their fingerprints by
             use, and `clips_per_step`.
@@ -73,6 +83,8 @@ def describe(
     changes = []
     if os.path.exists(path):
         former = _read_config(path)
+        if defaults is not None:
+            _fill(former["config"], json.loads(json.dumps(defaults.to_dict())))
         compared = [
             {key: value for key, value in each.items() if key != "runtime"}
             for each in (former["config"], settings)
@@ -103,6 +115,15 @@ def describe(
         "git_revision": _git_revision(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
     }
+
+
+def _fill(config: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Adds the keys that a config lacks."""
+    for key, value in defaults.items():
+        if key not in config:
+            config[key] = value
+        elif isinstance(value, dict) and isinstance(config[key], dict):
+            _fill(config[key], value)
 
 
 def _read_config(path: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from spl_tf.distribution.strategies import (
 from spl_tf.runs import run_folder
 from spl_tf.runs.checkpoints import save_weights
 from spl_tf.training.assembly import assemble
-from spl_tf.training.config import check_config
+from spl_tf.training.config import check_config, default_config
 from spl_tf.training.loop import Loop
 
 
@@ -94,11 +94,12 @@ def _cause(message: str) -> str:
 def _train(config, workdir: str, strategy: tf.distribute.Strategy) -> dict[str, Any]:
     """As `train`, when the devices are known."""
     parts = assemble(config, strategy.num_replicas_in_sync)
+    defaults = default_config()
     os.makedirs(workdir, exist_ok=True)
     writes = is_chief(strategy)
     with locked(workdir) if writes else contextlib.nullcontext():
         if writes:
-            run_folder.describe(workdir, config, **parts.facts)
+            run_folder.describe(workdir, config, defaults, **parts.facts)
         finished = run_folder.read_results(workdir)
         if finished is not None:
             logging.info("%s is finished", workdir)
@@ -106,7 +107,7 @@ def _train(config, workdir: str, strategy: tf.distribute.Strategy) -> dict[str, 
         started = time.time()
         loop = Loop(parts, workdir, strategy)
         if writes:  # not before all is built: what is refused then claims nothing
-            run_folder.claim_workdir(workdir, config, **parts.facts)
+            run_folder.claim_workdir(workdir, config, defaults, **parts.facts)
         results = loop.train() | loop.evaluate()
         results["seconds"] = round(time.time() - started, 1)
         if writes:

@@ -293,3 +293,19 @@ def test_a_run_goes_on_with_a_lower_learning_rate_after_a_step_that_is_not_finit
     config.optimizer.learning_rate = 2e-9  # the run is past that step
     with pytest.raises(ValueError, match=r"another config: optimizer\.learning_rate"):
         training.train(config, workdir)
+
+
+def test_a_run_from_before_a_key_was_made_goes_on_with_its_default(config, tmp_path):
+    workdir = str(tmp_path / "run")
+    config.schedule.length.steps = 4
+    results = training.train(config, workdir)
+    path = os.path.join(workdir, "config.json")
+    content = run_folder.read_json(path)
+    for key in ("sources", "epoch_of", "clips_per_item", "mixup"):
+        del content["config"]["data"][key]
+    del content["config"]["loss"]["clips"]
+    run_folder.write_json(path, content)
+    assert training.train(config, workdir) == results
+    config.data.mixup = 0.5
+    with pytest.raises(ValueError, match=r"data\.mixup was 0\.0, is 0\.5"):
+        training.train(config, workdir)
