@@ -14,6 +14,7 @@ from experiments.pipeline.fingerprints import (
     Fingerprints,
     Record,
     describe_changes,
+    flatten,
     load_record,
 )
 from experiments.pipeline.stages import Stage, needs
@@ -133,7 +134,9 @@ class Ledger:
         record = load_record(self.workdir, stage.name)
         if record is None:
             return Verdict(current, NO_RESULT, None)
-        changes = describe_changes(record.fingerprint, current)
+        defaults = flatten(stage.defaults, "settings.")
+        former = {key: defaults[key] for key in defaults if key in current}
+        changes = describe_changes(former | record.fingerprint, current)
         if changes:
             return Verdict(current, changes, None)
         output = os.path.join(self.workdir, stage.output)

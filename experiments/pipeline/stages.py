@@ -26,6 +26,7 @@ from experiments.pipeline.config import (
     uses_web,
 )
 from experiments.synthetic import render
+from spl_tf import training
 from spl_tf.models.inflation import IMAGENET
 from tfrecords_tools.conversion.manifest import folder_of, root_of
 
@@ -59,6 +60,7 @@ class Stage:
         options: What it is told besides, and makes no difference to the output.
         seed: Of the experiment; None for a stage that all seeds share.
         row: Name of the table's row that it is for; "" for one that all rows share.
+        defaults: What settings were before they had a key.
     """
 
     name: str
@@ -69,11 +71,13 @@ class Stage:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     seed: int | None = None
     row: str = ""
+    defaults: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         # As they read back from a file: tuples become lists.
-        plain = json.loads(json.dumps(self.settings))
-        object.__setattr__(self, "settings", plain)
+        for name in ("settings", "defaults"):
+            plain = json.loads(json.dumps(getattr(self, name)))
+            object.__setattr__(self, name, plain)
 
     @property
     def is_last(self) -> bool:
@@ -282,7 +286,8 @@ def _training(name: str, recipe_of_it, output: str, **inputs: Input) -> Stage:
     settings = recipe_of_it.to_dict()
     options = {"runtime": settings.pop("runtime")}
     inputs = _files_of(settings) | inputs
-    return Stage(name, "train", settings, inputs, output, options)
+    defaults = training.default_config().to_dict()
+    return Stage(name, "train", settings, inputs, output, options, defaults=defaults)
 
 
 def _files_of(settings: dict[str, Any]) -> dict[str, Input]:

@@ -158,6 +158,22 @@ def test_a_second_run_changes_nothing(finished, config):
     assert lines == [f"{len(STAGES)} of {len(STAGES)} stages were up to date"]
 
 
+def test_a_run_from_before_a_key_was_made_has_its_default(finished, config, tmp_path):
+    workdir = str(tmp_path / "run")
+    shutil.copytree(finished[0], workdir)
+    for stage in ("teacher", "spl_b/pretrain"):
+        path = tmp_path / f"run/stages/seed_0/{stage}.json"
+        record = json.loads(path.read_text())
+        del record["fingerprint"]["settings.data.on_bad_record"]
+        path.write_text(json.dumps(record))
+    text = describe_plan(config, workdir)
+    assert text.startswith(f"0 of {len(STAGES)} stages would run")
+    changed = config.copy_and_resolve_references()
+    changed.pretrain.data.on_bad_record = "skip"
+    line = line_of(describe_plan(changed, workdir), "seed_0/spl_b/pretrain")
+    assert "settings.data.on_bad_record was 'error', is 'skip'" in line
+
+
 def test_another_process_in_the_workdir_is_named(finished, config):
     workdir, _, _ = finished
     with locked(workdir), pytest.raises(WorkdirBusyError, match=str(os.getpid())):
