@@ -155,6 +155,7 @@ def assemble(config: config_dict.ConfigDict, replicas: int) -> Parts:
             accumulation_steps=config.optimizer.accumulation_steps,
             clip_norm=config.optimizer.clip_norm,
             xla=config.runtime.xla,
+            clips_per_item=config.data.clips_per_item,
             sources=dict(zip(sources.names, sources.sizes, strict=False)),
         ),
         seed=config.seed,

@@ -36,7 +36,7 @@ def mix_pairs(
         tf.cast(weight, clip.dtype), [-1] + [1] * (len(items.shape) - 1)
     )
     mixed = weight * items + (1.0 - weight) * tf.gather(items, partner)
-    return tf.reshape(mixed, clip.shape)
+    return tf.reshape(mixed, [-1, *clip.shape[1:]])
 
 
 class ReducedSGD(keras.optimizers.SGD):
@@ -117,6 +117,7 @@ class StepSettings:
         accumulation_steps: Batches whose gradients make one step.
         clip_norm: Greatest norm of the whole batch's gradient; 0 for no limit.
         xla: Compile the step; for one replica, and for TPUs, which always do.
+        clips_per_item: Clips of an item, next to each other in a batch.
         sources: Clips of each source in a batch, in their order, where there are
             several.
     """
@@ -127,6 +128,7 @@ class StepSettings:
     accumulation_steps: int = 1
     clip_norm: float = 0.0
     xla: bool = False
+    clips_per_item: int = 1
     sources: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
@@ -312,7 +314,7 @@ class _ReplicaSteps:
         clip = augment_and_normalize(
             batch["clip"], batch["draws"], settings.augmentation
         )
-        views = batch["clip"].shape[0] // batch["label"].shape[0]
+        views = settings.clips_per_item
         if "mix" in batch:
             clip = mix_pairs(clip, batch["mix"], batch["partner"], views)
         step = tf.cast(state.optimizer.iterations, tf.float32)
