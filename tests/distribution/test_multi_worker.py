@@ -11,6 +11,7 @@ import pytest
 
 from spl_tf import training
 from spl_tf.distribution.peer_watch import WORKER_LOST_EXIT_CODE
+from spl_tf.training.config import default_source
 from tests.training.run_files import (
     assert_nearly_same_run,
     checkpoints,
@@ -101,6 +102,27 @@ def test_two_processes_train_as_one_and_go_on_after_one_was_killed(spread, tmp_p
     with open(killed / "results.json") as file:
         assert json.load(file)["top_1"] == results["top_1"]
     assert (killed / "confusion.png").exists()
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.2])
+def test_two_processes_share_several_sources_and_clips_of_an_item(
+    spread, tmp_path, mixup
+):
+    # Few steps: at the sixth, a value falls on the other side of a ReLU.
+    spread.schedule.warmup.steps = spread.schedule.length.steps = 2
+    spread.data.update(global_batch_size=8, clips_per_item=2, mixup=mixup)
+    for name in ("a", "b"):
+        with spread.data.unlocked():
+            spread.data.sources[name] = default_source()
+        spread.data.sources[name].dataset = spread.data.train
+    spread.data.train = ""
+    for process in start_with_tf_config(spread, tmp_path / "two"):
+        printed = end(process, 240)
+        assert process.returncode == 0, printed[-3000:]
+    # Which items are mixed depends on the batch of a process.
+    if not mixup:
+        training.train(spread, str(tmp_path / "one"))
+        assert_nearly_same_run(tmp_path / "one", tmp_path / "two")
 
 
 def test_a_process_ends_when_another_dies_before_the_first_step_or_never_starts(
