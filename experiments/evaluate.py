@@ -31,6 +31,7 @@ from spl_tf import binary, clips, data
 from spl_tf.analysis.label_plots import plot_confusion
 from spl_tf.inference.evaluation import Views, open_run, score
 from spl_tf.inference.linear_probe import score_linear
+from spl_tf.inference.outputs import is_multi_label
 from spl_tf.inference.scores import ClassResult, Scores, measure, write_class_table
 from spl_tf.metrics import MeanAveragePrecision
 from spl_tf.runs import run_folder
@@ -40,6 +41,13 @@ PROTOCOLS = ("views", "paper", "linear")
 _STRATEGIES = ("auto", "one", "mirrored")  # those of one process
 _PREDICTIONS = "predictions.npz"
 _SHOWN_CLASSES = 10
+_TITLES = {  # of the metrics
+    "top_1": "top-1",
+    "top_5": "top-5",
+    "mean_class_accuracy": "mean class accuracy",
+    "label_accuracy": "label accuracy",
+    "mAP": "mAP",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +110,8 @@ def evaluate(
     data.check_labels(test)
     devices = make_strategy(strategy)
     config, label_names, model = open_run(checkpoint, devices)
+    multi_label = protocol != "linear" and is_multi_label(config)
+    (data.several_labels if multi_label else data.check_one_label)(test)
     sampling = data.PAPER_EVALUATION
     if protocol != "paper":
         sampling = data.ClipSampling(config.data.num_frames, config.data.stride)
@@ -125,7 +135,7 @@ def evaluate(
     }
     if protocol == "linear":
         train = clips.ClipDataset(train_dataset)
-        data.check_labels(train)
+        data.check_one_label(train)
         scores, probe = score_linear(
             model, devices, train, test, views, batch_size, seed
         )
@@ -138,7 +148,7 @@ def evaluate(
         }
     else:
         _check_classes(checkpoint, label_names, test)
-        scores = score(model, devices, test, views, batch_size)
+        scores = score(model, devices, test, views, batch_size, multi_label)
     if len(scores.rows) < len(test):
         settings["bad_records_skipped"] = len(test) - len(scores.rows)
     scores = dataclasses.replace(scores, settings=settings)
@@ -197,9 +207,10 @@ def _report(scores: Scores, exclude_classes, output_dir: str) -> Report:
         "settings": scores.settings,
     }
     write_class_table(os.path.join(output_dir, "per_class.csv"), evaluation.classes)
-    confusion = evaluation.confusion_matrix()
-    path = os.path.join(output_dir, "confusion.png")
-    plot_confusion(confusion, path, "label", "prediction", "error")
+    if evaluation.confusion is not None:
+        confusion = evaluation.confusion_matrix()
+        path = os.path.join(output_dir, "confusion.png")
+        plot_confusion(confusion, path, "label", "prediction", "error")
     run_folder.write_json(os.path.join(output_dir, "results.json"), results)
     return Report(results, evaluation.classes)
 
@@ -213,11 +224,13 @@ def summary(report: Report) -> str:
     lines = [
         f"{results['clips']:,} clips, {len(report.classes):,} classes"
         + (f", bad records skipped: {skipped:,}" if skipped else ""),
-        f"top-1                {results['top_1']:7.2%}",
-        f"top-5                {results['top_5']:7.2%}",
-        f"mean class accuracy  {results['mean_class_accuracy']:7.2%}",
-        f"mAP                  {results['mAP']:7.2%}{without}",
+        *(
+            f"{title:<20} {results[key]:7.2%}"
+            for key, title in _TITLES.items()
+            if key in results
+        ),
     ]
+    lines[-1] += without
     if "linear" in results["settings"]:
         linear = results["settings"]["linear"]
         lines.append(

@@ -24,6 +24,7 @@ from spl_tf import binary, clips, data
 from spl_tf.analysis import overlays
 from spl_tf.analysis.grad_cam import WEIGHTS, grad_cam
 from spl_tf.clips.jpeg import BadJpegError, decode_jpeg
+from spl_tf.inference.outputs import is_multi_label, probabilities_of
 from spl_tf.labels import DISCARD, LabelMap
 from spl_tf.progress import Progress
 from spl_tf.runs import run_folder
@@ -103,7 +104,7 @@ def visualize(
         for row in rows:
             clip = _read(dataset, reader, row)
             frames = decode_central(clip, sampling, config.data.crop_size)
-            scores = _scores(model, frames)
+            scores = _scores(model, frames, is_multi_label(config))
             output, caption = labels.describe(clip, scores, explain)
             heat = grad_cam(
                 model, data.normalize(frames[None]), [output], layer, weights
@@ -295,10 +296,10 @@ def decode_central(
     return np.stack(frames)
 
 
-def _scores(model: keras.Model, frames: np.ndarray) -> np.ndarray:
+def _scores(model: keras.Model, frames: np.ndarray, multi_label: bool) -> np.ndarray:
     """Probabilities of the model's outputs, float32 [num_classes]."""
     logits = model(data.normalize(frames[None]), training=False)
-    return keras.ops.convert_to_numpy(keras.ops.softmax(logits))[0]
+    return keras.ops.convert_to_numpy(probabilities_of(logits, multi_label))[0]
 
 
 def _stem(row: int, clip_id: str) -> str:

@@ -19,9 +19,11 @@ from spl_tf.data.sampling import PAPER_EVALUATION, ClipSampling
 from spl_tf.data.sources import (
     TrainInput,
     check_labels,
+    check_one_label,
     clips_kept,
     filter_rows,
     labels_kept,
+    several_labels,
 )
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "augment_and_normalize",
     "check_bad_record_options",
     "check_labels",
+    "check_one_label",
     "clips_kept",
     "eval_batches",
     "filter_rows",
@@ -46,6 +49,7 @@ __all__ = [
     "padded_rows",
     "plain_bad_records",
     "predict_batches",
+    "several_labels",
     "train_batches",
     "uniform_draws",
 ]

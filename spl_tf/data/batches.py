@@ -4,7 +4,7 @@ A batch is a dictionary:
 
 - `clip`: uint8 [B, T, H, W, 3], RGB; with V clips of an item [B * V, T, H, W, 3], those
   of an item next to each other, and `draws` likewise;
-- `label`: int32 [B];
+- `label`: int32 [B]; or multi-hot rows, float32 [B, C];
 - `index`: int64 [B], the clip's row in the index, stable over runs;
 - `id`: string [B];
 - `draws`: float32 [B, 4], uniform in [0, 1), for `augment_and_normalize` (training);
@@ -201,6 +201,7 @@ class _TrainBatches:
             "clip": tf.TensorSpec([sum(sizes) * views, *clip_shape], tf.uint8),
             "index": tf.TensorSpec([sum(sizes)], tf.int64),
             "draws": tf.TensorSpec([sum(sizes) * views, NUM_DRAWS], tf.float32),
+            "label_draw": tf.TensorSpec([sum(sizes)], tf.float32),
         }
         self._mixup = [source.mixup for source in sources]
         if any(self._mixup):
@@ -218,7 +219,7 @@ class _TrainBatches:
             jobs += part.jobs(step, self._first_replica + replica, out)
             first += size
         found = zip(*self._map(lambda job: job(), jobs), strict=True)
-        names = (*_RECORD_FIELDS, "index", "draws", "mix")
+        names = (*_RECORD_FIELDS, "index", "draws", "mix", "label_draw")
         columns = dict(zip(names, found, strict=True))
         columns["mix"] = mixing_weights(
             np.asarray(columns["mix"]), np.repeat(self._mixup, self._sizes)
@@ -229,7 +230,7 @@ class _TrainBatches:
     def finish(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Looks the labels up, in the graph."""
         fields = [batch.pop(name) for name in ("label", "teacher")]
-        fields += [batch["id"], batch["index"]]
+        fields += [batch["id"], batch["index"], batch.pop("label_draw")]
         columns = [tf.split(field, self._sizes) for field in fields]
         labels = [
             part.look_up(*column)

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from spl_tf.labels import LabelMap
+from spl_tf.labels.several import SeveralLabels
 
 # Up to this many cells (N = 1,024) the table is one tensor of 4 MB; above, the map's
 # rule and its exceptions are computed with.
@@ -20,6 +21,8 @@ class LabelLookup:
         label_map: LabelMap | None,
         num_classes: int,
         assigned: np.ndarray | None = None,
+        several: SeveralLabels | None = None,
+        num_outputs: int = 0,
     ):
         """Prepares the table.
 
@@ -28,8 +31,15 @@ class LabelLookup:
                 where their label is used as it is.
             num_classes: N, classes of the dataset.
             assigned: int32, the label of each index row, instead of the records'.
+            several: The labels of each index row, of which one is drawn; with
+                `num_outputs`, all are taken.
+            num_outputs: C, for multi-hot rows instead of labels; else 0.
         """
         self._assigned = None if assigned is None else tf.constant(assigned, tf.int32)
+        self._several = several and tuple(
+            tf.constant(array) for array in (several.values, several.splits)
+        )
+        self._num_outputs = num_outputs
         self._map = label_map
         self._num_classes = num_classes
         self._table = None
@@ -42,6 +52,7 @@ class LabelLookup:
         teacher: tf.Tensor,
         clip_id: tf.Tensor,
         row: tf.Tensor | None = None,
+        draw: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Looks clips up.
 
@@ -49,12 +60,37 @@ class LabelLookup:
             label: int64 [B] or scalar, from the records.
             teacher: int64, likewise, -1 where a record has none.
             clip_id: string, likewise, for errors.
-            row: int64, likewise, of the index; for assigned labels.
+            row: int64, likewise, of the index; for assigned and for several labels.
+            draw: float32, likewise, uniform in [0, 1); for one of several labels.
 
         Returns:
-            int32, likewise, -1 for a clip that the map discards. A label outside
-            [0, N) is an `InvalidArgumentError` that names the clip.
+            int32, likewise, -1 for a clip that the map discards; or multi-hot rows,
+            float32 [B, C]. A label outside [0, N) is an `InvalidArgumentError` that
+            names the clip.
         """
+        if self._several is not None and self._num_outputs:
+            return self._all_of(row)
+        found = self._one(label, teacher, clip_id, row, draw)
+        return tf.one_hot(found, self._num_outputs) if self._num_outputs else found
+
+    def _all_of(self, row) -> tf.Tensor:
+        values, splits = self._several
+        places = tf.ragged.range(tf.gather(splits, row), tf.gather(splits, row + 1))
+        labels = tf.cast(tf.gather(values, places.values), tf.int64)
+        cells = tf.stack([places.value_rowids(), labels], axis=1)
+        rows = tf.zeros([tf.shape(row)[0], self._num_outputs])
+        return tf.tensor_scatter_nd_max(rows, cells, tf.ones_like(labels, rows.dtype))
+
+    def _one_of(self, row, draw) -> tf.Tensor:
+        values, splits = self._several
+        first, end = tf.gather(splits, row), tf.gather(splits, row + 1)
+        drawn = tf.cast(draw * tf.cast(end - first, tf.float32), tf.int64)
+        # A draw just below 1 may round up to the next clip's.
+        return tf.gather(values, tf.minimum(first + drawn, end - 1))
+
+    def _one(self, label, teacher, clip_id, row, draw) -> tf.Tensor:
+        if self._several is not None:
+            return self._one_of(row, draw)
         if self._assigned is not None:
             return tf.gather(self._assigned, row)
         checks = [self._check("label", label, clip_id)]

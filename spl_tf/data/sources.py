@@ -28,6 +28,7 @@ from spl_tf.data.sampling import (
 from spl_tf.labels import LabelMap
 from spl_tf.labels.assignment import Assignment
 from spl_tf.labels.filters import ClipFilter
+from spl_tf.labels.several import SeveralLabels
 
 # Of each clip: start, top, left, flip; the photometric ones; scale.
 _START, _TOP, _LEFT, _FLIP = range(4)
@@ -61,6 +62,10 @@ class TrainInput:
         mixup: Alpha of the Beta distribution of the weight with which each item is
             mixed with another one of its source in the batch (Zhang et al., ICLR
             2018); 0 for no mixing.
+        several: Whether all labels of a clip count, instead of the one that is its
+            only one: one of them drawn anew in each epoch or, with `num_outputs`, all.
+        num_outputs: C of targets that are multi-hot rows, float32 [B, C]; 0 for hard
+            labels.
     """
 
     dataset: ClipDataset
@@ -79,10 +84,19 @@ class TrainInput:
     name: str = "train"
     clips_per_item: int = 1
     mixup: float = 0.0
+    several: bool = False
+    num_outputs: int = 0
 
     def __post_init__(self):
-        if self.label_map is not None and self.assignment is not None:
-            raise ValueError("a source has a label map or an assignment, not both")
+        if (self.label_map, self.assignment, self.several or None).count(None) < 2:
+            raise ValueError(
+                "a source has a label map, an assignment or several labels, one of them"
+            )
+        if self.several and self.resampling is not None:
+            raise ValueError(
+                "resampling goes by a clip's one label, and here it has several: draw "
+                "one for all epochs (labels.kind 'one_of')"
+            )
         check_bad_record_options(self.on_bad_record, self.max_bad_records)
         if self.crop_size < 1 or not 0 <= self.seed < 2**63:
             raise ValueError(
@@ -127,6 +141,9 @@ def clips_kept(source: TrainInput) -> tuple[np.ndarray, np.ndarray]:
     if source.assignment is not None:
         labels = source.assignment.labels
         rows = np.flatnonzero(labels >= 0)
+    elif source.several:
+        check_labels(source.dataset, "labels")
+        labels, rows = source.dataset.index.label, np.arange(len(source.dataset))
     else:
         rows = labels_kept(source.dataset, source.label_map)
         labels = _labels(source.dataset, source.label_map)
@@ -150,13 +167,54 @@ def filter_rows(source: TrainInput) -> np.ndarray:
     columns = {name: getattr(dataset.index, name) for name in rule.needs}
     if "teacher" in columns or "confidence" in columns:
         _check_predicted(dataset, f"the filter of source {source.name!r}")
-    return rule.keeps(dataset.index.label, columns)
+    label = dataset.index.label
+    if rule.agreement:
+        label = _label_near_teacher(dataset)
+    return rule.keeps(label, columns)
+
+
+def _label_near_teacher(dataset: ClipDataset) -> np.ndarray:
+    """The label; of several, the teacher's first choice if it is among them."""
+    index = dataset.index
+    label, splits = index.label, index.added.get("label_splits")
+    if splits is None or len(index.labels) == len(label):
+        return label
+    rows = np.repeat(np.arange(len(label)), np.diff(splits))
+    chosen = rows[index.labels == index.teacher[rows]]
+    label = label.copy()
+    label[chosen] = index.teacher[chosen]
+    return label
+
+
+def several_labels(dataset: ClipDataset) -> SeveralLabels:
+    """All labels of a dataset's clips.
+
+    Raises:
+        ValueError: A clip has no label, or one that is no class.
+    """
+    check_labels(dataset, "labels")
+    return SeveralLabels(dataset.index.labels, dataset.index.label_splits)
+
+
+def check_one_label(dataset: ClipDataset) -> None:
+    """Raises ValueError for labels that are no class, and clips that have several."""
+    check_labels(dataset)
+    index = dataset.index
+    # In a dataset of before there were several, the record's first counts.
+    several = np.flatnonzero(np.diff(index.added.get("label_splits", ())) > 1)
+    if len(several):
+        raise ValueError(
+            f"{_place(dataset, several[0])}: it has {index.labels_of(several[0])} as "
+            f"its labels, expected one ({len(several)} such rows of {len(dataset)}). "
+            "Train with labels.kind 'one_of', or with 'all' and the loss "
+            "'sigmoid_cross_entropy'"
+        )
 
 
 def _labels(dataset: ClipDataset, label_map: LabelMap | None) -> np.ndarray:
     """Labels by index row, int32 [n], -1 for what has none."""
     if label_map is None:
-        check_labels(dataset)
+        check_one_label(dataset)
         return dataset.index.label
     ours, theirs = dataset.info.class_names, list(label_map.class_names)
     if ours != theirs:
@@ -166,7 +224,10 @@ def _labels(dataset: ClipDataset, label_map: LabelMap | None) -> np.ndarray:
             "names and order must be the same"
         )
     index = dataset.index
-    check_labels(dataset)
+    if label_map.strategy == "teacher":  # whatever the weak label
+        check_labels(dataset)
+    else:
+        check_one_label(dataset)
     if label_map.needs_teacher:
         _check_predicted(dataset, f"strategy {label_map.strategy!r}")
         check_labels(dataset, "teacher")
@@ -183,19 +244,32 @@ def _check_predicted(dataset: ClipDataset, who: str) -> None:
 
 
 def check_labels(dataset: ClipDataset, column: str = "label") -> None:
-    """Raises ValueError for the first row whose label, or `teacher`, is no class."""
+    """Raises ValueError for the first row with one that is no class.
+
+    Args:
+        dataset: The clips.
+        column: "label", "teacher", or "labels": all that a row has, one at least.
+    """
     index, num_classes = dataset.index, len(dataset.info.class_names)
-    values = getattr(index, column)
+    values = index.column(column)
     wrong = np.flatnonzero((values < 0) | (values >= num_classes))
+    found = f"{values[wrong[0]]}" if len(wrong) else "none"
+    if column == "labels":
+        wrong = np.searchsorted(index.label_splits, wrong, side="right") - 1
+        if not len(wrong):
+            wrong = np.flatnonzero(np.diff(index.label_splits) == 0)
     if len(wrong):
-        row = int(wrong[0])
-        shard = index.shard_names[index.shard[row]]
         raise ValueError(
-            f"{os.path.join(dataset.directory, shard)}, row {row}: its {column} is "
-            f"{values[row]}, expected 0 to {num_classes - 1} ({len(wrong)} such rows). "
+            f"{_place(dataset, wrong[0])}: its {column} is {found}, "
+            f"expected 0 to {num_classes - 1} ({len(wrong)} such rows). "
             f"Run `python -m tfrecords_tools.inspect_records {dataset.directory} "
             "--validate` to see all that is wrong"
         )
+
+
+def _place(dataset: ClipDataset, row: int) -> str:
+    shard = dataset.index.shard_names[dataset.index.shard[row]]
+    return f"{os.path.join(dataset.directory, shard)}, row {row}"
 
 
 class TrainClips:
@@ -234,7 +308,13 @@ class TrainClips:
         assigned = None
         if source.assignment is not None:
             assigned = source.assignment.labels
-        self.look_up = LabelLookup(label_map, len(dataset.info.class_names), assigned)
+        self.look_up = LabelLookup(
+            label_map,
+            len(dataset.info.class_names),
+            assigned,
+            several_labels(dataset) if source.several else None,
+            source.num_outputs,
+        )
         size = source.crop_size
         frames = source.sampling.num_frames
         self.item_shape = (source.clips_per_item, frames, size, size, 3)
@@ -250,7 +330,7 @@ class TrainClips:
 
         Returns:
             Functions that give (id, label, teacher, row, photometric draws [V, 4], the
-            draw of mixup).
+            draws of mixup and of the label).
         """
         places = self._plan.places(step, part, self._num_parts)
         rows, epochs = self._plan.at(places)
@@ -266,7 +346,7 @@ class TrainClips:
                 try:
                     found = self._loader.load(row, draws, out)
                     photometric = self._of_views(draws)[:, _PHOTOMETRIC]
-                    return *found, row, photometric, draws[-1]
+                    return *found, row, photometric, *draws[-2:]
                 except BadRecordError as error:
                     if self._source.on_bad_record == "error":
                         raise
@@ -283,11 +363,11 @@ class TrainClips:
 
     @property
     def _num_draws(self) -> int:
-        """Of an item: those of its clips, then that of mixup."""
-        return _ALL_DRAWS * self._source.clips_per_item + 1
+        """Of an item: those of its clips, then those of mixup and of its label."""
+        return _ALL_DRAWS * self._source.clips_per_item + 2
 
     def _of_views(self, draws: np.ndarray) -> np.ndarray:
-        return draws[:-1].reshape(-1, _ALL_DRAWS)
+        return draws[:-2].reshape(-1, _ALL_DRAWS)
 
     def _choose_views(self, length, height, width, draws) -> list[View]:
         return [

@@ -17,6 +17,7 @@ from spl_tf.distribution.strategies import (
     is_multi_worker,
     spread_batches,
 )
+from spl_tf.inference.outputs import probabilities_of
 from spl_tf.inference.scores import Evaluation, Scores, measure_columns
 from spl_tf.progress import Progress
 from spl_tf.runs import run_folder
@@ -67,6 +68,7 @@ def forward_batches(
     strategy: tf.distribute.Strategy,
     batches,
     features: bool = False,
+    multi_label: bool = False,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Runs the model on batches of every replica of this process, in order.
 
@@ -75,22 +77,31 @@ def forward_batches(
         strategy: Where it runs.
         batches: A function from nothing to the dataset of per-replica batches.
         features: Whether the model gives features.
+        multi_label: Whether its logits are of labels on their own.
 
     Returns:
         The batches without `clip`, as NumPy arrays, and with `probabilities` or, as the
         model gives them, `features`: float32 [B, C], the mean of a clip's views.
     """
-    return _run(model, strategy, distribute_batches(strategy, batches), features)
+    batches = distribute_batches(strategy, batches)
+    return _run(model, strategy, batches, features, multi_label)
 
 
-def _run(model, strategy, batches: Iterable, features: bool, gather: bool = False):
+def _run(
+    model,
+    strategy,
+    batches: Iterable,
+    features: bool,
+    multi_label: bool,
+    gather: bool = False,
+):
     """As `forward_batches`; gathered, the results of all processes, without `id`."""
 
     def replica_forward(clip, index):
         outputs = model(data.normalize(clip), training=False)
         outputs = tf.cast(outputs, tf.float32)
         if not features:
-            outputs = tf.nn.softmax(outputs)
+            outputs = probabilities_of(outputs, multi_label)
         by_clip = [index.shape[0], -1, outputs.shape[-1]]
         return tf.reduce_mean(tf.reshape(outputs, by_clip), axis=1)
 
@@ -132,6 +143,7 @@ def evaluate(
     crop_size: int,
     batch_size: int,
     on_bad_record: str = "error",
+    multi_label: bool = False,
 ) -> Evaluation:
     """Measures a model on every clip of a dataset, exactly once each.
 
@@ -144,6 +156,7 @@ def evaluate(
         crop_size: Side of the central crop.
         batch_size: Clips per replica.
         on_bad_record: "error", or "skip" to leave out what cannot be read.
+        multi_label: Whether clips have several labels, and all of them count.
     """
     columns = _columns(
         model,
@@ -151,11 +164,19 @@ def evaluate(
         dataset,
         Views(sampling, crop_size, on_bad_record=on_bad_record),
         batch_size,
-        ("label", "probabilities"),
+        ("index", "label", "probabilities"),
+        multi_label=multi_label,
         gather=is_multi_worker(strategy),
     )
+    if multi_label:
+        columns["label"] = _label_rows(dataset, columns["index"])
     names = dataset.info.class_names
     return measure_columns(names, columns["label"], columns["probabilities"])
+
+
+def _label_rows(dataset: ClipDataset, rows: np.ndarray) -> np.ndarray:
+    """All labels of some clips, bool [n, C]."""
+    return data.several_labels(dataset).rows(rows, len(dataset.info.class_names))
 
 
 def score(
@@ -164,6 +185,7 @@ def score(
     dataset: ClipDataset,
     views: Views,
     batch_size: int,
+    multi_label: bool = False,
 ) -> Scores:
     """Probabilities of every clip of a dataset, the mean over its views.
 
@@ -173,8 +195,13 @@ def score(
         dataset: Its classes are those that the model tells apart.
         views: How each clip is looked at.
         batch_size: Clips per replica; all their views go through the network at once.
+        multi_label: Whether clips have several labels, and all of them count.
     """
-    columns = collect(model, strategy, dataset, views, batch_size)
+    columns = collect(
+        model, strategy, dataset, views, batch_size, multi_label=multi_label
+    )
+    if multi_label:
+        columns["labels"] = _label_rows(dataset, columns["rows"])
     return Scores(**columns, class_names=tuple(dataset.info.class_names))
 
 
@@ -185,6 +212,7 @@ def collect(
     views: Views,
     batch_size: int,
     features: bool = False,
+    multi_label: bool = False,
 ) -> dict[str, np.ndarray]:
     """Outputs of a model for every clip of a dataset, exactly once each.
 
@@ -195,6 +223,7 @@ def collect(
         views: How each clip is looked at.
         batch_size: Clips per replica.
         features: Whether the model gives features.
+        multi_label: Whether its logits are of labels on their own.
 
     Raises:
         BadRecordError: A record is bad, or all are that `views` lets be skipped.
@@ -206,7 +235,14 @@ def collect(
     output = "features" if features else "probabilities"
     fields = {"rows": "index", "ids": "id", "labels": "label", output: output}
     found = _columns(
-        model, strategy, dataset, views, batch_size, fields.values(), features
+        model,
+        strategy,
+        dataset,
+        views,
+        batch_size,
+        fields.values(),
+        features,
+        multi_label,
     )
     columns = {name: found[field] for name, field in fields.items()}
     ids = [clip_id.decode(errors="replace") for clip_id in columns["ids"]]
@@ -221,13 +257,14 @@ def _columns(
     batch_size: int,
     fields: Iterable[str],
     features: bool = False,
+    multi_label: bool = False,
     gather: bool = False,
 ) -> dict[str, np.ndarray]:
     """Fields of all batches, without padding; see `_run`."""
     parts = {field: [] for field in fields}
     with Progress(len(dataset), "clip", "evaluating") as progress:
         batches = _view_batches(strategy, dataset, views, batch_size)
-        for batch in _run(model, strategy, batches, features, gather):
+        for batch in _run(model, strategy, batches, features, multi_label, gather):
             mask = batch["mask"].astype(bool)
             for field, arrays in parts.items():
                 arrays.append(batch[field][mask])

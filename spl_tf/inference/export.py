@@ -13,6 +13,7 @@ from spl_tf.clips import write_atomically
 from spl_tf.distribution.strategies import make_strategy
 from spl_tf.files import move_into_place, temporary_name
 from spl_tf.inference.evaluation import open_run
+from spl_tf.inference.outputs import is_multi_label, probabilities_of
 
 _CLASSES = os.path.join("assets.extra", "classes.txt")
 
@@ -49,11 +50,11 @@ def export(checkpoint: str, output_dir: str, top_k: int = 5) -> tuple[str, ...]:
         raise FileExistsError(
             f"{output_dir} exists; choose another folder, or delete it"
         )
-    _, names, model = open_run(checkpoint, make_strategy("one"))
+    config, names, model = open_run(checkpoint, make_strategy("one"))
 
     def serve(clips):
         logits = model(data.normalize(clips), training=False)
-        every = tf.nn.softmax(tf.cast(logits, tf.float32))
+        every = probabilities_of(tf.cast(logits, tf.float32), is_multi_label(config))
         best, places = tf.math.top_k(every, min(top_k, len(names)))
         return {
             "class_names": tf.gather(tf.constant(names), places),

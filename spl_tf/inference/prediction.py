@@ -20,6 +20,7 @@ from spl_tf.distribution.strategies import make_strategy
 from spl_tf.files import absolute_path
 from spl_tf.inference.evaluation import forward_batches
 from spl_tf.inference.media_overlap import media_ids
+from spl_tf.inference.outputs import is_multi_label
 from spl_tf.inference.prediction_folder import PredictionFolder
 from spl_tf.inference.prediction_writer import ShardWriter
 from spl_tf.progress import Progress
@@ -241,7 +242,12 @@ class _Forward:
             on_sigterm(stop.set),
         ):
             make_batches = functools.partial(self._batches, wanted)
-            for batch in forward_batches(self._model, self._devices, make_batches):
+            for batch in forward_batches(
+                self._model,
+                self._devices,
+                make_batches,
+                multi_label=is_multi_label(self._config),
+            ):
                 rows, probabilities = self._scores(batch)
                 # Stable, so that of equal probabilities the lower class comes first.
                 order = np.argsort(-probabilities, axis=1, kind="stable")

@@ -26,7 +26,8 @@ class Scores:
     Attributes:
         rows: int64 [n], the clips' rows in the index, ascending.
         ids: Strings [n].
-        labels: int32 [n] in [0, C), the records' own.
+        labels: int32 [n] in [0, C), the records' own; or all of them as multi-hot rows,
+            bool [n, C].
         probabilities: float32 [n, C].
         class_names: C names.
         settings: How the scores were made, as JSON can hold it.
@@ -65,7 +66,7 @@ class Scores:
         expected = {
             "rows": clips,
             "ids": clips,
-            "labels": clips,
+            "labels": clips + classes if len(found.get("labels", ())) == 2 else clips,
             "probabilities": clips + classes,
             "class_names": classes,
         }
@@ -82,8 +83,10 @@ class ClassResult:
     Attributes:
         name: The class's, as in `dataset.json`.
         clips: How many have this label.
-        predicted: Of how many clips it is the first choice.
-        accuracy: Share of its clips whose first choice it is; None without clips.
+        predicted: Of how many clips it is the first choice; of several labels, a
+            choice, of probability above 1/2.
+        accuracy: Share of its clips whose first choice it is, None without clips; of
+            several labels, share of all clips of which is told whether they have it.
         average_precision: None without clips.
         taken_for: The other class that its clips are most often taken for; "" if none.
         times: How often that is.
@@ -103,14 +106,16 @@ class Evaluation:
     """All metrics of some scores.
 
     Attributes:
-        metrics: `clips`, and in [0, 1] `top_1`, `top_5`, `mean_class_accuracy`, `mAP`.
+        metrics: `clips`, and in [0, 1] `top_1`, `top_5`, `mean_class_accuracy`, `mAP`;
+            where clips have several labels, `label_accuracy` and `mAP`.
         classes: In index order.
-        confusion: int64 [C, C], row = label, column = first choice.
+        confusion: int64 [C, C], row = label, column = first choice; None where clips
+            have several labels.
     """
 
     metrics: dict[str, float]
     classes: tuple[ClassResult, ...]
-    confusion: np.ndarray
+    confusion: np.ndarray | None
 
     def class_accuracy(self) -> np.ndarray:
         """Accuracies of the classes that have clips, in index order, float64."""
@@ -151,10 +156,12 @@ def measure_columns(
 
     Args:
         names: The C classes in index order.
-        labels: Integers [n] in [0, C).
+        labels: Integers [n] in [0, C), or multi-hot rows, bool [n, C].
         probabilities: float32 [n, C].
         exclude: Classes left out of mAP.
     """
+    if labels.ndim == 2:
+        return _measure_several(names, labels, probabilities, exclude)
     accuracy, confusion = TopKAccuracy(), EvaluationConfusion(names)
     precision = MeanAveragePrecision(names, exclude)
     for metric in (accuracy, confusion, precision):
@@ -182,6 +189,28 @@ def measure_columns(
             )
         )
     return Evaluation(metrics, tuple(classes), counts)
+
+
+def _measure_several(names, labels, probabilities, exclude) -> Evaluation:
+    precision = MeanAveragePrecision(names, exclude)
+    precision.update(labels, probabilities)
+    average = precision.class_average_precision()
+    chosen = probabilities > 0.5
+    accuracy = (chosen == labels).mean(axis=0)
+    classes = tuple(
+        ClassResult(
+            name=name,
+            clips=int(labels[:, index].sum()),
+            predicted=int(chosen[:, index].sum()),
+            accuracy=float(accuracy[index]),
+            average_precision=_none_if_nan(average[name]),
+            taken_for="",
+            times=0,
+        )
+        for index, name in enumerate(names)
+    )
+    metrics = {"clips": len(labels), "label_accuracy": float(accuracy.mean())}
+    return Evaluation(metrics | precision.result(), classes, None)
 
 
 def _none_if_nan(value: float) -> float | None:

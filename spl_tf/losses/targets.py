@@ -50,22 +50,50 @@ def probability_rows(targets, num_classes: int):
     Raises:
         ValueError: Another C, or (values known) a row that is no distribution.
     """
+    targets = _rows(targets, num_classes)
+    even = ops.abs(ops.sum(targets, axis=-1) - 1.0) <= _SUM_TOLERANCE
+    valid = ops.logical_and(even, ops.all(targets >= 0.0, axis=-1))
+    _check_rows(targets, valid, "probabilities that add up to 1")
+    return targets, valid
+
+
+def probabilities_of_labels(targets, num_classes: int):
+    """Targets of each label on its own, and which rows are such.
+
+    Args:
+        targets: Numbers [B, C], each in [0, 1].
+        num_classes: C.
+
+    Returns:
+        float32 [B, C], and bool [B].
+
+    Raises:
+        ValueError: Another C, or (values known) a target out of range.
+    """
+    targets = _rows(targets, num_classes)
+    valid = ops.all(ops.logical_and(targets >= 0.0, targets <= 1.0), axis=-1)
+    _check_rows(targets, valid, "numbers from 0 to 1")
+    return targets, valid
+
+
+def _rows(targets, num_classes: int):
     targets = ops.cast(targets, "float32")
-    if targets.shape[-1] != num_classes:
+    if len(targets.shape) != 2 or targets.shape[-1] != num_classes:
         raise ValueError(
             f"soft targets are {list(targets.shape)}, but the logits have "
             f"{num_classes} classes"
         )
-    even = ops.abs(ops.sum(targets, axis=-1) - 1.0) <= _SUM_TOLERANCE
-    valid = ops.logical_and(even, ops.all(targets >= 0.0, axis=-1))
+    return targets
+
+
+def _check_rows(targets, valid, expected: str) -> None:
     known = _known_values(valid)
     if known is not None and not known.all():
         row = int(np.argmin(known))
         raise ValueError(
             f"row {row} of the soft targets is {_known_values(targets[row])}, expected "
-            "probabilities that add up to 1"
+            f"{expected}"
         )
-    return targets, valid
 
 
 def nan_unless(valid, losses):

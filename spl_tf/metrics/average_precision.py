@@ -79,7 +79,7 @@ class MeanAveragePrecision:
         """Counts a batch.
 
         Args:
-            labels: Integers [B] in [0, C).
+            labels: Integers [B] in [0, C), or multi-hot rows, bool [B, C].
             scores: Floats [B, C], comparable between clips (probabilities).
             mask: bool [B], False for padding; None counts all.
 
@@ -112,7 +112,10 @@ class MeanAveragePrecision:
         labels = np.concatenate([labels for labels, _ in self._parts])
         scores = np.concatenate([scores for _, scores in self._parts])
         return {
-            name: average_precision(labels == index, scores[:, index])
+            name: average_precision(
+                labels[:, index] if labels.ndim == 2 else labels == index,
+                scores[:, index],
+            )
             for index, name in enumerate(self.class_names)
         }
 

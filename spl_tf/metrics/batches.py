@@ -15,22 +15,25 @@ def counted_clips(
     """Labels and scores of the clips that are no padding.
 
     Args:
-        labels: Integers [B] in [0, C); those of padding may be anything.
+        labels: Integers [B] in [0, C), or multi-hot rows, bool [B, C]; those of padding
+            may be anything.
         scores: Floats [B, C], higher is likelier; those of padding may be anything.
         mask: bool [B], False for padding; None counts all.
         class_names: If given, C must be their number.
 
     Returns:
-        labels int64 [n] and scores [n, C].
+        labels, int64 [n] or bool [n, C], and scores [n, C].
 
     Raises:
         ValueError: Shapes or dtypes do not fit, a label is out of range, or a score is
             NaN or infinite.
     """
     labels, scores = np.asarray(labels), np.asarray(scores)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+    multi_hot = labels.dtype == bool and labels.shape == scores.shape
+    if not multi_hot and (labels.ndim != 1 or labels.dtype.kind not in "iu"):
         raise ValueError(
-            f"labels are {labels.dtype} {list(labels.shape)}, expected integers [B]"
+            f"labels are {labels.dtype} {list(labels.shape)}, expected integers [B] or "
+            "bool [B, C]"
         )
     if scores.ndim != 2 or len(scores) != len(labels):
         raise ValueError(
@@ -43,14 +46,16 @@ def counted_clips(
         )
     if mask is not None:
         mask = np.asarray(mask)
-        if mask.shape != labels.shape or mask.dtype != bool:
+        if mask.shape != labels.shape[:1] or mask.dtype != bool:
             raise ValueError(
                 f"mask is {mask.dtype} {list(mask.shape)}, expected bool "
-                f"{list(labels.shape)}"
+                f"{list(labels.shape[:1])}"
             )
         labels, scores = labels[mask], scores[mask]
     if not np.isfinite(scores).all():
         raise ValueError("a score is NaN or infinite: the model has diverged")
+    if multi_hot:
+        return labels, scores
     wrong = (labels < 0) | (labels >= scores.shape[1])
     if wrong.any():
         raise ValueError(

@@ -18,6 +18,7 @@ from ml_collections import config_dict
 from spl_tf import data, models
 from spl_tf.clips import ClipDataset
 from spl_tf.inference.evaluation import evaluate
+from spl_tf.inference.outputs import is_multi_label
 from spl_tf.inference.scores import Evaluation
 from spl_tf.labels import ConfusionMatrix, LabelMap, build_label_map
 from spl_tf.labels.assignment import Assignment
@@ -172,6 +173,7 @@ def assemble(config: config_dict.ConfigDict, replicas: int) -> Parts:
             crop_size=config.data.crop_size,
             batch_size=replica_batch,
             on_bad_record=config.data.on_bad_record,
+            multi_label=is_multi_label(config),
         ),
         facts={
             "label_names": names,
@@ -286,6 +288,8 @@ def _open_source(
         fingerprint = run_folder.dataset_fingerprint(dataset)
         assignment.check(fingerprint, len(dataset), path)
         names = assignment.label_names
+    elif kind == "one_of" and not settings.labels.redraw:
+        assignment = _drawn(dataset, seed)
     if label_map is not None:
         names = label_map.label_names
     source = data.TrainInput(
@@ -304,8 +308,20 @@ def _open_source(
         name=name,
         clips_per_item=config.data.clips_per_item,
         mixup=config.data.mixup,
+        several=kind == "all" or (kind == "one_of" and settings.labels.redraw),
+        num_outputs=len(names) if is_multi_label(config) else 0,
     )
     return source, list(names)
+
+
+def _drawn(dataset: ClipDataset, seed: int) -> Assignment:
+    """One label of each clip, for all epochs."""
+    several = data.several_labels(dataset)
+    rows = np.arange(len(several))
+    # An epoch that no clip's other draws are of.
+    draws = data.uniform_draws(seed, np.full_like(rows, -1), rows, 1)[:, 0]
+    fingerprint = run_folder.dataset_fingerprint(dataset)
+    return Assignment(several.draw(draws), dataset.info.class_names, fingerprint)
 
 
 def _clip_filter(settings: config_dict.ConfigDict) -> ClipFilter:
@@ -341,7 +357,10 @@ def open_validation(
             f"{len(validation.info.class_names)} classes, the model "
             f"{len(label_names)} labels, or their names differ"
         )
-    data.check_labels(validation)
+    if is_multi_label(config):
+        data.several_labels(validation)
+    else:
+        data.check_one_label(validation)
     return validation
 
 

@@ -18,7 +18,7 @@ from spl_tf.models.inflation import IMAGENET
 from spl_tf.training.objectives import LOSS_TARGETS, LOSSES
 from spl_tf.training.schedules import SHAPES, given_unit
 
-LABEL_KINDS = ("record", "label_map", "teacher", "assignment")
+LABEL_KINDS = ("record", "label_map", "teacher", "assignment", "one_of", "all")
 # They learn something of each clip, or of one noise.
 _LOSSES_OF_ONE_SOURCE = ("data_parameters", "forward_correction")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -149,9 +149,11 @@ def default_source() -> config_dict.ConfigDict:
         share=1.0,  # of each batch, in proportion to those of the other sources
         labels=config_dict.create(
             # Of LABEL_KINDS: the record's own, a LabelMap's, the teacher's first
-            # choice, or those of an Assignment.
+            # choice, those of an Assignment, or of a record's several labels one,
+            # drawn at random, or all.
             kind="record",
             path="",  # of the label map, or the assignment
+            redraw=False,  # of one_of: anew in each epoch
         ),
         # See `spl_tf.labels.filters.ClipFilter`.
         filter=config_dict.create(
@@ -208,9 +210,9 @@ def check_config(config: config_dict.ConfigDict) -> None:
         FileNotFoundError: A path does not exist; the message names the key.
     """
     _check_keys(config, default_config(), "config")
-    _check_sources(config)
     for key, known in _CHOICES.items():
         _one_of(config, key, known)
+    _check_sources(config)
     # NumPy's and Keras' generators take no others.
     if not isinstance(config.seed, int) or not 0 <= config.seed < 2**32:
         raise ValueError(
@@ -325,6 +327,17 @@ def _check_sources(config) -> None:
             raise ValueError(
                 f"{path}.labels has kind {kind!r} and path {place!r}; kinds "
                 "'label_map' and 'assignment' need one, others have none"
+            )
+        if settings.labels.redraw and kind != "one_of":
+            raise ValueError(
+                f"{path}.labels.redraw is for kind 'one_of', and the kind is {kind!r}"
+            )
+        targets = LOSS_TARGETS[config.loss.name]
+        if kind == "all" and "multi-hot rows" not in targets:
+            raise ValueError(
+                f"{path}.labels.kind is 'all', which makes multi-hot rows, and "
+                f"config.loss.name {config.loss.name!r} takes {' and '.join(targets)}; "
+                "use 'sigmoid_cross_entropy', or kind 'one_of'"
             )
         if not settings.dataset:
             raise ValueError(f"{path}.dataset is empty, expected a dataset folder")

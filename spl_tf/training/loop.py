@@ -173,7 +173,9 @@ class Loop:
         if is_chief(self._strategy):
             path = os.path.join(self._workdir, "per_class.csv")
             write_class_table(path, evaluation.classes)
-            evaluation.confusion_matrix().save(os.path.join(self._workdir, CONFUSION))
+            if evaluation.confusion is not None:
+                confusion = evaluation.confusion_matrix()
+                confusion.save(os.path.join(self._workdir, CONFUSION))
         return metrics
 
 

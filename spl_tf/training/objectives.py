@@ -12,13 +12,14 @@ from spl_tf import losses
 from spl_tf.clips import ClipDataset
 from spl_tf.labels import ConfusionMatrix
 
-# What each loss takes: hard labels, pairs of them with a weight (mixup), and several
-# clips of an item.
+# What each loss takes: hard labels or multi-hot rows, pairs of them with a weight
+# (mixup), and several clips of an item.
 LOSS_TARGETS = {
     "cross_entropy": ("hard labels", "pairs", "several clips"),
     "anchor": ("hard labels", "several clips"),
     "data_parameters": ("hard labels",),
     "forward_correction": ("hard labels",),
+    "sigmoid_cross_entropy": ("multi-hot rows", "pairs", "several clips"),
 }
 LOSSES = tuple(LOSS_TARGETS)
 
@@ -72,8 +73,25 @@ def mean_logits(logits: tf.Tensor) -> tf.Tensor:
     return logits[:, 0] if logits.shape[1] == 1 else tf.reduce_mean(logits, axis=1)
 
 
+def right(label: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """1 where the network is right, else 0.
+
+    Args:
+        label: int [B]: whether it is the first choice. Or multi-hot rows [B, C]: for
+            each label, whether it is told if the clip has it.
+        logits: [B, C].
+
+    Returns:
+        float32 [B] or [B, C].
+    """
+    if label.shape.rank == 2:
+        return tf.cast(tf.equal(logits > 0, label > 0.5), tf.float32)
+    first = tf.argmax(logits, axis=-1, output_type=label.dtype)
+    return tf.cast(tf.equal(first, label), tf.float32)
+
+
 class LabelCounts(tf.Module):
-    """Counts, for each label, clips and those of them whose first choice it is."""
+    """Counts, for each label, clips and those of them that are right."""
 
     def __init__(self, num_labels: int):
         """Starts at 0; under the strategy's scope."""
@@ -90,15 +108,16 @@ class LabelCounts(tf.Module):
         """Counts a batch; in a replica.
 
         Args:
-            label: int [B].
+            label: int [B], or multi-hot rows [B, C], where each label has all clips.
             logits: [B, C].
         """
-        hits = tf.equal(tf.argmax(logits, axis=-1, output_type=label.dtype), label)
-        counted = [tf.ones_like(label, tf.float32), tf.cast(hits, tf.float32)]
-        size = self._counts.shape[1]
-        self._counts.assign_add(
-            tf.stack([tf.math.unsorted_segment_sum(x, label, size) for x in counted])
-        )
+        hits = right(label, logits)
+        counted, size = [tf.ones_like(hits), hits], self._counts.shape[1]
+        if label.shape.rank == 2:
+            sums = [tf.reduce_sum(x, axis=0) for x in counted]
+        else:
+            sums = [tf.math.unsorted_segment_sum(x, label, size) for x in counted]
+        self._counts.assign_add(tf.stack(sums))
 
     def take(self) -> np.ndarray:
         """The accuracy per label since the last call, NaN without clips.
@@ -146,8 +165,9 @@ class Objective(tf.Module):
         """Losses of items, float32 [B].
 
         Args:
-            batch: `label` and `index`, int [B]; with mixup also `partner_label`, int
-                [B], and `mix`, float32 [B], the weight of `label`.
+            batch: `label` and `index`, int [B], or `label` as multi-hot rows [B, C];
+                with mixup also `partner_label`, likewise, and `mix`, float32 [B], the
+                weight of `label`.
             logits: [B, V, C], of the V clips of each item.
             epoch: Trained so far, float32 scalar.
         """
@@ -162,14 +182,16 @@ class Objective(tf.Module):
 
     def _of_one_clip(self, batch, logits, epoch) -> tf.Tensor:
         if "mix" not in batch:
-            return self._of_hard_labels(batch, logits, epoch)
-        first = self._of_hard_labels(batch, logits, epoch)
+            return self._of_labels(batch, logits, epoch)
+        first = self._of_labels(batch, logits, epoch)
         other = {**batch, "label": batch["partner_label"]}
-        second = self._of_hard_labels(other, logits, epoch)
+        second = self._of_labels(other, logits, epoch)
         return batch["mix"] * first + (1.0 - batch["mix"]) * second
 
-    def _of_hard_labels(self, batch, logits, epoch) -> tf.Tensor:
+    def _of_labels(self, batch, logits, epoch) -> tf.Tensor:
         settings = self._settings
+        if settings.name == "sigmoid_cross_entropy":
+            return losses.sigmoid_cross_entropy(batch["label"], logits)
         if self.data_parameters is not None:
             return self.data_parameters(batch["label"], logits, batch["index"])
         if self._transition is not None:

@@ -24,7 +24,7 @@ from spl_tf.distribution.strategies import (
 from spl_tf.runs import run_folder
 from spl_tf.runs.checkpoints import save_weights
 from spl_tf.training.assembly import assemble
-from spl_tf.training.config import check_config, default_config
+from spl_tf.training.config import check_config, default_config, default_source
 from spl_tf.training.loop import Loop
 
 
@@ -95,6 +95,8 @@ def _train(config, workdir: str, strategy: tf.distribute.Strategy) -> dict[str, 
     """As `train`, when the devices are known."""
     parts = assemble(config, strategy.num_replicas_in_sync)
     defaults = default_config()
+    with defaults.data.unlocked():
+        defaults.data.sources = {name: default_source() for name in config.data.sources}
     os.makedirs(workdir, exist_ok=True)
     writes = is_chief(strategy)
     with locked(workdir) if writes else contextlib.nullcontext():

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from spl_tf.data import Augmentation, augment_and_normalize
-from spl_tf.training.objectives import Objective, mean_logits
+from spl_tf.training.objectives import Objective, mean_logits, right
 
 
 def loss_names(sources: Iterable[str]) -> list[str]:
@@ -327,11 +327,7 @@ class _ReplicaSteps:
             penalty = tf.add_n(state.model.losses or [tf.zeros([])])
             total = (loss + tf.cast(penalty, tf.float32)) / self._parts
         gradients = tape.gradient(total, state.model.trainable_variables)
-        hits = tf.equal(
-            tf.argmax(mean_logits(logits), axis=-1, output_type=tf.int32),
-            batch["label"],
-        )
-        accuracy = tf.reduce_mean(tf.cast(hits, tf.float32))
+        accuracy = tf.reduce_mean(right(batch["label"], mean_logits(logits)))
         sizes = list(settings.sources.values())
         of_sources = (
             [tf.reduce_mean(x) for x in tf.split(losses, sizes)] if sizes else []

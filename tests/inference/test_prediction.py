@@ -298,8 +298,8 @@ def test_clips_are_predicted_while_a_shard_is_written(teacher, tmp_path, monkeyp
         assert went_on.wait(60)
         return write(folder, shard, records)
 
-    def watched_forward(*arguments):
-        for number, batch in enumerate(forward(*arguments)):
+    def watched_forward(*arguments, **options):
+        for number, batch in enumerate(forward(*arguments, **options)):
             if number == 3:
                 went_on.set()
             yield batch

@@ -1,0 +1,54 @@
+"""Clips with several labels, e.g. the hashtags of a video (IG-65M, section 3.3)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class SeveralLabels:
+    """All labels of all clips, as an index has them.
+
+    Attributes:
+        values: int32 [m], the labels of row 0, then those of row 1, and so on.
+        splits: int64 [n + 1]; those of row i are from `splits[i]` to the next.
+    """
+
+    values: np.ndarray
+    splits: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.splits) - 1
+
+    def draw(self, draws: np.ndarray) -> np.ndarray:
+        """One label of each clip, all of a clip's equally likely.
+
+        Args:
+            draws: float32 [n], uniform in [0, 1).
+
+        Returns:
+            int32 [n].
+        """
+        counts = np.diff(self.splits)
+        places = self.splits[:-1] + (draws * counts.astype(np.float32)).astype(np.int64)
+        # A draw just below 1 may round up to the next clip's.
+        return self.values[np.minimum(places, self.splits[1:] - 1)]
+
+    def rows(self, rows: np.ndarray, num_labels: int) -> np.ndarray:
+        """Labels of some clips as multi-hot rows.
+
+        Args:
+            rows: int64 [b].
+            num_labels: C.
+
+        Returns:
+            bool [b, C].
+        """
+        counts = np.diff(self.splits)[rows]
+        starts = np.repeat(self.splits[rows] - np.cumsum(counts) + counts, counts)
+        hot = np.zeros((len(rows), num_labels), bool)
+        values = self.values[starts + np.arange(counts.sum())]
+        hot[np.repeat(np.arange(len(rows)), counts), values] = True
+        return hot
