@@ -54,12 +54,12 @@ class Setting:
     """A network and its clips.
 
     Attributes:
-        model: Its name.
+        model: A name of `build_model`.
         num_frames: That it sees.
         crop_size: Pixels that it sees.
         stored: Frames, rows and columns of a stored clip.
         batch_size: Clips of a step.
-        num_clips: Of the dataset.
+        num_clips: How many clips the dataset has.
         steps: Measured per turn, as many as are passed over before.
     """
 

@@ -96,8 +96,8 @@ def build_labels(
         dataset: Folder of clips with teacher predictions, in place of both.
         num_labels: Size of the label space of `spl_m` and `spl_d`.
         sample_cover_ratio: Instead: the share of clips to cover.
-        weak_column: See `read_pairs`.
-        teacher_column: See `read_pairs`.
+        weak_column: Name of the weak labels' column; None looks for it.
+        teacher_column: Name of the predictions' column; None looks for it.
         labels_csv: Whether to write the label of every row to `labels.csv`.
 
     Raises:

@@ -21,7 +21,7 @@ def build_report(workdir: str) -> str:
     """Builds the page, replacing a former one.
 
     Args:
-        workdir: Of `run_pipeline`, finished or not.
+        workdir: Where `run_pipeline` works or worked, finished or not.
 
     Returns:
         The path of `index.html`.

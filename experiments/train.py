@@ -57,7 +57,7 @@ def choose_devices(
     """Sets `runtime.strategy` and `runtime.tpu` to what the short flags say.
 
     Args:
-        config: Of the run.
+        config: A training's whole config.
         overrides: What `--config.KEY` flags say, by key.
         strategy: None for the config's; as `tpu`.
         tpu: Name of the TPU; gives the strategy "tpu".

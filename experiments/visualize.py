@@ -76,7 +76,7 @@ def visualize(
             or the prediction where there is none; "prediction" the latter for all.
         weights: See `grad_cam`.
         layer: See `grad_cam`.
-        seed: Of the random choice.
+        seed: Decides which clips are chosen at random.
         animation_format: One of `overlays.ANIMATION_FORMATS`.
 
     Returns:

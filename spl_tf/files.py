@@ -35,7 +35,7 @@ def plain_name(name: Any, origin: str) -> str:
     """Returns the name of a file, once it cannot lead out of the file's folder.
 
     Args:
-        name: As found in a file.
+        name: The name that a file gives, not trusted yet.
         origin: That file, for the message.
 
     Raises:

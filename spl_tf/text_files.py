@@ -112,7 +112,7 @@ def unpacked(file: BinaryIO, name: str, expected: str) -> BinaryIO:
 
     Args:
         file: At its start, with `peek`. gzip, bzip2, xz and zstd are unpacked.
-        name: For messages.
+        name: Where it is from, named in errors.
         expected: What the file should be, likewise.
 
     Raises:
@@ -133,7 +133,7 @@ def text_of(content: bytes, name: str, expected: str = "text in UTF-8") -> str:
 
     Args:
         content: All of the file; unpacked as by `unpacked`.
-        name: For messages.
+        name: Where it is from, named in errors.
         expected: What the file should be, likewise.
 
     Raises:

@@ -22,7 +22,7 @@ class Codec:
     Attributes:
         encoder: FFmpeg's name of the encoder.
         container: FFmpeg's name of the file format.
-        suffix: Of the files' names.
+        suffix: How the files' names end.
         options: Of the encoder; those of H.264 depend on the config.
     """
 

@@ -49,11 +49,11 @@ class SyntheticWebConfig(tfds.core.BuilderConfig):
     Attributes:
         frames: "video" for all frames of a clip, "image" for the middle one.
         world: Which world is rendered, one of `settings.WORLDS`.
-        seed: Of that world.
+        seed: The world's seed.
         world_dir: A folder that `render` wrote, to be read in place of that world.
             TFDS goes by the variant's name: give each folder a name of its own.
         clips_per_video: Clips to cut from a web video of `world_dir`.
-        clip_seconds: Their length.
+        clip_seconds: Length of a clip in seconds.
     """
 
     frames: str = "video"

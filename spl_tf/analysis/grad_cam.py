@@ -32,7 +32,7 @@ def grad_cam(
     0 everywhere: the logit falls with all activations, or does not depend on them.
 
     Args:
-        model: Of `build_model`.
+        model: A network that `build_model` made.
         clips: float `[B, T, H, W, C]`, what the model takes.
         class_ids: int `[B]`, the output that is explained, one per clip; None for each
             clip's highest.

@@ -49,7 +49,7 @@ class Caption:
     """What is written over a clip; None is shown as "none".
 
     Attributes:
-        clip_id: Its id.
+        clip_id: The clip's `example/id`.
         label: The source's label.
         teacher: The teacher's first choice.
         spl_label: The label that a label map gives the clip.

@@ -36,7 +36,7 @@ def fields(data, start: int, stop: int, whole: bool = True) -> list[tuple[int, S
 
     Args:
         data: Holds the message.
-        start: Its first byte.
+        start: Where in `data` the message begins.
         stop: The byte after its last one.
         whole: Whether it ends there; else the last field may go on.
 

@@ -132,7 +132,7 @@ class PredictionFolder(ShardFolder):
 
         Args:
             shard: Its position among the dataset's shards.
-            records: See `clips.write_shard`.
+            records: What `clips.write_shard` takes.
 
         Raises:
             OSError: The disk is full; nothing half-written stays.

@@ -101,7 +101,7 @@ def pair_keys(
 
     Args:
         weak: Labels that passed `check_labels`, [n].
-        teacher: The same, [n].
+        teacher: The teacher's predictions, checked likewise, [n].
         num_classes: N.
 
     Yields:

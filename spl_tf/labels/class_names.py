@@ -27,8 +27,8 @@ def parse_class_names(content: bytes, path: str) -> list[str]:
     """As `read_class_names`, for a file that was read already, from any storage.
 
     Args:
-        content: Of the file.
-        path: For messages.
+        content: The bytes of a classes file.
+        path: Where they are from, named in errors.
 
     Raises:
         ValueError: As for `read_class_names`.

@@ -74,7 +74,7 @@ class LabelMap:
         num_covered: Clips of the cells with a label of their own.
         num_kept: Clips that the map does not discard.
         used_labels: Ids with at least one clip, int32, ascending.
-        used_label_counts: Their clips, int64.
+        used_label_counts: int64, clips of each used label.
     """
 
     class_names: tuple[str, ...]

@@ -29,7 +29,7 @@ class LabelRule:
         teacher_factor: See above.
         offset: See above.
         cells: Flat keys of off-diagonal cells with an id of their own, int64, sorted.
-        cell_ids: Their ids, int32.
+        cell_ids: int32, the id of each of `cells`.
     """
 
     num_classes: int

@@ -75,9 +75,9 @@ class DataParameters(keras.layers.Layer):
             num_instances: Training clips; needed unless the mode is "class".
             class_settings: None takes the published ones.
             instance_settings: None takes the published ones of the mode.
-            momentum: Of both updates.
+            momentum: Share of the former step that the next one keeps.
             bounds: Least and greatest temperature after an update.
-            name: Of the layer.
+            name: What the layer is called.
 
         Raises:
             ValueError: An unknown mode, or a number of temperatures below 1.

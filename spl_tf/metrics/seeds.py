@@ -14,7 +14,7 @@ class Estimate:
     """A mean over seeds.
 
     Attributes:
-        mean: Of the values.
+        mean: Mean over the seeds.
         error: Standard error of the mean; None for one value.
         count: How many values.
     """
@@ -55,7 +55,7 @@ def paired_difference(
 
     Args:
         first: Values by seed.
-        second: Likewise.
+        second: Values of the other row, for the same seeds.
 
     Returns:
         None without a common seed.

@@ -24,7 +24,7 @@ def add_head(
         dropout: Rate on the pooled features.
         projection_dim: Width of a linear layer before the classifier (paper, section
             4.2, after SimCLR and NPID); 0 for none.
-        kernel_regularizer: Of the kernels of both.
+        kernel_regularizer: Penalty on the kernels of projection and classifier.
 
     Returns:
         Logits, float32 `[B, num_classes]`.

@@ -125,7 +125,7 @@ def assemble(config: config_dict.ConfigDict, replicas: int) -> Parts:
 
     Args:
         config: See `default_config`.
-        replicas: Of all processes.
+        replicas: How many replicas all processes have together.
 
     Raises:
         ValueError: The data does not fit the config or what is there.
@@ -189,7 +189,7 @@ def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
     """Opens what is trained on.
 
     Args:
-        config: Of the run.
+        config: A training's whole config.
         batch_size: Clips of a batch of one replica.
 
     Raises:

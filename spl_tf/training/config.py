@@ -267,8 +267,8 @@ def replica_batch_size(config: config_dict.ConfigDict, replicas: int) -> int:
     """Clips of a batch of one replica.
 
     Args:
-        config: Of the run.
-        replicas: Of all processes.
+        config: A training's whole config.
+        replicas: How many replicas all processes have together.
 
     Raises:
         ValueError: The batch of a step does not divide over replicas and accumulated

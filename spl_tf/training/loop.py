@@ -33,8 +33,8 @@ class Loop:
 
         Args:
             parts: What is trained, on what, and how.
-            workdir: Of the run.
-            strategy: Of all processes.
+            workdir: The run's folder.
+            strategy: Where it runs; the same in all processes.
         """
         self._parts, self._workdir, self._strategy = parts, workdir, strategy
         keras.utils.set_random_seed(parts.seed)

@@ -32,7 +32,7 @@ def read_transition(path: str, dataset: ClipDataset, num_labels: int) -> np.ndar
             `build_labels` counts them from pairs; empty for the dataset's own labels
             and its teacher's predictions.
         dataset: Whose labels are noisy.
-        num_labels: Of the model.
+        num_labels: C, the model's outputs.
 
     Returns:
         float32 [N, N], see `losses.transition_matrix`.
@@ -145,7 +145,7 @@ class Objective(tf.Module):
 
         Args:
             settings: The config's `loss`.
-            num_labels: Of the model.
+            num_labels: C, the model's outputs.
             dataset: What is trained on.
         """
         super().__init__(name="objective")

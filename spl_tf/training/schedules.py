@@ -93,10 +93,10 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
             start: Learning rate of step 0.
             warmup_steps: May be 0.
             steps: After the warm-up; 1 or more. The rate stays what it is at their end.
-            shape: See above.
-            boundaries: Of "step", shares of `steps`.
-            factor: Of "step".
-            halvings: Of "halving".
+            shape: "constant", "cosine", "step" or "halving".
+            boundaries: Where "step" changes the rate, as shares of `steps`.
+            factor: What "step" multiplies the rate with at each boundary.
+            halvings: How often "halving" halves the rate, at equal distances.
         """
         if warmup_steps < 0 or steps < 1:
             raise ValueError(

@@ -95,7 +95,7 @@ class TrainState:
         model: Gives logits.
         optimizer: Its step counter is the step of the run.
         objective: The loss.
-        average: Of the model's variables.
+        average: Moving average of the model's trainable variables.
         stop: float32, not 0 to end a call after the step at hand; of this process.
     """
 

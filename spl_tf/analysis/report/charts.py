@@ -254,7 +254,7 @@ def labels_chart(
     Args:
         curve: Rows of strategies with several numbers of labels.
         rows: Those of the table, which hold more points of SPL-M and SPL-D.
-        comparison: Of the table.
+        comparison: The table's accuracies, a line per strategy.
     """
     measured = _points(curve, rows)
     if not measured:

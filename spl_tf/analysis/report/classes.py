@@ -22,7 +22,7 @@ class ClassLine:
     """One class.
 
     Attributes:
-        name: Of the class.
+        name: The class's name in `dataset.json`.
         clips: Validation clips of it, of all seeds.
         accuracy: By strategy; None without clips.
         partner: The class that it is most confused with after pre-training; None if

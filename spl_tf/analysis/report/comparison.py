@@ -16,7 +16,7 @@ class Line:
     """A line of the table; None is what nothing is known of.
 
     Attributes:
-        strategy: Its name.
+        strategy: The strategy's name, as in the config.
         values: Estimates by the name of a `Row`'s field.
         seeds: The values of `top_1` by seed.
         seconds: Mean over seeds of the time of all stages of the strategy.

@@ -160,7 +160,7 @@ class DatasetFacts:
         label_kind: "weak" or "clean".
         clips: In it.
         classes: Number of class names.
-        num_bytes: Of its records.
+        num_bytes: Size of all records, without framing.
         source: The tool and its settings.
         skipped: What was left out, as `DatasetInfo.skipped`.
     """
@@ -200,7 +200,7 @@ class ReportContent:
     """Everything on the page.
 
     Attributes:
-        title: Of the experiment.
+        title: What the page is headed with.
         description: In words.
         strategies: In order.
         rows: Per strategy and seed.
@@ -214,7 +214,7 @@ class ReportContent:
         datasets: Of the first seed.
         stages: In the order in which they ran.
         configs: By title, as JSON can hold them.
-        versions: Of packages and source.
+        versions: Version by package, and the source's revision.
         missing: By section ("web", "learning", "counts", "heat", "datasets"): what is
             not there and why.
         built: When the page was built.
