@@ -1,7 +1,7 @@
 """Local files: whole or absent, also when the power fails, and one process at a time.
 
-Without TensorFlow, so that the label code can use it; `spl_tf.clips.files` has the
-same for remote paths.
+Without TensorFlow, so that the label code can use it; `spl_tf.clips.remote_files` has
+the same for remote paths.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ from spl_tf.labels import parse_class_names
 from tfrecords_tools.conversion import options
 from tfrecords_tools.conversion.manifest import read_text, root_of
 from tfrecords_tools.manifest_formats import FORMATS, FileIndex, ManifestSettings
+from tfrecords_tools.manifest_formats.chosen_entries import select
 from tfrecords_tools.manifest_formats.listing import Entry
-from tfrecords_tools.manifest_formats.selection import select
 
 _COLUMNS = ("video", "label", "start", "end", "media_id", "split")
 _LEFT_OUT_COLUMNS = ("source", "line", "name", "label", "split", "reason")

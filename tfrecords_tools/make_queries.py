@@ -25,13 +25,13 @@ from spl_tf import binary, clips
 from spl_tf.clips.remote import usable_path
 from spl_tf.labels import parse_class_names
 from tfrecords_tools.conversion.manifest import read_text
+from tfrecords_tools.manifest_formats.annotations import read_columns
 from tfrecords_tools.manifest_formats.soccernet_labels import (
     BACKGROUND,
     CARD,
     GOAL,
     SUBSTITUTION,
 )
-from tfrecords_tools.manifest_formats.text_files import read_columns
 
 _ENGLISH = "en"
 # Label, English, French and Spanish.

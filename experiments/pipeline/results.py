@@ -148,7 +148,7 @@ def format_table(results: dict[str, Any]) -> str:
     how many stages are done.
     """
     # Here and not above: the report's own libraries load with it.
-    from spl_tf.analysis.report.strategies import main_strategy
+    from spl_tf.analysis.report.looks import main_strategy
 
     lines = []
     noise = [s["noise_ratio"] for s in results["seeds"] if s["noise_ratio"] is not None]

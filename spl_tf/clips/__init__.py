@@ -7,7 +7,6 @@ TFRecord shards, `index.npz` and `dataset.json`.
 
 from spl_tf.clips.dataset import ClipDataset, finish_dataset
 from spl_tf.clips.dataset_info import DatasetInfo
-from spl_tf.clips.files import matching, write_atomically, write_if_absent
 from spl_tf.clips.index import ClipIndex
 from spl_tf.clips.reader import RecordReader
 from spl_tf.clips.record import (
@@ -19,6 +18,7 @@ from spl_tf.clips.record import (
     with_teacher,
 )
 from spl_tf.clips.remote import usable_path
+from spl_tf.clips.remote_files import matching, write_atomically, write_if_absent
 from spl_tf.clips.shards import ShardSummary, shard_name, write_shard
 
 __all__ = [

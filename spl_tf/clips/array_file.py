@@ -18,8 +18,8 @@ from typing import BinaryIO
 import numpy as np
 import tensorflow as tf
 
-from spl_tf.clips.files import write_atomically
 from spl_tf.clips.remote import scheme
+from spl_tf.clips.remote_files import write_atomically
 
 _ALIGNMENT = 64
 _ALIGNMENT_FIELD = 0xD935  # Android's, in APPNOTE.TXT's list of extra fields

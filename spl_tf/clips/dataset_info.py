@@ -9,8 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from spl_tf.clips.files import write_atomically
 from spl_tf.clips.remote import usable_path
+from spl_tf.clips.remote_files import write_atomically
 from spl_tf.files import plain_name
 from spl_tf.text_files import composed
 

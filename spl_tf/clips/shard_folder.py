@@ -15,8 +15,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from spl_tf.clips.files import matching, write_atomically
 from spl_tf.clips.remote import usable_path
+from spl_tf.clips.remote_files import matching, write_atomically
 from spl_tf.clips.shards import ShardSummary
 from spl_tf.files import NO_SPACE, plain_name, same_path
 

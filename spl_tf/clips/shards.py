@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
-from spl_tf.clips.files import replacing
 from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES
 from spl_tf.clips.record import IndexFacts, index_facts
+from spl_tf.clips.remote_files import replacing
 from spl_tf.files import plain_name
 
 

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spl_tf.labels import storage
+from spl_tf.labels.cell_selection import choose_num_labels, select_cells
 from spl_tf.labels.checks import (
     INT32_MAX,
     check_class_names,
@@ -40,7 +41,6 @@ from spl_tf.labels.rule import (
     rule_for,
     take_ids,
 )
-from spl_tf.labels.selection import choose_num_labels, select_cells
 
 __all__ = ["STRATEGIES", "LabelMap", "build_label_map", "choose_num_labels"]
 

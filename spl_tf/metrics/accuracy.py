@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spl_tf.metrics.batches import counted_clips
+from spl_tf.metrics.checks import counted_clips
 
 
 class TopKAccuracy:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spl_tf.metrics.batches import (
+from spl_tf.metrics.checks import (
     check_class_names,
     check_same_classes,
     counted_clips,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spl_tf.metrics.batches import (
+from spl_tf.metrics.checks import (
     check_class_names,
     check_same_classes,
     counted_clips,

@@ -24,8 +24,8 @@ from spl_tf.analysis.report.charts import (
 from spl_tf.analysis.report.classes import class_table
 from spl_tf.analysis.report.comparison import compare
 from spl_tf.analysis.report.explorer import ROLES, explorer_data, pack, roles_of_cells
+from spl_tf.analysis.report.looks import look, main_strategy
 from spl_tf.analysis.report.sprites import make_sprite
-from spl_tf.analysis.report.strategies import look, main_strategy
 from spl_tf.analysis.report.svg import Canvas, color
 from spl_tf.labels import ConfusionMatrix, build_label_map
 from spl_tf.metrics import Estimate, EvaluationConfusion

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from spl_tf.labels import parse_class_names
 from tfrecords_tools.conversion.manifest import read_text
+from tfrecords_tools.manifest_formats.annotations import only_path, read_words
 from tfrecords_tools.manifest_formats.file_index import FileIndex
 from tfrecords_tools.manifest_formats.listing import (
     MISSING,
@@ -14,7 +15,6 @@ from tfrecords_tools.manifest_formats.listing import (
     Listing,
     ManifestSettings,
 )
-from tfrecords_tools.manifest_formats.text_files import only_path, read_words
 
 _SPLITS = {
     "noisy_train": ("noisy_label_kv.txt", "noisy_train_key_list.txt"),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from spl_tf.text_files import composed
-from tfrecords_tools.manifest_formats.text_files import stem_of
+from tfrecords_tools.manifest_formats.annotations import stem_of
 
 # What FFmpeg reads, in small letters.
 VIDEO_ENDINGS = frozenset(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spl_tf.text_files import composed
+from tfrecords_tools.manifest_formats.annotations import no_path
 from tfrecords_tools.manifest_formats.file_index import (
     IMAGE_ENDINGS,
     VIDEO_ENDINGS,
@@ -12,7 +13,6 @@ from tfrecords_tools.manifest_formats.file_index import (
     ending_of,
 )
 from tfrecords_tools.manifest_formats.listing import Entry, Listing, ManifestSettings
-from tfrecords_tools.manifest_formats.text_files import no_path
 
 
 def read(

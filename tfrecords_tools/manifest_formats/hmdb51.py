@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from spl_tf.text_files import composed
 from tfrecords_tools.conversion.manifest import path_of
+from tfrecords_tools.manifest_formats.annotations import only_path, read_words, stem_of
 from tfrecords_tools.manifest_formats.file_index import FileIndex
 from tfrecords_tools.manifest_formats.listing import (
     MISSING,
@@ -17,7 +18,6 @@ from tfrecords_tools.manifest_formats.listing import (
     Listing,
     ManifestSettings,
 )
-from tfrecords_tools.manifest_formats.text_files import only_path, read_words, stem_of
 
 _FILE_NAME = re.compile(r"(.+)_test_split([123])\.txt")
 _SPLITS = {"0": "", "1": "train", "2": "test"}

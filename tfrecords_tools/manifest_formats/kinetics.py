@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from tfrecords_tools.manifest_formats.annotations import read_columns
 from tfrecords_tools.manifest_formats.file_index import FileIndex
 from tfrecords_tools.manifest_formats.listing import (
     MISSING,
@@ -12,7 +13,6 @@ from tfrecords_tools.manifest_formats.listing import (
     Listing,
     ManifestSettings,
 )
-from tfrecords_tools.manifest_formats.text_files import read_columns
 
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from spl_tf.text_files import composed
 from tfrecords_tools.conversion.manifest import read_text
-from tfrecords_tools.manifest_formats.text_files import read_json
+from tfrecords_tools.manifest_formats.annotations import read_json
 
 
 def read_match_lists(split_lists: Sequence[str]) -> dict[str, str]:

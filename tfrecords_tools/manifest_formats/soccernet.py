@@ -10,6 +10,7 @@ from spl_tf.progress import Progress
 from spl_tf.text_files import composed
 from tfrecords_tools.decoding.decoder import Decoder
 from tfrecords_tools.decoding.video import MICROSECONDS, UnreadableVideoError
+from tfrecords_tools.manifest_formats.annotations import only_path, stem_of
 from tfrecords_tools.manifest_formats.background import draw_background
 from tfrecords_tools.manifest_formats.file_index import (
     VIDEO_ENDINGS,
@@ -32,7 +33,6 @@ from tfrecords_tools.manifest_formats.soccernet_labels import (
     Event,
     read_events,
 )
-from tfrecords_tools.manifest_formats.text_files import only_path, stem_of
 
 _HALVES = ("1", "2")
 _PROBE_SECONDS = 60.0

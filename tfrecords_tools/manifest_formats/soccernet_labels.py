@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from tfrecords_tools.manifest_formats.text_files import read_json
+from tfrecords_tools.manifest_formats.annotations import read_json
 
 # As in figure 8 of SPL (arXiv 2101.03713); SoccerNet's own code has another order.
 BACKGROUND, CARD, GOAL, SUBSTITUTION = CLASS_NAMES = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from tfrecords_tools.manifest_formats.annotations import only_path, read_words, stem_of
 from tfrecords_tools.manifest_formats.file_index import FileIndex
 from tfrecords_tools.manifest_formats.listing import (
     MISSING,
@@ -12,7 +13,6 @@ from tfrecords_tools.manifest_formats.listing import (
     Listing,
     ManifestSettings,
 )
-from tfrecords_tools.manifest_formats.text_files import only_path, read_words, stem_of
 
 
 def read(

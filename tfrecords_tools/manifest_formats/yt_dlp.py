@@ -6,6 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from spl_tf.progress import Progress
 from spl_tf.text_files import composed
+from tfrecords_tools.manifest_formats.annotations import (
+    no_path,
+    read_columns,
+    read_json,
+)
 from tfrecords_tools.manifest_formats.file_index import (
     VIDEO_ENDINGS,
     FileIndex,
@@ -18,11 +23,6 @@ from tfrecords_tools.manifest_formats.listing import (
     Entry,
     Listing,
     ManifestSettings,
-)
-from tfrecords_tools.manifest_formats.text_files import (
-    no_path,
-    read_columns,
-    read_json,
 )
 
 _ENDING = ".info.json"

@@ -19,7 +19,7 @@ from spl_tf.analysis.label_plots import split_counts
 from spl_tf.analysis.report import wording
 from spl_tf.analysis.report.comparison import Comparison
 from spl_tf.analysis.report.content import LearningCurve, Row, WebClips
-from spl_tf.analysis.report.strategies import look
+from spl_tf.analysis.report.looks import look
 from spl_tf.analysis.report.svg import Canvas, Chart, color
 from spl_tf.labels import ConfusionMatrix, LabelMap
 from spl_tf.metrics import estimate

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from spl_tf.analysis.report.content import Counts
-from spl_tf.analysis.report.strategies import NONE, main_strategy
+from spl_tf.analysis.report.looks import NONE, main_strategy
 from spl_tf.metrics import ConfusionChange, confusion_changes, confusion_scores
 
 # Lines of the table; of more classes, those whose accuracy changed most.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spl_tf.analysis.report.content import ReportContent, Row
-from spl_tf.analysis.report.strategies import main_strategy
+from spl_tf.analysis.report.looks import main_strategy
 from spl_tf.metrics import Difference, Estimate, estimate, paired_difference
 
 

@@ -11,7 +11,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import MaxNLocator
 
 from spl_tf.analysis.report.content import CellPictures, WebClips
-from spl_tf.analysis.report.strategies import look
+from spl_tf.analysis.report.looks import look
 from spl_tf.analysis.report.svg import Canvas, Chart, color
 from spl_tf.labels import DISCARD, ConfusionMatrix, LabelMap
 

@@ -23,7 +23,7 @@ from spl_tf.analysis.report.explorer import (
     matrix_picture,
     pictures_data,
 )
-from spl_tf.analysis.report.strategies import look
+from spl_tf.analysis.report.looks import look
 from spl_tf.analysis.report.svg import Chart
 
 _TEMPLATES = "templates"

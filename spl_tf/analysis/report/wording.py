@@ -9,7 +9,7 @@ from spl_tf.analysis.report.comparison import (
     Line,
 )
 from spl_tf.analysis.report.content import ReportContent
-from spl_tf.analysis.report.strategies import NONE, look
+from spl_tf.analysis.report.looks import NONE, look
 
 _UNKNOWN = "\u2013"  # a dash
 

@@ -18,8 +18,8 @@ from tests.tfrecords_tools.manifest_formats.manifest_files import (
     text,
 )
 from tfrecords_tools.manifest_formats import FileIndex, ManifestSettings
+from tfrecords_tools.manifest_formats.chosen_entries import select, video_keys
 from tfrecords_tools.manifest_formats.listing import Entry
-from tfrecords_tools.manifest_formats.selection import select, video_keys
 
 
 def test_what_occurs_in_another_manifest_is_excluded_by_its_address(tmp_path):

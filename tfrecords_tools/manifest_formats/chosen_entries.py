@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from spl_tf.text_files import composed
 from tfrecords_tools.conversion.manifest import read_text
+from tfrecords_tools.manifest_formats.annotations import stem_of
 from tfrecords_tools.manifest_formats.file_index import (
     IMAGE_ENDINGS,
     VIDEO_ENDINGS,
@@ -22,7 +23,6 @@ from tfrecords_tools.manifest_formats.listing import (
     Entry,
     ManifestSettings,
 )
-from tfrecords_tools.manifest_formats.text_files import stem_of
 
 # A YouTube id as Kinetics' downloaders (ID_000010_000020), yt-dlp (title [ID]) and
 # others name files.
