@@ -17,6 +17,7 @@ from absl import flags
 
 from spl_tf import binary, data
 from spl_tf.distribution.strategies import process_place
+from spl_tf.inference.prediction import CLASSES
 from spl_tf.inference.prediction_folder import BAD_RECORD
 from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped, predict
 
@@ -29,6 +30,7 @@ _OPTIONS = (
     "overwrite",
     "on_bad_record",
     "max_bad_records",
+    "classes",
 )
 
 
@@ -92,6 +94,9 @@ if __name__ == "__main__":
     flags.DEFINE_string("strategy", "auto", "auto, one or mirrored.")
     flags.DEFINE_integer("num_clips", 1, "Runs of frames per clip; views are averaged.")
     flags.DEFINE_integer("num_crops", 1, "Crops of each run, 1 or 3.")
+    flags.DEFINE_enum(
+        "classes", "same", CLASSES, "dataset: the teacher knows more than those of it."
+    )
     flags.DEFINE_integer("worker", None, "This process, from 0.")
     flags.DEFINE_integer("num_workers", None, "Processes that share the work.")
     flags.DEFINE_bool("overwrite", False, "Replace a prediction in --output_dir.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import hashlib
 import os
@@ -26,6 +27,8 @@ from spl_tf.inference.prediction_writer import ShardWriter
 from spl_tf.progress import Progress
 from spl_tf.runs import run_folder
 
+CLASSES = ("same", "dataset")
+
 
 def predict(
     checkpoint: str,
@@ -41,6 +44,7 @@ def predict(
     overwrite: bool = False,
     on_bad_record: str = "error",
     max_bad_records: int = data.MAX_BAD_RECORDS,
+    classes: str = "same",
 ) -> clips.DatasetInfo | None:
     """Writes a dataset again, with the teacher's top-k classes in every record.
 
@@ -73,6 +77,8 @@ def predict(
         on_bad_record: "error", or "skip" to leave clips out whose record cannot be
             read; they are listed in `dataset.json`.
         max_bad_records: With "skip", more than this many are an error.
+        classes: One of `CLASSES`: the teacher has the "same" classes as the dataset;
+            or those of the "dataset" are among them, and get all of the probability.
 
     Returns:
         The new dataset's description; None while other workers have shards to write.
@@ -86,6 +92,8 @@ def predict(
         OSError: The disk is full; finished shards are kept.
         BadRecordError: A record cannot be read, or too many; the message names it.
     """
+    if classes not in CLASSES:
+        raise ValueError(f"classes is {classes!r}, expected one of {CLASSES}")
     _check_options(batch_size, top_k, num_clips, num_crops, worker, num_workers)
     data.check_bad_record_options(on_bad_record, max_bad_records)
     if strategy == "multi_worker":
@@ -102,14 +110,15 @@ def predict(
     devices = make_strategy(strategy)
     with devices.scope():
         config, label_names, model = run_folder.load_run(checkpoint)
-    _check_classes(checkpoint, config, label_names, dataset)
+    outputs = _outputs_of_classes(checkpoint, config, label_names, dataset, classes)
     inputs = {
         "checkpoint": os.path.basename(absolute_path(checkpoint)),
         "weights": _digest(model),
         "dataset": run_folder.dataset_fingerprint(dataset),
-        "top_k": min(top_k, len(label_names)),
+        "top_k": min(top_k, len(outputs)),
         "num_clips": num_clips,
         "num_crops": num_crops,
+        **({} if classes == "same" else {"classes": classes}),
     }
     folder = PredictionFolder(output_dir, dataset, inputs)
     if overwrite:
@@ -128,7 +137,9 @@ def predict(
         skipped = None
         if on_bad_record == "skip":
             skipped = data.SkippedRecords(input_dir, max_bad_records)
-        run = _Forward(dataset, config, model, devices, batch_size, inputs, skipped)
+        run = _Forward(
+            dataset, config, model, devices, batch_size, inputs, skipped, outputs
+        )
         with ShardWriter(folder, dataset, left, own_media, skipped) as writer:
             run.predict(mine, left, writer)
     return folder.finish()
@@ -164,15 +175,19 @@ def _open_dataset(input_dir: str, output_dir: str) -> clips.ClipDataset:
     return dataset
 
 
-def _check_classes(
+def _outputs_of_classes(
     checkpoint: str,
     config: config_dict.ConfigDict,
     label_names: list[str],
     dataset: clips.ClipDataset,
-) -> None:
+    classes: str,
+) -> np.ndarray:
+    """Which output of the teacher is each class of the dataset, int64 [N]."""
     names = dataset.info.class_names
     if label_names == names:
-        return
+        return np.arange(len(names))
+    if classes == "dataset":
+        return _matched(checkpoint, label_names, dataset)
     if config.data.label_map:
         raise ValueError(
             f"{checkpoint} was trained on the {len(label_names)} labels of the label "
@@ -183,8 +198,32 @@ def _check_classes(
     raise ValueError(
         f"the teacher {checkpoint} knows {len(label_names)} classes "
         f"({', '.join(label_names[:3])}, ...), {dataset.directory} has {len(names)} "
-        f"({', '.join(names[:3])}, ...); names and order must be the same"
+        f"({', '.join(names[:3])}, ...); names and order must be the same. If the "
+        "teacher knows all of them and more, give --classes=dataset"
     )
+
+
+def _matched(
+    checkpoint: str, label_names: list[str], dataset: clips.ClipDataset
+) -> np.ndarray:
+    places = {name: place for place, name in enumerate(label_names)}
+    names = dataset.info.class_names
+    if missing := [name for name in names if name not in places]:
+        near = difflib.get_close_matches(missing[0], label_names, n=1)
+        raise ValueError(
+            f"the teacher {checkpoint} does not know {len(missing)} of the "
+            f"{len(names)} classes of {dataset.directory}: {', '.join(missing)}. "
+            + (f"It has {near[0]!r}, if that is meant; n" if near else "N")
+            + "ames must be the same"
+        )
+    others = sorted(set(label_names) - set(names))
+    logging.info(
+        "%d of the teacher's classes are none of the dataset's, and their probability "
+        "goes to those that are: %s",
+        len(others),
+        ", ".join(others),
+    )
+    return np.array([places[name] for name in names])
 
 
 def _digest(model: keras.Model) -> str:
@@ -196,13 +235,15 @@ def _digest(model: keras.Model) -> str:
 
 def _own_media(config: config_dict.ConfigDict) -> set[str] | None:
     """Media ids of the teacher's training set; None, and a warning, without them."""
+    sources = config.data.get("sources", {}).values()
+    folders = [source.dataset for source in sources] or [config.data.train]
     try:
-        return media_ids(clips.ClipDataset(config.data.train))
+        return set().union(*(media_ids(clips.ClipDataset(each)) for each in folders))
     except (OSError, ValueError, tf.errors.OpError) as error:
         logging.warning(
             "it cannot be checked whether the teacher was trained on clips that it now "
             "labels: its training set, %s, cannot be read: %s",
-            config.data.train,
+            ", ".join(folders),
             error,
         )
         return None
@@ -220,11 +261,12 @@ class _Forward:
         batch_size: int,
         inputs: dict[str, Any],
         skipped: data.SkippedRecords | None,
+        outputs: np.ndarray,
     ):
         self._dataset, self._config = dataset, config
         self._model, self._devices = model, devices
         self._batch_size, self._inputs = batch_size, inputs
-        self._skipped = skipped
+        self._skipped, self._outputs = skipped, outputs
 
     def predict(self, mine: list[int], left: list[int], writer: ShardWriter) -> None:
         """Predicts the clips of the shards that are left, for the writer.
@@ -285,4 +327,9 @@ class _Forward:
                 f"the teacher's probabilities for clip {clip_id!r} are not finite: its "
                 "weights, or its precision, are not usable"
             )
+        if len(self._outputs) < probabilities.shape[1]:
+            probabilities = probabilities[:, self._outputs]
+            if not is_multi_label(self._config):
+                whole = probabilities.sum(axis=1, keepdims=True)
+                probabilities /= np.maximum(whole, np.finfo(np.float32).tiny)
         return batch["index"][mask], probabilities

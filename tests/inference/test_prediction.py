@@ -448,6 +448,29 @@ def test_a_teacher_of_other_classes_is_refused(teacher, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_teacher_of_more_classes_shares_its_probability_among_the_datasets(
+    teacher, tmp_path, caplog
+):
+    fewer = write_dataset(
+        tmp_path / "fewer", [make_clip(n, n % 2, names="ca") for n in range(5)], "ca"
+    )
+    every = probabilities_of(teacher, fewer)[:, 0]
+    expected = every[:, [2, 0]] / every[:, [2, 0]].sum(axis=1, keepdims=True)
+    caplog.set_level("INFO")
+    output = str(tmp_path / "out")
+    training.predict(teacher, fewer.directory, output, classes="dataset")
+    assert "are none of the dataset's" in caplog.text
+    assert ": b" in caplog.text
+    for clip, row in zip(read_all(output)[1], expected, strict=True):
+        assert clip.teacher_index == tuple(np.argsort(-row))
+        np.testing.assert_allclose(clip.teacher_confidence, -np.sort(-row), rtol=1e-5)
+    other = write_dataset(tmp_path / "other", [make_clip(0, 0, names="xa")], "xa")
+    with pytest.raises(ValueError, match=r"does not know 1 of the 2 classes.*: x\."):
+        training.predict(
+            teacher, other.directory, str(tmp_path / "no"), classes="dataset"
+        )
+
+
 def test_a_model_of_sub_pseudo_labels_is_no_teacher(web_dataset, tmp_path):
     names = ["a", "b", "c", "a ~ other", "b ~ other", "c ~ other"]
     pretrained = write_teacher(tmp_path / "spl_b", names, label_map="labels/spl_b")
