@@ -2,8 +2,9 @@
 
 from spl_tf.models.heads import HEAD_LAYERS, feature_model
 from spl_tf.models.inflation import load_inflated
+from spl_tf.models.network import build_network
 from spl_tf.models.registry import MODEL_NAMES, build_model
-from spl_tf.models.resnet import GATINGS, ResNetSpec, build_resnet
+from spl_tf.models.resnet import GATINGS, ResNetSpec
 from spl_tf.models.summary import format_summary, summarize
 
 __all__ = [
@@ -12,7 +13,7 @@ __all__ = [
     "MODEL_NAMES",
     "ResNetSpec",
     "build_model",
-    "build_resnet",
+    "build_network",
     "feature_model",
     "format_summary",
     "load_inflated",

@@ -9,6 +9,9 @@ from spl_tf.models.layers import ReplicaDropout
 FEATURES = "features"
 # What belongs to the labels trained on: left behind when other labels follow.
 HEAD_LAYERS = ("projection", "classifier")
+_DROPOUT = "dropout"
+# All that `add_head` adds.
+ALL_HEAD_LAYERS = (FEATURES, _DROPOUT, *HEAD_LAYERS)
 
 
 def add_head(
@@ -30,7 +33,7 @@ def add_head(
         Logits, float32 `[B, num_classes]`.
     """
     x = keras.layers.GlobalAveragePooling3D(dtype="float32", name=FEATURES)(x)
-    x = ReplicaDropout(dropout, dtype="float32", name="dropout")(x)
+    x = ReplicaDropout(dropout, dtype="float32", name=_DROPOUT)(x)
     projection, classifier = HEAD_LAYERS
     if projection_dim:
         x = keras.layers.Dense(

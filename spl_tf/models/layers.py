@@ -20,10 +20,11 @@ _MAX_SHIFTED_CHANNELS = 32
 
 
 class ClipConv(keras.layers.Layer):
-    """Convolution over time and space without bias, zero-padded symmetrically.
+    """Convolution over time and space without bias, zero-padded.
 
-    With stride s it gives ceil(size / s) positions per axis. Symmetric padding (TF's
-    SAME is not, at stride 2) keeps weights exchangeable with other libraries. The
+    With stride s it gives ceil(size / s) positions per axis. Padding is symmetric, as
+    in PyTorch, or in space TensorFlow's SAME, which at stride 2 is not: weights are
+    exchangeable with libraries that pad alike. The
     kernel is `[t, h, w, C, filters]`; where an axis allows it, the work is done by
     faster 2D convolutions over merged axes.
     """
@@ -35,6 +36,7 @@ class ClipConv(keras.layers.Layer):
         spatial_stride: int = 1,
         temporal_stride: int = 1,
         kernel_regularizer=None,
+        symmetric: bool = True,
         **kwargs,
     ):
         """Describes the layer.
@@ -45,16 +47,20 @@ class ClipConv(keras.layers.Layer):
             spatial_stride: Over rows and columns.
             temporal_stride: Over time.
             kernel_regularizer: Of the kernel.
+            symmetric: Whether padding is; False needs a kernel of length 1 in time.
             **kwargs: Of `keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         if any(length % 2 == 0 for length in kernel_size):
             raise ValueError(f"kernel size {kernel_size} has an even length")
+        if kernel_size[0] > 1 and not symmetric:
+            raise ValueError(f"kernel size {kernel_size} needs symmetric padding")
         self.filters = filters
         self.kernel_size = tuple(kernel_size)
         self.spatial_stride = spatial_stride
         self.temporal_stride = temporal_stride
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.symmetric = symmetric
 
     def build(self, input_shape):
         """Creates the kernel, with He initialisation."""
@@ -83,21 +89,23 @@ class ClipConv(keras.layers.Layer):
 
     def _per_frame(self, x, kernel):
         """A 2D convolution of every frame; kernel `[h, w, C, filters]`."""
-        _, t, h, w, c = _static_shape(x)
+        _, t, h, w, c = static_shape(x)
         x = ops.reshape(x, (-1, h, w, c))
         padding = "same"
-        if self.spatial_stride > 1:
+        if self.spatial_stride > 1 and self.symmetric:
             pad = [(0, 0), *((k // 2, k // 2) for k in self.kernel_size[1:]), (0, 0)]
             x = ops.pad(x, pad)
             padding = "valid"
-        x = ops.conv(
-            x, kernel, self.spatial_stride, padding, data_format="channels_last"
-        )
+        x = self._convolve(x, kernel, padding)
         return ops.reshape(x, (-1, t, *ops.shape(x)[1:]))
+
+    def _convolve(self, x, kernel, padding):
+        stride = self.spatial_stride
+        return ops.conv(x, kernel, stride, padding, data_format="channels_last")
 
     def _per_position(self, x):
         """A convolution over time only, on `[B, T, H * W, C]`."""
-        _, t, h, w, c = _static_shape(x)
+        _, t, h, w, c = static_shape(x)
         kernel = self.kernel[:, 0]  # [t, 1, C, filters]
         x = ops.reshape(x, (-1, t, h * w, c))
         if keras.backend.backend() == "tensorflow" and c > self.filters:
@@ -108,7 +116,7 @@ class ClipConv(keras.layers.Layer):
 
     def _shifted(self, x):
         length, rows, columns = self.kernel_size
-        t = _static_shape(x)[1]
+        t = static_shape(x)[1]
         half = length // 2
         padded = ops.pad(x, [(0, 0), (half, half), (0, 0), (0, 0), (0, 0)])
         x = ops.concatenate([padded[:, i : i + t] for i in range(length)], axis=-1)
@@ -135,7 +143,59 @@ class ClipConv(keras.layers.Layer):
             "spatial_stride": self.spatial_stride,
             "temporal_stride": self.temporal_stride,
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "symmetric": self.symmetric,
         }
+
+
+class DepthwiseClipConv(ClipConv):
+    """A filter of its own for each channel, otherwise as `ClipConv`.
+
+    The kernel is `[t, h, w, C, 1]`. It runs as one 2D depthwise convolution per step of
+    its length in time: 3D ones are slow or absent on TensorFlow.
+    """
+
+    def __init__(self, kernel_size: tuple[int, int, int], *args, **kwargs):
+        """Describes the layer; see `ClipConv`, without `filters`."""
+        super().__init__(1, kernel_size, *args, **kwargs)
+
+    def build(self, input_shape):
+        """Creates the kernel, with He initialisation by what one filter sees."""
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(*self.kernel_size, input_shape[-1], 1),
+            initializer=keras.initializers.RandomNormal(
+                stddev=float(np.sqrt(2 / np.prod(self.kernel_size)))
+            ),
+            regularizer=self.kernel_regularizer,
+        )
+
+    def call(self, x):
+        """Convolves `[B, T, H, W, C]` to `[B, T', H', W', C]`."""
+        length, half = self.kernel_size[0], self.kernel_size[0] // 2
+        frames = static_shape(x)[1]
+        padded = ops.pad(x, [(0, 0), (half, half), *[(0, 0)] * 3]) if half else x
+        return sum(
+            self._per_frame(
+                padded[:, tap : tap + frames : self.temporal_stride], self.kernel[tap]
+            )
+            for tap in range(length)
+        )
+
+    def _convolve(self, x, kernel, padding):
+        stride = self.spatial_stride
+        return ops.depthwise_conv(
+            x, kernel, stride, padding, data_format="channels_last"
+        )
+
+    def compute_output_shape(self, input_shape):
+        """`[B, ceil(T / s_t), ceil(H / s), ceil(W / s), C]`."""
+        return (*super().compute_output_shape(input_shape)[:-1], input_shape[-1])
+
+    def get_config(self):
+        """The constructor's arguments."""
+        config = super().get_config()
+        del config["filters"]
+        return config
 
 
 def _convolve_time(x, kernel):
@@ -157,7 +217,7 @@ def _convolve_time(x, kernel):
     def convolve(x, kernel):
         def gradients(upstream):
             length, _, channels, filters = kernel.shape
-            half, frames = length // 2, _static_shape(upstream)[1]
+            half, frames = length // 2, static_shape(upstream)[1]
             padded = tf.pad(upstream, [[0, 0], [half, half], [0, 0], [0, 0]])
             # Tap i brings frame s to the result at s - i + half.
             shifted = [padded[:, i : i + frames] for i in reversed(range(length))]
@@ -175,7 +235,7 @@ def _convolve_time(x, kernel):
     return convolve(x, kernel)
 
 
-def _static_shape(x) -> tuple:
+def static_shape(x) -> tuple:
     """The shape, with sizes that are known only when running as scalars."""
     dynamic = ops.shape(x)
     return tuple(
@@ -285,24 +345,9 @@ class ReplicaDropout(keras.layers.Dropout):
 
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = tf.cast(self.seed_generator.next(), tf.int32) + tf.stack([replica, 0])
-        return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed)
-
-
-class SpatialMaxPool(keras.layers.Layer):
-    """Max pooling 1x3x3 at stride 1x2x2, padded symmetrically (`pool1`).
-
-    It must follow a ReLU: the padding is zero.
-    """
-
-    def call(self, x):
-        """Pools `[B, T, H, W, C]` to `[B, T, ceil(H/2), ceil(W/2), C]`."""
-        _, t, h, w, c = _static_shape(x)
-        x = ops.reshape(x, (-1, h, w, c))
-        x = ops.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
-        x = ops.max_pool(x, 3, 2, "valid", data_format="channels_last")
-        return ops.reshape(x, (-1, t, *ops.shape(x)[1:]))
-
-    def compute_output_shape(self, input_shape):
-        """Half of H and W, rounded up."""
-        b, t, h, w, c = input_shape
-        return (b, t, *(None if n is None else int(np.ceil(n / 2)) for n in (h, w)), c)
+        noise_shape = self.noise_shape and [
+            size or tf.shape(inputs)[axis] for axis, size in enumerate(self.noise_shape)
+        ]
+        return tf.nn.experimental.stateless_dropout(
+            inputs, self.rate, seed, noise_shape=noise_shape
+        )

@@ -11,11 +11,21 @@ import dataclasses
 
 import keras
 
-from spl_tf.models.heads import add_head
-from spl_tf.models.layers import BatchNorm, ClipConv, FeatureGating, SpatialMaxPool
+from spl_tf.models.blocks import Blocks
+from spl_tf.models.layers import BATCH_NORM_EPSILON
+from spl_tf.models.network import check_factors, scale
+from spl_tf.models.pooling import MaxPool
 
 GATINGS = ("none", "stage", "branch", "cell")
-CELLS = ("bottleneck", "basic", "separable")
+CELLS = (
+    "bottleneck",
+    "basic",
+    "separable",
+    "factorised",
+    "factorised_bottleneck",
+    "channel_separated",
+)
+_BOTTLENECKS = ("bottleneck", "factorised_bottleneck", "channel_separated")
 _EXPANSION = 4  # a bottleneck's output has that many times the channels of its middle
 _POOL_STRIDE = 2
 
@@ -33,8 +43,17 @@ class ResNetSpec:
         cells: Per stage, how many.
         temporal_kernels: Per stage, the lengths in time that its cells take in turn.
         strides: Per stage, (temporal, spatial) stride of its first cell.
+        stem_middle: Channels between a stem's convolution over space and the one over
+            time; 0 where it is one convolution.
         cell: "bottleneck", [t x 1 x 1, 1 x 3 x 3, 1 x 1 x 1]; "basic", two
             convolutions t x 3 x 3; "separable", [1 x 3 x 3, t x 1 x 1] (S3D's).
+            R(2+1)D's: "factorised", twice [1 x 3 x 3, t x 1 x 1] with as many channels
+            in the middle as give t x 3 x 3 its size; "factorised_bottleneck", one of
+            these between two 1 x 1 x 1. "channel_separated" (ir-CSN): a depthwise
+            t x 3 x 3 between two 1 x 1 x 1.
+        shared_middle: Whether both convolutions of a "factorised" cell have the middle
+            channels of the first (torchvision; VMZ computes them for each).
+        batch_norm_epsilon: Of every batch normalisation.
         zero_init_residual: Whether a fresh cell hands on its shortcut alone, as the
             last batch normalisation of its branch starts at zero (NL).
         gating: Where gates stand: "none"; "stage", on the output of each stage;
@@ -51,7 +70,10 @@ class ResNetSpec:
     cells: tuple[int, ...]
     temporal_kernels: tuple[tuple[int, ...], ...]
     strides: tuple[tuple[int, int], ...]
+    stem_middle: int = 0
     cell: str = "bottleneck"
+    shared_middle: bool = False
+    batch_norm_epsilon: float = BATCH_NORM_EPSILON
     zero_init_residual: bool = True
     gating: str = "none"
     gating_bias: bool = True
@@ -63,6 +85,10 @@ class ResNetSpec:
                 raise ValueError(
                     f"unknown {name} {value!r}; known are {', '.join(known)}"
                 )
+        if self.shared_middle and self.cell != "factorised":
+            raise ValueError(
+                f"shared_middle is for factorised cells, not for {self.cell} ones"
+            )
 
     @property
     def total_strides(self) -> tuple[int, int]:
@@ -80,157 +106,117 @@ class ResNetSpec:
         Raises:
             ValueError: A factor is not above 0.
         """
-        for name, factor in (("width", width), ("depth", depth)):
-            if not factor > 0:
-                raise ValueError(f"{name} is {factor}, expected a factor above 0")
+        check_factors(width, depth)
         return dataclasses.replace(
             self,
-            stem_filters=max(1, round(self.stem_filters * width)),
-            widths=tuple(max(1, round(size * width)) for size in self.widths),
-            cells=tuple(max(1, round(count * depth)) for count in self.cells),
+            stem_filters=scale(self.stem_filters, width),
+            stem_middle=self.stem_middle and scale(self.stem_middle, width),
+            widths=tuple(scale(size, width) for size in self.widths),
+            cells=tuple(scale(count, depth) for count in self.cells),
         )
 
+    def body(self, blocks: Blocks, x):
+        """Adds stem and stages to clips `[B, T, H, W, C]`."""
+        x = self._stem(blocks, x)
+        for stage in range(len(self.widths)):
+            x = self._stage(blocks, x, stage)
+        return x
 
-def build_resnet(
-    spec: ResNetSpec,
-    num_classes: int,
-    input_shape: tuple[int | None, int | None, int | None, int],
-    dropout: float = 0.5,
-    projection_dim: int = 0,
-    weight_decay: float = 0.0,
-    synchronized_batch_norm: bool = False,
-    name: str = "resnet",
-) -> keras.Model:
-    """Builds a network with a classifier.
-
-    Args:
-        spec: Its shape.
-        num_classes: Classes of the head, 1 or more.
-        input_shape: (T, H, W, C); None where it may vary.
-        dropout: Rate on the pooled features.
-        projection_dim: Width of a linear layer before the classifier; 0 for none.
-        weight_decay: The decay d of `d/2 * sum(w^2)` on the kernels of convolutions
-            and of the head; not on batch normalisation, biases or gates.
-        synchronized_batch_norm: Statistics over all replicas (on TensorFlow).
-        name: Of the model.
-
-    Returns:
-        A model from `[B, T, H, W, C]` in [-1, 1] to float32 logits `[B, num_classes]`.
-        Its layer `features` gives the pooled features, `classifier` the logits.
-
-    Raises:
-        ValueError: A setting is impossible, or the input is smaller than the network's
-            stride.
-    """
-    _check(spec, num_classes, input_shape, projection_dim, name)
-    regularizer = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
-    builder = _Builder(spec, regularizer, synchronized_batch_norm)
-    inputs = keras.Input(input_shape, name="clip")
-    x = builder.stem(inputs)
-    for stage in range(len(spec.widths)):
-        x = builder.stage(x, stage)
-    logits = add_head(x, num_classes, dropout, projection_dim, regularizer)
-    return keras.Model(inputs, logits, name=name)
-
-
-def _check(spec, num_classes, input_shape, projection_dim, name) -> None:
-    if num_classes < 1:
-        raise ValueError(f"num_classes is {num_classes}, expected 1 or more")
-    if projection_dim < 0:
-        raise ValueError(f"projection_dim is {projection_dim}, expected 0 or more")
-    if len(input_shape) != 4 or not input_shape[3] or input_shape[3] < 1:
-        raise ValueError(
-            f"input_shape is {tuple(input_shape)}, expected (T, H, W, C) with C known; "
-            "an image is a clip of one frame"
+    def _stem(self, blocks, x):
+        stride = (1, self.stem_stride)
+        shape = (self.stem_filters, self.stem_kernel, stride, "stem")
+        if self.stem_middle:
+            x = blocks.factorised(x, self.stem_middle, *shape)
+        else:
+            x = blocks.conv(x, *shape)
+        x = keras.layers.ReLU(name="stem_relu")(x)
+        x = (
+            MaxPool((1, 3, 3), (1, _POOL_STRIDE, _POOL_STRIDE), name="stem_pool")(x)
+            if self.stem_pool
+            else x
         )
-    frames, height, width, _ = input_shape
-    time, space = spec.total_strides
-    sizes = ((frames, time), (height, space), (width, space))
-    if any(size is not None and size < stride for size, stride in sizes):
-        raise ValueError(
-            f"an input of {frames} x {height} x {width} is too small for {name}, whose "
-            f"total stride is {time} x {space} x {space}"
-        )
+        blocks.borders.append(x)
+        return x
 
-
-class _Builder:
-    """Adds the parts of a network, with the settings that they share."""
-
-    def __init__(self, spec: ResNetSpec, regularizer, synchronized: bool):
-        self._spec = spec
-        self._regularizer = regularizer
-        self._synchronized = synchronized
-
-    def stem(self, x):
-        spec = self._spec
-        stride = (1, spec.stem_stride)
-        x = self._conv_relu(x, spec.stem_filters, spec.stem_kernel, stride, "stem")
-        return SpatialMaxPool(name="stem_pool")(x) if spec.stem_pool else x
-
-    def stage(self, x, stage: int):
-        spec = self._spec
+    def _stage(self, blocks, x, stage: int):
         name = f"res{stage + 2}"  # the paper counts the stem as conv1
-        lengths = spec.temporal_kernels[stage]
-        count = spec.cells[stage]
+        lengths = self.temporal_kernels[stage]
+        count = self.cells[stage]
         for cell in range(count):
             x = self._cell(
+                blocks,
                 x,
-                spec.widths[stage],
+                self.widths[stage],
                 lengths[cell % len(lengths)],
-                spec.strides[stage] if cell == 0 else (1, 1),
+                self.strides[stage] if cell == 0 else (1, 1),
                 f"{name}_{cell}",
                 is_last=cell == count - 1,
             )
-        return self._gate(x, name) if spec.gating == "stage" else x
+            blocks.borders.append(x)
+        return self._gate(blocks, x, name) if self.gating == "stage" else x
 
-    def _cell(self, x, width, length, stride, name, is_last: bool):
+    def _cell(self, blocks, x, width, length, stride, name, is_last: bool):
         """The residual branch plus the shortcut, rectified."""
-        channels = width * (_EXPANSION if self._spec.cell == "bottleneck" else 1)
+        channels = width * (_EXPANSION if self.cell in _BOTTLENECKS else 1)
         shortcut = x
         if stride != (1, 1) or x.shape[-1] != channels:
-            shortcut = self._conv(x, channels, (1, 1, 1), stride, f"{name}_shortcut")
-        x = self._branch(x, width, length, stride, name)
-        if self._spec.gating == "branch" and is_last:
-            x = self._gate(x, f"{name}_branch")
+            shortcut = blocks.conv(x, channels, (1, 1, 1), stride, f"{name}_shortcut")
+        x = self._branch(blocks, x, width, length, stride, name)
+        if self.gating == "branch" and is_last:
+            x = self._gate(blocks, x, f"{name}_branch")
         x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
         x = keras.layers.ReLU(name=f"{name}_relu")(x)
-        return self._gate(x, name) if self._spec.gating == "cell" else x
+        return self._gate(blocks, x, name) if self.gating == "cell" else x
 
-    def _branch(self, x, width, length, stride, name):
+    def _branch(self, blocks, x, width, length, stride, name):
+        gamma = "zeros" if self.zero_init_residual else "ones"
+        middle = None
+        *steps, last = self._steps(width, length, stride)
+        for part, filters, kernel, stride_of_part in steps:
+            shape = (filters, kernel, stride_of_part, f"{name}_{part}")
+            if self._is_factorised(kernel):
+                middle = self._middle(x, filters, length)
+                x = blocks.factorised(x, middle, *shape)
+            else:
+                x = blocks.conv(x, *shape)
+            x = keras.layers.ReLU(name=f"{name}_{part}_relu")(x)
+        part, filters, kernel, stride_of_part = last
+        shape = (filters, kernel, stride_of_part, f"{name}_{part}", gamma)
+        if not self._is_factorised(kernel):
+            return blocks.conv(x, *shape)
+        if not self.shared_middle:
+            middle = self._middle(x, filters, length)
+        return blocks.factorised(x, middle, *shape)
+
+    def _steps(self, width, length, stride):
+        """Per convolution of a branch: part, filters, kernel, stride."""
         time, space = stride
-        if self._spec.cell == "bottleneck":
-            x = self._conv_relu(x, width, (length, 1, 1), (time, 1), f"{name}_a")
-            x = self._conv_relu(x, width, (1, 3, 3), (1, space), f"{name}_b")
-            last = (_EXPANSION * width, (1, 1, 1), (1, 1), f"{name}_c")
-        elif self._spec.cell == "basic":
-            x = self._conv_relu(x, width, (length, 3, 3), stride, f"{name}_a")
-            last = (width, (length, 3, 3), (1, 1), f"{name}_b")
-        else:
-            x = self._conv_relu(x, width, (1, 3, 3), (1, space), f"{name}_a")
-            last = (width, (length, 1, 1), (time, 1), f"{name}_b")
-        gamma = "zeros" if self._spec.zero_init_residual else "ones"
-        return self._conv(x, *last, gamma)
+        whole, point, still = (length, 3, 3), (1, 1, 1), (1, 1)
+        last = ("c", _EXPANSION * width, point, still)
+        if self.cell == "bottleneck":
+            return (
+                ("a", width, (length, 1, 1), (time, 1)),
+                ("b", width, (1, 3, 3), (1, space)),
+                last,
+            )
+        if self.cell in _BOTTLENECKS:
+            filters = None if self.cell == "channel_separated" else width
+            return ("a", width, point, still), ("b", filters, whole, stride), last
+        if self.cell == "separable":
+            return (
+                ("a", width, (1, 3, 3), (1, space)),
+                ("b", width, (length, 1, 1), (time, 1)),
+            )
+        return ("a", width, whole, stride), ("b", width, whole, still)
 
-    def _conv_relu(self, x, filters, kernel_size, stride, name):
-        x = self._conv(x, filters, kernel_size, stride, name)
-        return keras.layers.ReLU(name=f"{name}_relu")(x)
+    def _is_factorised(self, kernel) -> bool:
+        return self.cell.startswith("factorised") and kernel != (1, 1, 1)
 
-    def _conv(self, x, filters, kernel_size, stride, name, gamma="ones"):
-        """Convolution and batch normalisation."""
-        time, space = stride
-        x = ClipConv(
-            filters,
-            kernel_size,
-            spatial_stride=space,
-            temporal_stride=time,
-            kernel_regularizer=self._regularizer,
-            name=name,
-        )(x)
-        return BatchNorm(
-            synchronized=self._synchronized,
-            gamma_initializer=gamma,
-            name=f"{name}_bn",
-        )(x)
+    def _middle(self, x, filters: int, length: int) -> int:
+        """Channels between space and time that keep the size of the 3D kernel."""
+        channels = x.shape[-1]
+        whole = 9 * length * channels * filters
+        return max(1, whole // (9 * channels + length * filters))
 
-    def _gate(self, x, name):
-        return FeatureGating(self._spec.gating_bias, name=f"{name}_gating")(x)
+    def _gate(self, blocks, x, name):
+        return blocks.gate(x, name, self.gating_bias)

@@ -13,7 +13,9 @@ import math
 
 import keras
 
+from spl_tf.models.heads import ALL_HEAD_LAYERS
 from spl_tf.models.layers import ClipConv, FeatureGating
+from spl_tf.models.pooling import SqueezeExcite
 
 HEAD = "head"
 
@@ -23,7 +25,7 @@ class StageSummary:
     """One stage of a network.
 
     Attributes:
-        name: `stem`, `res2`, ..., `head`.
+        name: `stem`, `res2`, ..., `head`: what layers' names begin with.
         output_shape: Without the batch.
         parameters: Weights, trained or not.
         multiply_adds: For one clip.
@@ -66,14 +68,16 @@ def summarize(model: keras.Model) -> list[StageSummary]:
 
 
 def _stage_of(layer: keras.layers.Layer) -> str:
-    first = layer.name.split("_")[0]
-    return first if first == "stem" or first.startswith("res") else HEAD
+    return HEAD if layer.name in ALL_HEAD_LAYERS else layer.name.split("_")[0]
 
 
 def count_multiply_adds(layer: keras.layers.Layer) -> int:
     """Multiply-adds of one layer of a functional model, for one example."""
     if isinstance(layer, (FeatureGating, keras.layers.Dense)):
         return math.prod(layer.kernel.shape)
+    if isinstance(layer, SqueezeExcite):
+        frames = layer.output.shape[1]
+        return 2 * frames * math.prod(layer.kernel.shape)
     if isinstance(layer, ClipConv):
         positions = math.prod(layer.output.shape[1:-1])
         return positions * math.prod(layer.kernel.shape)

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from spl_tf.models.layers import BatchNorm, ClipConv, FeatureGating, SpatialMaxPool
+from spl_tf.models.layers import BatchNorm, ClipConv, FeatureGating
+from spl_tf.models.pooling import MaxPool
 
 
 @pytest.fixture
@@ -173,7 +174,7 @@ def test_gating_scales_channels_by_a_sigmoid_of_their_mean(clip):
 
 def test_pooling_takes_the_maximum_of_a_3x3_window_padded_by_one():
     clip = np.random.default_rng(0).uniform(size=(2, 3, 6, 7, 4)).astype(np.float32)
-    result = SpatialMaxPool()(clip).numpy()
+    result = MaxPool((1, 3, 3), (1, 2, 2))(clip).numpy()
     assert result.shape == (2, 3, 3, 4, 4)
     padded = np.pad(clip, [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)])
     for row in range(3):

@@ -1,0 +1,68 @@
+"""Our networks against outputs of the original PyTorch code, for the same weights."""
+
+import json
+import pathlib
+import zlib
+
+import numpy as np
+import pytest
+
+from spl_tf.models import feature_model
+from spl_tf.models.public_weights import PUBLIC_NETWORKS
+
+GOLDENS = pathlib.Path(__file__).parents[2] / "goldens"
+FACTS = json.loads((GOLDENS / "public.json").read_text())
+NETWORKS = {
+    "torchvision/r3d_18": ("torchvision", "r3d_18"),
+    "torchvision/r2plus1d_18": ("torchvision", "r2plus1d_18"),
+    "torchvision/s3d": ("torchvision", "s3d"),
+    "torchvision/resnet50": ("torchvision", "resnet50"),
+    "torchvision/resnet18": ("torchvision", "resnet18"),
+    "ig65m-pytorch/r2plus1d_34": ("ig65m", "r2plus1d_34_8"),
+    "pytorchvideo/slow_r50": ("pytorchvideo", "slow_r50"),
+}
+
+
+def draw(name, shape):
+    """The tensor that the original code was given under that name."""
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    if name.endswith("running_var"):
+        return rng.uniform(0.5, 1.5, shape).astype(np.float32)
+    if name.endswith(("running_mean", "bias")):
+        return (0.1 * rng.standard_normal(shape)).astype(np.float32)
+    if len(shape) == 1:
+        return rng.uniform(0.6, 1.2, shape).astype(np.float32)
+    deviation = np.sqrt(2.0 / np.prod(shape[1:]))
+    return (rng.standard_normal(shape) * deviation).astype(np.float32)
+
+
+def network_input(frames, size):
+    rng = np.random.default_rng(7)
+    return rng.standard_normal((1, frames, size, size, 3)).astype(np.float32)
+
+
+def test_every_golden_is_compared():
+    assert set(NETWORKS) == set(FACTS)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_features_and_logits_equal_the_original_codes(name):
+    facts = FACTS[name]
+    tensors = {key: draw(key, tuple(shape)) for key, shape in facts["state"].items()}
+    clip = network_input(facts["frames"], facts["size"])
+    source, network = NETWORKS[name]
+    model, left_out = PUBLIC_NETWORKS[source][network].build(
+        tensors, name, clip.shape[1:]
+    )
+    assert left_out == []
+    trained = sum(np.prod(weight.shape) for weight in model.trainable_variables)
+    assert trained == facts["parameters"]
+    found = {
+        "logits": model.predict_on_batch(clip),
+        "features": feature_model(model).predict_on_batch(clip),
+    }
+    with np.load(GOLDENS / "public.npz") as goldens:
+        for kind, values in found.items():
+            expected = goldens[f"{name}/{kind}"]
+            scale = np.abs(expected).max()
+            np.testing.assert_allclose(values, expected, atol=1e-4 * scale, rtol=0)
