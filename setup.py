@@ -51,6 +51,7 @@ setuptools.setup(
         "numpy>=1.26",
         "pillow>=10",
         "pyarrow>=15",
+        "safetensors>=0.4.3",
         "scipy>=1.11",
         "simplejpeg>=1.8",
         "tensorboard>=2.17",
@@ -62,6 +63,7 @@ setuptools.setup(
         "beam": _BEAM,
         "dev": _DEV,
         "gpu": ["tensorflow[and-cuda]>=2.17,<2.22"],
+        "torch": ["torch>=2.4"],
         "tfio": ["tensorflow==2.17.*", "tensorflow-io==0.37.1"],
     },
 )
