@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import keras
+from keras import ops
 
 
 class RecomputingModel(keras.Model):
@@ -26,10 +27,12 @@ class RecomputingModel(keras.Model):
             name: Of the model.
         """
         model = cls(borders[0], borders[-1], name=name)
-        # In a tuple that Keras does not look into: the layers are the model's already.
+        # Under a mixed policy `call` would see all weights cast down; layers cast theirs.
+        model.dtype_policy = "float32"
         segments = (
             keras.Model(start, end) for start, end in itertools.pairwise(borders)
         )
+        # Hidden from Keras: the layers are the model's already.
         object.__setattr__(model, "_segments", tuple(segments))
         return model
 
@@ -47,12 +50,13 @@ class RecomputingModel(keras.Model):
 def _recomputed(segment: keras.Model, x):
     """The segment's output in training, with its statistics assigned once."""
     trained, kept = segment.trainable_variables, segment.non_trainable_variables
+    # Read now: the second pass must not see what the first has assigned.
+    kept_values = [ops.stop_gradient(variable.value) for variable in kept]
 
-    def pure(trained_values, kept_values, x):
+    def pure(trained_values, x):
         return segment.stateless_call(trained_values, kept_values, x, training=True)
 
-    values = ([variable.value for variable in group] for group in (trained, kept))
-    y, updates = keras.remat(pure)(*values, x)
+    y, updates = keras.remat(pure)([variable.value for variable in trained], x)
     for variable, value in zip(kept, updates, strict=True):
         variable.assign(value)
     return y

@@ -3,8 +3,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from spl_tf.models.layers import BatchNorm, ClipConv, FeatureGating
-from spl_tf.models.pooling import MaxPool
+from spl_tf.models.layers import (
+    BatchNorm,
+    ClipConv,
+    DepthwiseClipConv,
+    FeatureGating,
+)
 
 
 @pytest.fixture
@@ -111,6 +115,38 @@ def test_the_convolution_takes_sizes_that_are_known_only_at_run_time(clip):
     assert model(clip[:, :3, :5]).shape == (2, 3, 3, 4, 6)
 
 
+@pytest.mark.parametrize("strides", [(1, 1), (1, 2), (2, 1), (2, 2)])
+@pytest.mark.parametrize("kernel", [(1, 3, 3), (3, 3, 3), (3, 1, 5)])
+def test_a_depthwise_convolution_is_one_convolution_per_channel(clip, kernel, strides):
+    time, space = strides
+    layer = DepthwiseClipConv(kernel, spatial_stride=space, temporal_stride=time)
+    result = layer(clip)
+    assert layer.kernel.shape == (*kernel, 3, 1)
+    padded = np.pad(clip, [(0, 0), *((k // 2, k // 2) for k in kernel), (0, 0)])
+    for channel in range(3):
+        expected = tf.nn.conv3d(
+            padded[..., channel : channel + 1],
+            layer.kernel.numpy()[..., channel : channel + 1, :],
+            [1, time, space, space, 1],
+            "VALID",
+        )
+        np.testing.assert_allclose(result[..., channel], expected[..., 0], atol=2e-5)
+    assert layer.compute_output_shape(clip.shape) == tuple(result.shape)
+
+
+@pytest.mark.parametrize("size", [7, 8])
+def test_padding_may_be_tensorflows(size):
+    clip = np.random.default_rng(0).normal(size=(2, 3, size, size, 3))
+    clip = clip.astype(np.float32)
+    layer = ClipConv(4, (1, 5, 5), 2, symmetric=False)
+    result = layer(clip)
+    kernel = layer.kernel.numpy()
+    expected = tf.nn.conv3d(clip, kernel, [1, 1, 2, 2, 1], "SAME")
+    np.testing.assert_allclose(result, expected, atol=2e-5)
+    with pytest.raises(ValueError, match="needs symmetric padding"):
+        ClipConv(4, (3, 3, 3), symmetric=False)
+
+
 def test_even_kernels_are_refused():
     with pytest.raises(ValueError, match="even length"):
         ClipConv(6, (2, 3, 3))
@@ -170,16 +206,3 @@ def test_gating_scales_channels_by_a_sigmoid_of_their_mean(clip):
     gate = 1 / (1 + np.exp(-(clip.mean(axis=(1, 2, 3)) @ kernel + bias)))
     expected = clip * gate[:, None, None, None, :]
     np.testing.assert_allclose(layer(clip), expected, atol=1e-5)
-
-
-def test_pooling_takes_the_maximum_of_a_3x3_window_padded_by_one():
-    clip = np.random.default_rng(0).uniform(size=(2, 3, 6, 7, 4)).astype(np.float32)
-    result = MaxPool((1, 3, 3), (1, 2, 2))(clip).numpy()
-    assert result.shape == (2, 3, 3, 4, 4)
-    padded = np.pad(clip, [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)])
-    for row in range(3):
-        for column in range(4):
-            window = padded[:, :, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3]
-            np.testing.assert_array_equal(
-                result[:, :, row, column], window.max(axis=(2, 3))
-            )
