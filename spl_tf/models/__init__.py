@@ -5,12 +5,14 @@ from spl_tf.models.inflation import load_inflated
 from spl_tf.models.network import build_network
 from spl_tf.models.registry import MODEL_NAMES, build_model
 from spl_tf.models.resnet import GATINGS, ResNetSpec
+from spl_tf.models.s3d import S3D_GATINGS
 from spl_tf.models.summary import format_summary, summarize
 
 __all__ = [
     "GATINGS",
     "HEAD_LAYERS",
     "MODEL_NAMES",
+    "S3D_GATINGS",
     "ResNetSpec",
     "build_model",
     "build_network",

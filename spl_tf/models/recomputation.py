@@ -27,7 +27,7 @@ class RecomputingModel(keras.Model):
             name: Of the model.
         """
         model = cls(borders[0], borders[-1], name=name)
-        # Under a mixed policy `call` would see all weights cast down; layers cast theirs.
+        # Else a mixed policy casts weights before they reach their layers.
         model.dtype_policy = "float32"
         segments = (
             keras.Model(start, end) for start, end in itertools.pairwise(borders)

@@ -257,6 +257,9 @@ def _build(config, data, num_classes: int) -> keras.Model:
         gating=config.model.gating or None,
         gating_bias=config.model.gating_bias,
         last_stage_kernels=tuple(config.model.last_stage_kernels),
+        shared_middle=config.model.shared_middle,
+        batch_norm_epsilon=config.model.batch_norm_epsilon or None,
+        recompute=config.model.recompute,
         weight_decay=config.optimizer.weight_decay,
         synchronized_batch_norm=config.model.synchronized_batch_norm,
     )

@@ -13,7 +13,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from spl_tf.distribution.strategies import STRATEGIES
-from spl_tf.models import GATINGS, MODEL_NAMES
+from spl_tf.models import GATINGS, MODEL_NAMES, S3D_GATINGS
 from spl_tf.models.inflation import IMAGENET
 from spl_tf.training.objectives import LOSS_TARGETS, LOSSES
 from spl_tf.training.schedules import SHAPES, given_unit
@@ -26,7 +26,7 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 _CHOICES = {
     "model.name": MODEL_NAMES,
     "model.precision": PRECISIONS,
-    "model.gating": ("", *GATINGS),
+    "model.gating": ("", *dict.fromkeys(GATINGS + S3D_GATINGS)),
     "loss.name": LOSSES,
     "loss.clips": ("mean_of_losses", "loss_of_mean"),
     "loss.data_parameters_mode": ("class", "instance", "joint"),
@@ -56,7 +56,11 @@ def default_config() -> config_dict.ConfigDict:
         gating="",  # where gates stand; empty for where the name puts them
         gating_bias=True,
         last_stage_kernels=(),  # temporal, of its cells in turn; (1, 3, 1) is NL's
+        shared_middle=False,  # of r2plus1d_18 and _34: torchvision's middle channels
+        batch_norm_epsilon=0.0,  # 0 for the network's own
         synchronized_batch_norm=False,
+        # Of activations between cells, in a training step: less memory, more time.
+        recompute=False,
         precision="float32",
     )
     config.data = config_dict.create(

@@ -68,13 +68,7 @@ def test_forward_and_gradient_on_jax_are_those_on_tensorflow(tmp_path, randomize
     for name, model in models.items():
         weights = {f"weight{i}": array for i, array in enumerate(model.get_weights())}
         np.savez(tmp_path / f"{name}.npz", clip=clip, **weights)
-    done = subprocess.run(
-        [sys.executable, "-c", _ON_JAX, *models, tmp_path],
-        env=os.environ | _ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    done = run_on_jax(_ON_JAX, *models, tmp_path)
     assert done.returncode == 0, done.stderr
     for name, model in models.items():
         expected = results_on_tensorflow(model, clip)
@@ -85,6 +79,52 @@ def test_forward_and_gradient_on_jax_are_those_on_tensorflow(tmp_path, randomize
                 np.testing.assert_allclose(
                     found[key], value, atol=1e-3 * scale, err_msg=f"{name} {key}"
                 )
+
+
+_FORWARD_ON_JAX = """
+import sys
+import jax
+import numpy as np
+from spl_tf.models import build_model
+
+for path in sys.argv[1:]:
+    data = np.load(path)
+    clip = data["clip"]
+    name = str(data["name"])
+    model = build_model(name, 5, clip.shape[1:], width=1 / 16, depth=0.02)
+    model.set_weights([data[f"weight{i}"] for i in range(len(model.weights))])
+    np.savez(path, logits=jax.jit(lambda clip: model(clip))(clip))
+"""
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="needs jax")
+def test_layers_of_single_families_run_on_jax(tmp_path, randomize):
+    rng = np.random.default_rng(1)
+    clip = rng.normal(size=(2, 9, 40, 33, 2)).astype(np.float32)
+    expected = {}
+    for name in ("efficientnet_b4", "ir_csn_152", "s3d_g"):
+        model = randomize(
+            build_model(name, 5, clip.shape[1:], width=1 / 16, depth=0.02)
+        )
+        expected[tmp_path / f"{name}.npz"] = model(clip)
+        weights = {f"weight{i}": array for i, array in enumerate(model.get_weights())}
+        np.savez(tmp_path / f"{name}.npz", name=name, clip=clip, **weights)
+    done = run_on_jax(_FORWARD_ON_JAX, *expected)
+    assert done.returncode == 0, done.stderr
+    for path, logits in expected.items():
+        scale = np.abs(logits).max()
+        found = np.load(path)["logits"]
+        np.testing.assert_allclose(found, logits, atol=1e-3 * scale, err_msg=path.name)
+
+
+def run_on_jax(code, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=os.environ | _ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
 
 
 def results_on_tensorflow(model, clip):

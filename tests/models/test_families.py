@@ -82,9 +82,7 @@ def test_gates_of_s3d_g_follow_every_convolution_over_time():
 def test_middle_channels_keep_the_size_of_the_3d_kernel_or_are_shared():
     shape = (8, 32, 32, 3)
     for shared, expected in ((False, (230, 288)), (True, (230, 230))):
-        model = build_model(
-            "r2plus1d_18", 5, shape, depth=0.5, shared_middle=shared
-        )
+        model = build_model("r2plus1d_18", 5, shape, depth=0.5, shared_middle=shared)
         names = ("res3_0_a_space", "res3_0_b_space")
         assert tuple(model.get_layer(name).filters for name in names) == expected
 

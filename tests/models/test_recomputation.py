@@ -64,7 +64,9 @@ def test_a_recomputing_model_works_in_bfloat16():
     assert {gradient.dtype for gradient in gradients} == {tf.float32}
     variance = model.get_layer("stem_bn").moving_variance.numpy()
     # Not rounded to the seven bits of bfloat16.
-    assert (variance != tf.cast(tf.cast(variance, tf.bfloat16), tf.float32)).numpy().any()
+    assert (
+        (variance != tf.cast(tf.cast(variance, tf.bfloat16), tf.float32)).numpy().any()
+    )
 
 
 _PEAK = """

@@ -4,7 +4,13 @@
 `PUBLIC_NETWORKS["torchvision"]["r2plus1d_18"]`.
 """
 
-from spl_tf.models.public_weights import ig65m, mmaction2, pytorchvideo, torchvision, vmz
+from spl_tf.models.public_weights import (
+    ig65m,
+    mmaction2,
+    pytorchvideo,
+    torchvision,
+    vmz,
+)
 from spl_tf.models.public_weights.naming import load_tensors
 from spl_tf.models.public_weights.networks import PublicNetwork
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from spl_tf.models.public_weights import torchvision
 from spl_tf.models.public_weights.networks import KINETICS_PIXELS, PublicNetwork
 
-_SMALL = dict(frames=32, short_side=128, crop=112, **KINETICS_PIXELS)
-_LARGE = dict(frames=32, short_side=256, crop=224, **KINETICS_PIXELS)
+_SMALL = dict(frames=32, stride=1, short_side=128, crop=112, **KINETICS_PIXELS)
+_LARGE = dict(frames=32, stride=2, short_side=256, crop=224, **KINETICS_PIXELS)
 
 NETWORKS = {
-    "r2plus1d_34": PublicNetwork("r2plus1d_34", torchvision.R2PLUS1D, stride=1, **_SMALL),
+    "r2plus1d_34": PublicNetwork("r2plus1d_34", torchvision.R2PLUS1D, **_SMALL),
     "r2plus1d_152": PublicNetwork(
-        "r2plus1d_152", torchvision.R2PLUS1D_BOTTLENECK, stride=1, **_SMALL
+        "r2plus1d_152", torchvision.R2PLUS1D_BOTTLENECK, **_SMALL
     ),
-    "ir_csn_152": PublicNetwork("ir_csn_152", torchvision.CSN, stride=2, **_LARGE),
+    "ir_csn_152": PublicNetwork("ir_csn_152", torchvision.CSN, **_LARGE),
 }

@@ -101,9 +101,7 @@ def mmaction2_50(three_d):
 
     return (
         in_module("backbone.conv1", 64, 3, *point[2:], 7, 7)
-        | bottlenecks(
-            CELLS[50], middle, conv_bn, "backbone.", length_of_a, downsample
-        )
+        | bottlenecks(CELLS[50], middle, conv_bn, "backbone.", length_of_a, downsample)
         | dense("cls_head.fc_cls", 2048, 400)
     )
 
