@@ -51,7 +51,7 @@ def test_damage_and_absence_are_told(tmp_path, ending):
 
 def test_pickled_arrays_are_refused(tmp_path):
     np.savez(tmp_path / "a.npz", fc=np.array([{"a": 1}], object))
-    with pytest.raises(ValueError, match="is damaged or no .npz"):
+    with pytest.raises(ValueError, match=r"is damaged or no \.npz"):
         read_tensors(tmp_path / "a.npz")
 
 
