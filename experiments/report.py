@@ -12,9 +12,9 @@ import os
 
 from absl import flags
 
-from experiments.reporting.gather import gather
+from experiments.pipeline import registry
 from spl_tf import binary, clips
-from spl_tf.analysis.report import render_page
+from spl_tf.runs import run_folder
 
 
 def build_report(workdir: str) -> str:
@@ -30,7 +30,9 @@ def build_report(workdir: str) -> str:
         FileNotFoundError: The folder has no `results.json`.
         ValueError: A file is damaged; the message names it.
     """
-    page = render_page(gather(workdir)).encode()
+    path = os.path.join(workdir, "config.json")
+    config = run_folder.read_json(path)["config"] if os.path.exists(path) else {}
+    page = registry.find(config).report(workdir).encode()
     folder = os.path.join(workdir, "report")
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, "index.html")

@@ -3,7 +3,8 @@
 python -m experiments.run_pipeline --config=experiments/spl/configs/synthetic.py \
     --workdir=runs/demo --jobs=2
 
-Stages: render -> convert -> teacher -> predict -> for each strategy: build_labels ->
+`config.experiment` names the paper whose stages run, a folder of `experiments/`. Those
+of `spl`: render -> convert -> teacher -> predict -> for each strategy: build_labels ->
 pretrain -> finetune -> evaluate -> report. The same command continues a run that was
 stopped. After a change of the config or of an input it runs again what depends on that,
 and says why; rendered and converted data, runs and predictions that are replaced stay
@@ -32,14 +33,14 @@ def main(argv: list[str]) -> int:
     """Reads the flags, runs the pipeline, prints the table."""
     binary.no_arguments(argv)
     # Here and not above: it imports TensorFlow, which the server does meanwhile.
-    from experiments.pipeline import results, runner
+    from experiments.pipeline import registry, runner
     from spl_tf.distribution.interruption import WorkdirBusyError
     from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped
 
     values = flags.FLAGS
     arguments = {
         "stages": tuple(values.stages),
-        "strategies": tuple(values.strategies),
+        "rows": tuple(values.strategies),
         "seeds": parse_seeds(values.seeds),
         "jobs": values.jobs or usable_cores(),
     }
@@ -56,7 +57,7 @@ def main(argv: list[str]) -> int:
     except WorkdirBusyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"\n{results.format_table(found)}\n")
+    print(f"\n{registry.find(values.config).format_table(found)}\n")
     for name in ("results.json", "report/index.html"):
         path = os.path.join(values.workdir, name)
         if os.path.exists(path):

@@ -71,6 +71,29 @@ def test_a_room_imports_only_what_it_may(room):
         assert not excess, f"{path.relative_to(ROOT)} imports {sorted(excess)}"
 
 
+# Papers are found by the names that configs have, see `experiments.pipeline.registry`.
+PAPERS = sorted(path.parent for path in (ROOT / "experiments").glob("*/experiment.py"))
+
+
+@pytest.mark.parametrize("room", ["pipeline", "reporting", "synthetic"])
+def test_what_papers_share_knows_none_of_them(room):
+    assert ROOT / "experiments/spl" in PAPERS
+    files = list((ROOT / "experiments" / room).rglob("*.py"))
+    assert files
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                names = [node.value]
+            for paper in PAPERS:
+                excess = [n for n in names if f"experiments.{paper.name}." in f"{n}."]
+                assert not excess, f"{path.relative_to(ROOT)} knows {excess}"
+
+
 # Each takes a user's path for a pattern: with "[1]" in its name, a folder is another.
 GLOBS = re.compile(
     r"gfile\.glob\(|\bglob\.i?glob\(|^(import|from) glob\b|matching_files|list_files"

@@ -25,7 +25,7 @@ from tests.readme_commands import (
 )
 
 ROOT = Path(__file__).parents[1]
-READMES = ("README.md", "experiments/README.md")
+READMES = ("README.md", "experiments/README.md", "experiments/spl/README.md")
 
 # Targets whose recipe is run here, with the flags of SHORTER.
 RECIPES = ("make demo", "make table", "make ablations")

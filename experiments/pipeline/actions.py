@@ -6,63 +6,21 @@ much was done, in the action's unit; times of further stages are estimated from 
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable
 from typing import Any
 
 from ml_collections import config_dict
 
-from experiments.build_labels import build_labels, confusion_of_dataset
 from experiments.evaluate import evaluate
+from experiments.pipeline.task import Task
 from experiments.synthetic import render
 from spl_tf import training
 from spl_tf.clips import DatasetInfo
-from spl_tf.labels import LabelMap
 from tfrecords_tools.conversion.conversion import FileSettings, RunOptions
 from tfrecords_tools.convert_images import convert_images
 from tfrecords_tools.convert_tfds import TfdsSettings, convert_tfds
 from tfrecords_tools.convert_videos import ConversionSettings, convert_videos
-
-
-@dataclasses.dataclass(frozen=True)
-class Share:
-    """What a stage may use of the machine.
-
-    Attributes:
-        processes: How many a conversion or rendering may start.
-        threads: For TensorFlow's operations.
-        job: Its place among the stages that run at a time, from 0.
-        jobs: How many places there are.
-    """
-
-    processes: int
-    threads: int
-    job: int
-    jobs: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """A stage as its process gets it.
-
-    Attributes:
-        action: See `Stage`, as the next four; paths are absolute here.
-        settings: What decides the output.
-        inputs: Paths by name.
-        output: Folder to write.
-        options: What makes no difference.
-        workdir: Of the experiment.
-        share: Of the machine.
-    """
-
-    action: str
-    settings: dict[str, Any]
-    inputs: dict[str, str]
-    output: str
-    options: dict[str, Any]
-    workdir: str
-    share: Share
 
 
 def run(task: Task) -> dict[str, Any]:
@@ -75,7 +33,7 @@ def run(task: Task) -> dict[str, Any]:
         TrainingStopped: SIGTERM came; the same task continues.
         Exception: As the action's function.
     """
-    facts = ACTIONS[task.action](task)
+    facts = task.action(task)
     return facts | {"bytes": size_of(task.output)}
 
 
@@ -166,33 +124,16 @@ def _train(task: Task) -> dict[str, Any]:
     return {**results, "count": results["steps"]}
 
 
-def _predict(task: Task) -> dict[str, Any]:
+def predict(task: Task) -> dict[str, Any]:
+    """Writes a dataset with the predictions of a network.
+
+    Returns:
+        `count`, its clips.
+    """
     info = training.predict(
         task.inputs["checkpoint"], task.inputs["dataset"], task.output, **task.settings
     )
-    confusion = confusion_of_dataset(task.output)
-    return {"count": info.num_clips, "noise_ratio": confusion.noise_ratio}
-
-
-def _build_labels(task: Task) -> dict[str, Any]:
-    settings = task.settings
-    result = build_labels(
-        task.output,
-        settings["strategy"],
-        dataset=task.inputs["dataset"],
-        num_labels=settings["num_labels"],
-    )
-    print(result.table, *result.notes, sep="\n")
-    return {"count": 1, **_label_facts(result.label_map)}
-
-
-def _label_facts(label_map: LabelMap) -> dict[str, Any]:
-    return {
-        "labels": label_map.num_labels,
-        "clips": label_map.num_kept,
-        "kept": label_map.kept_ratio,
-        "cover": label_map.sample_cover_ratio,
-    }
+    return {"count": info.num_clips}
 
 
 def _evaluate(task: Task) -> dict[str, Any]:
@@ -221,8 +162,7 @@ ACTIONS: dict[str, Callable[[Task], dict[str, Any]]] = {
     "render": _render,
     "convert": _convert,
     "train": _train,
-    "predict": _predict,
-    "build_labels": _build_labels,
+    "predict": predict,
     "evaluate": _evaluate,
     "report": _report,
 }

@@ -33,7 +33,7 @@ class Choice:
         unknown = [row for row in self.rows if row not in known]
         if unknown:
             raise ValueError(
-                f"strategy {unknown[0]!r} is none of the config's, which are "
+                f"row {unknown[0]!r} is none of the config's, which are "
                 f"{', '.join(known)}"
             )
         for pattern in self.stages:

@@ -15,15 +15,15 @@ import io
 import json
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from ml_collections import config_dict
 
-from experiments.pipeline.config import TARGET_TRAIN, TARGET_VAL, WEB
 from experiments.pipeline.example_clip import example_clip
 from experiments.pipeline.fingerprints import DONE, Record, load_record
 from experiments.pipeline.ledger import FAILED, NOT_RUN, Ledger
 from experiments.pipeline.stages import Stage, needs
-from experiments.synthetic import world
+from experiments.synthetic import render
 from spl_tf import models
 from spl_tf.clips import DatasetInfo
 from spl_tf.runs import run_folder
@@ -70,19 +70,16 @@ class Estimate:
     is_measured: bool
 
 
-def describe(
-    ledger: Ledger, config: config_dict.ConfigDict, jobs: int, cores: int
-) -> str:
+def describe(ledger: Ledger, jobs: int, cores: int) -> str:
     """A table of the stages that would run, with time and disk.
 
     Args:
         ledger: Without outcomes yet; gets those of what would not run.
-        config: Of the experiment.
         jobs: Stages at a time.
         cores: Of the machine.
     """
     reasons = _reasons(ledger)
-    estimator = _Estimator(ledger, config, max(1, cores // jobs))
+    estimator = _Estimator(ledger, max(1, cores // jobs))
     chosen = [stage for stage in ledger.stages if stage.name in reasons]
     found = {stage.name: estimator.of(stage) for stage in chosen}
     table = [("stage", "why", "amount", "time", "disk")]
@@ -160,9 +157,8 @@ def _makespan(stages: Sequence[Stage], found: dict[str, Estimate], jobs: int) ->
 class _Estimator:
     """Estimates single stages."""
 
-    def __init__(self, ledger: Ledger, config: config_dict.ConfigDict, cores: int):
+    def __init__(self, ledger: Ledger, cores: int):
         self._ledger = ledger
-        self._config = config
         self._cores = cores
         self._makers = {stage.output: stage for stage in ledger.stages}
         self._records: dict[tuple, list[Record]] = {}
@@ -196,7 +192,7 @@ class _Estimator:
         read = stage.inputs
         if stage.action == "render":
             settings = stage.settings
-            clips = sum(_world_clips(settings).values())
+            clips = sum(render.clips_of_splits(settings).values())
             return clips * settings["frames_per_segment"]
         if stage.action == "convert":
             return self._converted(stage)
@@ -231,17 +227,23 @@ class _Estimator:
 
     def _converted(self, stage: Stage) -> int:
         """Clips that a conversion will give, if all videos can be read."""
-        manifest = stage.inputs.get("manifest")
-        path = manifest and path_of(self._ledger.workdir, manifest.path)
-        settings = stage.settings["settings"]
-        if self._config.world is not None:
+        manifest, drawn = stage.inputs.get("manifest"), self._world(stage)
+        if drawn is not None:
             split = os.path.basename(stage.output)
-            return _world_clips(self._config.world)[split]
-        if path is None:
+            return render.clips_of_splits(drawn)[split]
+        if manifest is None:
             return 0  # images in folders, or TFDS: nobody has counted them
+        settings = stage.settings["settings"]
         return _manifest_clips(
-            path, settings.get("split", ""), settings.get("clips_per_video", 0)
+            path_of(self._ledger.workdir, manifest.path),
+            settings.get("split", ""),
+            settings.get("clips_per_video", 0),
         )
+
+    def _world(self, stage: Stage) -> dict[str, Any] | None:
+        """The settings of the rendered world that a conversion reads, if it does."""
+        read = stage.inputs.get("world")
+        return read and self._makers[read.path].settings
 
     def _guess(self, stage: Stage, count: int) -> tuple[float, float]:
         """Seconds and bytes where nothing was measured."""
@@ -264,8 +266,8 @@ class _Estimator:
             views = settings["num_clips"] * settings["num_crops"]
             size = _SMALL
             if stage.action == "predict":
-                web = self._makers.get(stage.inputs["dataset"].path)
-                size = self.of(web).size if web else 0.0
+                maker = self._makers.get(stage.inputs["dataset"].path)
+                size = self.of(maker).size if maker else 0.0
             return count * views * forward / self._rate(), size
         return 0.0, _SMALL
 
@@ -288,10 +290,9 @@ class _Estimator:
 
     def _clip(self, stage: Stage) -> tuple[float, float]:
         """Pixels of all frames of a converted clip, and bytes of their JPEGs."""
-        settings = dict(stage.settings["settings"])
-        if self._config.world is not None:
-            drawn = self._config.world
-            pixels = drawn.frames_per_segment * drawn.frame_size**2
+        settings, drawn = dict(stage.settings["settings"]), self._world(stage)
+        if drawn is not None:
+            pixels = drawn["frames_per_segment"] * drawn["frame_size"] ** 2
             return pixels, pixels * _JPEG_BYTES_PER_PIXEL
         side = settings.get("short_side", _SHORT_SIDE) or _SHORT_SIDE
         pixels = side**2 * _ASPECT
@@ -311,17 +312,6 @@ def _clips_per_step(settings) -> int:
     data = settings["data"]
     accumulated = data["batch_size"] * settings["optimizer"]["accumulation_steps"]
     return data["global_batch_size"] or accumulated
-
-
-def _world_clips(settings) -> dict[str, int]:
-    """Clips of each split of a synthetic world."""
-    classes = len(world.class_names(settings["motions"]))
-    videos = settings["web_videos_per_class"]
-    return {
-        TARGET_TRAIN: classes * settings["target_clips_per_class"],
-        TARGET_VAL: classes * settings["validation_clips_per_class"],
-        WEB: classes * videos * settings["segments_per_video"],
-    }
 
 
 @functools.cache

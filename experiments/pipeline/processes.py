@@ -23,7 +23,8 @@ import tensorflow as tf
 from absl import logging
 
 from experiments.pipeline import server
-from experiments.pipeline.actions import Share, Task, run
+from experiments.pipeline.actions import run
+from experiments.pipeline.task import Share, Task
 from spl_tf.training import TrainingStopped
 
 # A process that has given its answer and does not end is killed.

@@ -10,9 +10,10 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from experiments.pipeline import estimates, results
+from experiments.pipeline import estimates, registry, results
+from experiments.pipeline.actions import ACTIONS
+from experiments.pipeline.checks import check_seeds
 from experiments.pipeline.choice import Choice
-from experiments.pipeline.config import check_config, check_seeds
 from experiments.pipeline.ledger import (
     FAILED,
     NOT_CHOSEN,
@@ -21,7 +22,7 @@ from experiments.pipeline.ledger import (
     Ledger,
 )
 from experiments.pipeline.scheduler import Machine, Scheduler
-from experiments.pipeline.stages import RESULTS_FILE, make_stages
+from experiments.pipeline.stages import RESULTS_FILE
 from spl_tf.cores import usable_cores
 from spl_tf.distribution.interruption import locked, on_sigterm
 from spl_tf.runs.run_folder import check_workdir, claim_workdir, read_json, write_json
@@ -35,7 +36,7 @@ def run_pipeline(
     config: config_dict.ConfigDict,
     workdir: str,
     stages: Sequence[str] = (),
-    strategies: Sequence[str] = (),
+    rows: Sequence[str] = (),
     seeds: Sequence[int] = (),
     jobs: int = 1,
     threads: int = 0,
@@ -46,10 +47,10 @@ def run_pipeline(
     A program that calls it at its top level needs `if __name__ == "__main__":`.
 
     Args:
-        config: See `experiments.pipeline.config.default_config`.
+        config: Of an experiment, see `experiments.pipeline.registry`.
         workdir: Gets all results.
         stages: Names or patterns of the stages that may run; empty for all.
-        strategies: The rows of the table that may run; empty for all.
+        rows: Those of the table that may run; empty for all.
         seeds: Likewise; these may be others than the config's.
         jobs: Stages that run at a time, each in a process of its own.
         threads: TensorFlow's, in each; 0 for an equal share of the cores. Another
@@ -64,9 +65,10 @@ def run_pipeline(
         WorkdirBusyError: Another process works in the workdir.
         TrainingStopped: SIGTERM came; all stages are saved.
     """
-    ledger, all_seeds = _open(config, workdir, Choice(stages, strategies, seeds))
+    ledger, all_seeds = _open(config, workdir, Choice(stages, rows, seeds))
     cores = usable_cores()
     machine = Machine(jobs, cores, threads or max(1, cores // jobs))
+    actions = {**ACTIONS, **registry.find(config).actions}
 
     def write() -> dict[str, Any]:
         found = results.collect(config, all_seeds, ledger)
@@ -77,7 +79,7 @@ def run_pipeline(
     stop = threading.Event()
     with locked(workdir), on_sigterm(stop.set):
         _write_config(config, workdir)
-        Scheduler(ledger, machine, echo).run(stop, write)
+        Scheduler(ledger, machine, actions, echo).run(stop, write)
         found = write()
     if stop.is_set():
         raise TrainingStopped("stopped and saved; the same command continues")
@@ -89,7 +91,7 @@ def describe_plan(
     config: config_dict.ConfigDict,
     workdir: str,
     stages: Sequence[str] = (),
-    strategies: Sequence[str] = (),
+    rows: Sequence[str] = (),
     seeds: Sequence[int] = (),
     jobs: int = 1,
 ) -> str:
@@ -99,15 +101,15 @@ def describe_plan(
         config: See `run_pipeline`, as are the others.
         workdir: May not exist.
         stages: Names or patterns.
-        strategies: Rows.
+        rows: Of the table.
         seeds: Seeds.
         jobs: Stages at a time.
 
     Raises:
         ValueError: The config, a choice or the workdir is wrong.
     """
-    ledger, _ = _open(config, workdir, Choice(stages, strategies, seeds))
-    return estimates.describe(ledger, config, jobs, usable_cores())
+    ledger, _ = _open(config, workdir, Choice(stages, rows, seeds))
+    return estimates.describe(ledger, jobs, usable_cores())
 
 
 def _open(
@@ -116,11 +118,12 @@ def _open(
     """Checks everything; returns the ledger and the seeds of the experiment."""
     check_workdir(workdir)
     _check_no_training(workdir)
-    check_config(config)
+    registry.find(config).check_config(config)
+    check_seeds(config.seeds, "config.seeds")
     if choice.seeds:
         check_seeds(choice.seeds, "--seeds")
     seeds = list(dict.fromkeys((*config.seeds, *choice.seeds)))
-    stages = make_stages(config, seeds)
+    stages = registry.make_stages(config, seeds)
     return Ledger(stages, choice.of(stages), os.path.abspath(workdir)), seeds
 
 

@@ -7,12 +7,13 @@ import multiprocessing.connection
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from experiments.pipeline.actions import Share, Task
 from experiments.pipeline.ledger import FAILED, NO_RESULT, Ledger, Verdict
 from experiments.pipeline.processes import Ended, StageProcess
 from experiments.pipeline.stages import Stage
+from experiments.pipeline.task import Share, Task
 from tfrecords_tools.conversion.manifest import path_of
 
 _POLL_SECONDS = 0.5
@@ -46,16 +47,24 @@ class _Running:
 class Scheduler:
     """Runs what a ledger says has to run."""
 
-    def __init__(self, ledger: Ledger, machine: Machine, echo: Callable[[str], None]):
+    def __init__(
+        self,
+        ledger: Ledger,
+        machine: Machine,
+        actions: Mapping[str, Callable[[Task], dict[str, Any]]],
+        echo: Callable[[str], None],
+    ):
         """Starts nothing yet.
 
         Args:
             ledger: Of the stages.
             machine: What there is to run them on.
+            actions: What stages do, by name.
             echo: Gets a line when a stage starts or ends.
         """
         self._ledger = ledger
         self._machine = machine
+        self._actions = actions
         self._echo = echo
         self._running: dict[str, _Running] = {}
         self._began = time.monotonic()
@@ -112,7 +121,7 @@ class Scheduler:
         machine, taken = self._machine, {each.job for each in self._running.values()}
         job = min(set(range(machine.jobs)) - taken)
         task = Task(
-            stage.action,
+            self._actions[stage.action],
             stage.settings,
             {k: path_of(ledger.workdir, read.path) for k, read in stage.inputs.items()},
             os.path.join(ledger.workdir, stage.output),

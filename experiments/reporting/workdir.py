@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from spl_tf.runs import run_folder
 
 _RESULTS = "results.json"
 _NOT_RUN, _FAILED = "not run", "failed"  # states of stages
-# Which stage of a seed makes a dataset.
-_MAKERS = {
-    "target_train": "convert_target_train",
-    "target_val": "convert_target_val",
-    "web": "convert_web",
-    "web_teacher": "predict",
-}
 
 
 class Workdir:
@@ -28,8 +21,19 @@ class Workdir:
         missing: What was looked for and not found, by section of the page.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        keys: Iterable[str],
+        makers: Mapping[str, str],
+    ):
         """Reads `results.json`.
+
+        Args:
+            path: The folder.
+            keys: What `results.json` has to have.
+            makers: Which stage of a seed makes a dataset, by the key that the entry of
+                a seed has it under.
 
         Raises:
             FileNotFoundError: There is none.
@@ -43,9 +47,10 @@ class Workdir:
                 "none of its stages has finished"
             )
         self.results = run_folder.read_json(file)
-        lacking = {"title", "strategies", "seeds", "rows"} - self.results.keys()
+        lacking = set(keys) - self.results.keys()
         if lacking:
             raise ValueError(f"{file} lacks the keys {sorted(lacking)}")
+        self._makers = makers
         self.missing: dict[str, list[str]] = {}
         self._states = {
             entry["stage"]: entry["state"] for entry in self.results.get("stages", ())
@@ -91,12 +96,12 @@ class Workdir:
             section: See `find`.
             what: See `find`.
             seed: Entry of `results.json`.
-            key: Of the entry, for example "web".
+            key: Of the entry, for example "target_val".
         """
         path = seed.get(key)
         info = path and os.path.join(path, "dataset.json")
         is_there = info and os.path.exists(os.path.join(self.path, info))
-        if not is_there and self.is_planned(f"seed_{seed['seed']}/{_MAKERS[key]}"):
+        if not is_there and self.is_planned(f"seed_{seed['seed']}/{self._makers[key]}"):
             return None
         found = self.find(section, what, info)
         return found and os.path.dirname(found)

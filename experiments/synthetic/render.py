@@ -28,6 +28,7 @@ import multiprocessing
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import ml_collections
 import numpy as np
@@ -61,6 +62,7 @@ __all__ = [
     "TARGET_VAL",
     "WEB",
     "check_config",
+    "clips_of_splits",
     "default_config",
     "fw_config",
     "render",
@@ -131,16 +133,27 @@ class _Job:
 def _plan(config: ml_collections.ConfigDict) -> list[_Job]:
     """Lists all videos, split by split; classes take turns within a split."""
     num_classes = len(world.class_names(config.motions))
-    per_class = {
-        TARGET_TRAIN: config.target_clips_per_class,
-        TARGET_VAL: config.validation_clips_per_class,
-        WEB: config.web_videos_per_class,
-    }
     return [
         _Job(split, index, index % num_classes)
-        for split in SPLITS
-        for index in range(per_class[split] * num_classes)
+        for split, count in _videos_of_splits(config).items()
+        for index in range(count)
     ]
+
+
+def _videos_of_splits(config: Mapping[str, Any]) -> dict[str, int]:
+    per_class = {
+        TARGET_TRAIN: config["target_clips_per_class"],
+        TARGET_VAL: config["validation_clips_per_class"],
+        WEB: config["web_videos_per_class"],
+    }
+    num_classes = len(world.class_names(config["motions"]))
+    return {split: per_class[split] * num_classes for split in SPLITS}
+
+
+def clips_of_splits(config: Mapping[str, Any]) -> dict[str, int]:
+    """How many clips a conversion of each split gives, one for each segment."""
+    videos = _videos_of_splits(config)
+    return videos | {WEB: videos[WEB] * config["segments_per_video"]}
 
 
 def _render_video(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from experiments.report import build_report
-from experiments.reporting.gather import gather
+from experiments.spl.reporting.gather import gather
 from tests.experiments.report_workdir import (
     NAMES,
     PAIRS,

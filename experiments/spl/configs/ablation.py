@@ -6,7 +6,7 @@ python -m experiments.run_pipeline \
 
 The argument is one of `CHANGES`, or with `fw_` before it the same in the other world,
 such as `fw_more_steps`. The seeds are the first three of `table.py`: its rows are what
-a change is compared with. `make ablations` runs those that experiments/README.md shows,
+a change is compared with. `make ablations` runs those that `spl/README.md` shows,
 4 to 8 minutes each.
 """
 

@@ -15,8 +15,8 @@ fifth of the clean training images as the target set. Some of these are also in 
 noisy set, with the same right labels.
 """
 
-from experiments.pipeline.config import default_config
-from experiments.spl.configs import base
+from experiments.spl.config import PHASES, default_config
+from experiments.spl.configs import pipelines, recipes
 
 _NOISE = (0, 5, 10, 15, 20, 30, 40, 50, 60, 80)
 _NAME = "controlled_noisy_web_labels/mini_imagenet_red"
@@ -26,16 +26,16 @@ def get_config(argument: str = ""):
     """Weak labels, filtering, forward correction and SPL on one share of noise.
 
     Args:
-        argument: The share in percent, and switches, see `base`.
+        argument: The share in percent, and switches, see `pipelines`.
 
     Raises:
         ValueError: TFDS has no such share.
     """
-    noise, switches = base.parse_argument(argument)
+    noise, switches = pipelines.parse_argument(argument)
     noise = noise or "80"
     if noise not in map(str, _NOISE):
         raise ValueError(f"the noise is {noise!r} %, expected one of {_NOISE}")
-    config = base.image_experiment("controlled_noisy_web_labels")
+    config = pipelines.on_images("controlled_noisy_web_labels")
     config.title = f"Controlled Noisy Web Labels, {noise} % noise"
     config.strategies = ("none", "weak", "agreement", "forward_correction", "spl_b")
     splits = {
@@ -47,8 +47,11 @@ def get_config(argument: str = ""):
     for name, split in splits.items():
         config.data[name].update(kind="tfds", name=_NAME, split=split)
     config.conversion.short_side = 0  # they are 84 x 84
-    for phase in ("scratch", "pretrain", "finetune"):
+    config.scratch = recipes.image_teacher()
+    config.pretrain = recipes.image_pretraining()
+    config.finetune = recipes.image_finetuning()
+    for phase in PHASES:
         config[phase].model.name = "resnet_18"
         config[phase].data.crop_size = 80
         config[phase].init.inflate = ""
-    return base.finish(config, switches)
+    return pipelines.finish(config, switches)

@@ -9,9 +9,9 @@ the paper gives the batch per replica only) and is scaled to the replicas at han
 paper's accuracies have not been reproduced with it.
 """
 
-from spl_tf import training
+from experiments.spl.configs import recipes
 
 
 def get_config():
-    """The defaults, which are the paper's."""
-    return training.default_config()
+    """Ten epochs of warm-up and 150 more, from random weights."""
+    return recipes.video(epochs=150.0)

@@ -9,7 +9,7 @@ One seed of all strategies of Table 1, in 3 minutes on 2 cores: SPL-B 96.9, agre
 
 from ml_collections import config_dict
 
-from experiments.pipeline.config import default_config
+from experiments.spl.config import default_config
 from experiments.spl.configs import tiny
 from experiments.synthetic import render
 

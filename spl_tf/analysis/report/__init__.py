@@ -1,7 +1,7 @@
 """The page that shows an experiment: `render_page(ReportContent) -> HTML`.
 
 Everything here draws; what is drawn comes in as `ReportContent`, so that the page does
-not depend on how runs keep their files (`experiments/reporting` reads those).
+not depend on how runs keep their files (`experiments/spl/reporting` reads those).
 """
 
 from spl_tf.analysis.report.content import (

@@ -9,10 +9,12 @@ STRATEGY as of `pretrain.py`, or imagenet for none. One GPU is assumed to do; a 
 forward_correction 80.38, spl 80.50.
 """
 
-from experiments.spl.configs import base
-from experiments.spl.configs.clothing1m import pipeline
+from experiments.spl.configs import phases, recipes
+
+# Network, clips, batch, learning rate, schedule and augmentation.
+recipe = recipes.image_finetuning
 
 
 def get_config(argument: str):
-    """See `base.finetune`."""
-    return base.finetune("clothing1m", pipeline.get_config, argument)
+    """The recipe on the target clips, from a pre-trained network."""
+    return phases.finetune(recipe(), "clothing1m", argument)

@@ -20,7 +20,8 @@ with 196 labels 80.50. The first four are other people's, from networks that may
 started from ImageNet.
 """
 
-from experiments.spl.configs import base
+from experiments.spl.configs import pipelines
+from experiments.spl.configs.clothing1m import finetune, pretrain, teacher
 
 # Top-1, Table 6.
 _PAPER = {"weak": 0.7943, "forward_correction": 0.8038, "spl": 0.8050}
@@ -30,15 +31,18 @@ def get_config(argument: str = ""):
     """The rows of Table 6 that are trained here, and the usual baselines.
 
     Args:
-        argument: Switches, see `base`.
+        argument: Switches, see `pipelines`.
     """
-    switches = base.parse_switches(argument)
-    config = base.image_experiment("clothing1m")
+    switches = pipelines.parse_switches(argument)
+    config = pipelines.on_images("clothing1m")
     config.title = "Clothing1M"
+    config.scratch = teacher.recipe()
+    config.pretrain = pretrain.recipe()
+    config.finetune = finetune.recipe()
     config.data.web.root = config.data.target_train.root
     config.strategies = ("none", "weak", "agreement", "forward_correction", "spl")
     config.paper = {
         "source": "Table 6 (Clothing1M; weak is its row None)",
         "rows": {row: {"top_1": value} for row, value in _PAPER.items()},
     }
-    return base.finish(config, switches)
+    return pipelines.finish(config, switches)

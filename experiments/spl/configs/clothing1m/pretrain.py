@@ -9,10 +9,12 @@ spl_d or spl_b; `spl_b,anchor` has anchor loss. 8 GPUs are assumed for the 256 i
 a step. Accuracies are those after fine-tuning; see `pipeline.py`.
 """
 
-from experiments.spl.configs import base
-from experiments.spl.configs.clothing1m import pipeline
+from experiments.spl.configs import phases, recipes
+
+# Network, clips, batch, learning rate, schedule and augmentation.
+recipe = recipes.image_pretraining
 
 
 def get_config(argument: str):
-    """See `base.pretrain`."""
-    return base.pretrain("clothing1m", pipeline.get_config, argument)
+    """The recipe on the web clips, with the labels of a strategy."""
+    return phases.pretrain(recipe(), "clothing1m", argument)

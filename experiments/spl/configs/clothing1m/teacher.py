@@ -8,10 +8,12 @@ One GPU is assumed to do; a step has 32 images. Open: it starts from ImageNet. T
 papers give no number for it.
 """
 
-from experiments.spl.configs import base
-from experiments.spl.configs.clothing1m import pipeline
+from experiments.spl.configs import phases, recipes
+
+# Network, clips, batch, learning rate, schedule and augmentation.
+recipe = recipes.image_teacher
 
 
 def get_config(argument: str = ""):
-    """See `base.teacher`."""
-    return base.teacher("clothing1m", pipeline.get_config, argument)
+    """The recipe on the target clips."""
+    return phases.teacher(recipe(), "clothing1m", argument)

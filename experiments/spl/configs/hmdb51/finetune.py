@@ -9,13 +9,12 @@ step is assumed to do. The paper's top-1 with spl_b on WebK200, not reproduced h
 67.6 (Table 4).
 """
 
-from experiments.spl.configs import base
-from experiments.spl.configs.hmdb51 import pipeline
-from experiments.spl.configs.kinetics200 import finetune
+from experiments.spl.configs import recipes, transfer
+
+# Network, clips, batch, learning rate, schedule and augmentation.
+recipe = recipes.small_target_finetuning
 
 
 def get_config(argument: str):
-    """See `base.finetune`."""
-    config = base.finetune("hmdb51", pipeline.get_config, argument)
-    config.init.checkpoint = finetune.get_config(argument).init.checkpoint
-    return config
+    """The recipe on the target clips, from a pre-trained network."""
+    return transfer.finetune(recipe(), "hmdb51", argument)

@@ -10,10 +10,12 @@ data_parameters 83.2 / 95.5, spl_b 84.3 / 95.7.
 Assumed: 64 GPUs or TPU cores, 6 clips each; the learning rate is scaled to others.
 """
 
-from experiments.spl.configs import base
-from experiments.spl.configs.kinetics200 import pipeline
+from experiments.spl.configs import phases, recipes
+
+# Network, clips, batch, learning rate, schedule and augmentation.
+recipe = recipes.video_finetuning
 
 
 def get_config(argument: str):
-    """See `base.finetune`."""
-    return base.finetune("kinetics200", pipeline.get_config, argument)
+    """The recipe on the target clips, from a pre-trained network."""
+    return phases.finetune(recipe(), "kinetics200", argument)

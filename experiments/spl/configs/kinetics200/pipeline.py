@@ -28,7 +28,8 @@ Table 2, top-1 with 1.4e6 clips of 147K / 285K videos: weak 83.9 / 84.0, SPL-M 8
 to SPL-B of Table 1, and nothing to the others.
 """
 
-from experiments.spl.configs import base
+from experiments.spl.configs import pipelines
+from experiments.spl.configs.kinetics200 import finetune, pretrain, teacher
 
 TABLE_1 = {
     "source": "Table 1 (Kinetics-200, 147K videos, 6.7e5 clips; none is ImageNet)",
@@ -47,14 +48,17 @@ def get_config(argument: str = ""):
     """All rows of Table 1, SPL-M and SPL-D, and the points of Figure 4.
 
     Args:
-        argument: Switches, see `base`.
+        argument: Switches, see `pipelines`.
     """
-    switches = base.parse_switches(argument)
-    config = base.video_experiment("kinetics200")
+    switches = pipelines.parse_switches(argument)
+    config = pipelines.on_videos("kinetics200")
     config.title = "Kinetics-200, pre-trained on WebK200"
+    config.scratch = teacher.recipe()
+    config.pretrain = pretrain.recipe()
+    config.finetune = finetune.recipe()
     config.data.target_val.settings = {"split": "val"}
     config.strategies = (*TABLE_1["rows"], "spl_m", "spl_d")
     # With the default of 400 labels, cover ratios of 50, 65 and 80 %.
     config.curve = ("spl_m:1600", "spl_m:4500", "spl_d:1600", "spl_d:4500")
     config.paper = TABLE_1
-    return base.finish(config, switches)
+    return pipelines.finish(config, switches)

@@ -10,10 +10,12 @@ Assumed: 64 GPUs or TPU cores, 6 clips each; the learning rate is scaled to othe
 Accuracies are those after fine-tuning; see `pipeline.py`.
 """
 
-from experiments.spl.configs import base
-from experiments.spl.configs.kinetics200 import pipeline
+from experiments.spl.configs import phases, recipes
+
+# Network, clips, batch, learning rate, schedule and augmentation.
+recipe = recipes.video_pretraining
 
 
 def get_config(argument: str):
-    """See `base.pretrain`."""
-    return base.pretrain("kinetics200", pipeline.get_config, argument)
+    """The recipe on the web clips, with the labels of a strategy."""
+    return phases.pretrain(recipe(), "kinetics200", argument)

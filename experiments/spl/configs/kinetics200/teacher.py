@@ -8,10 +8,12 @@ Assumed: 64 GPUs or TPU cores, 6 clips each; the learning rate is scaled to othe
 paper's top-1 / top-5, not reproduced here: 80.6 / 94.7 (Table 1, "ImageNet").
 """
 
-from experiments.spl.configs import base
-from experiments.spl.configs.kinetics200 import pipeline
+from experiments.spl.configs import phases, recipes
+
+# Network, clips, batch, learning rate, schedule and augmentation.
+recipe = recipes.video_teacher
 
 
 def get_config(argument: str = ""):
-    """See `base.teacher`."""
-    return base.teacher("kinetics200", pipeline.get_config, argument)
+    """The recipe on the target clips."""
+    return phases.teacher(recipe(), "kinetics200", argument)

@@ -10,10 +10,12 @@ spl 76.8.
 Assumed: 64 GPUs or TPU cores, 6 clips each; the learning rate is scaled to others.
 """
 
-from experiments.spl.configs import base
-from experiments.spl.configs.soccernet import pipeline
+from experiments.spl.configs import phases, recipes
+
+# Network, clips, batch, learning rate, schedule and augmentation.
+recipe = recipes.small_target_finetuning
 
 
 def get_config(argument: str):
-    """See `base.finetune`."""
-    return base.finetune("soccernet", pipeline.get_config, argument)
+    """The recipe on the target clips, from a pre-trained network."""
+    return phases.finetune(recipe(), "soccernet", argument)

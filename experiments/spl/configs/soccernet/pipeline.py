@@ -19,7 +19,8 @@ Background, which the report shows:
 | SPL, 16 labels | 76.1 | 76.8 |
 """
 
-from experiments.spl.configs import base
+from experiments.spl.configs import pipelines
+from experiments.spl.configs.soccernet import finetune, pretrain, teacher
 
 # Mean average precision, Table 5, WebS4-401K-C.
 _PAPER = {
@@ -35,18 +36,19 @@ def get_config(argument: str = ""):
     """The rows of Table 5.
 
     Args:
-        argument: Switches, see `base`.
+        argument: Switches, see `pipelines`.
     """
-    switches = base.parse_switches(argument)
-    config = base.video_experiment("soccernet")
+    switches = pipelines.parse_switches(argument)
+    config = pipelines.on_videos("soccernet")
     config.title = "SoccerNet, pre-trained on WebS4"
+    config.scratch = teacher.recipe()
+    config.pretrain = pretrain.recipe()
+    config.finetune = finetune.recipe()
     config.strategies = tuple(_PAPER)
     config.data.target_val.settings = {"split": "valid"}
-    for phase in ("scratch", "finetune"):
-        base.small_target_schedule(config[phase])
     config.evaluate.exclude_classes = ("Background",)
     config.paper = {
         "source": "Table 5 (WebS4-401K-C; mAP without Background; none is ImageNet)",
         "rows": {row: {"mAP": value} for row, value in _PAPER.items()},
     }
-    return base.finish(config, switches)
+    return pipelines.finish(config, switches)

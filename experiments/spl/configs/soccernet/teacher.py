@@ -8,10 +8,12 @@ Assumed: 64 GPUs or TPU cores, 6 clips each; the learning rate is scaled to othe
 paper's mAP without Background, not reproduced here: 73.7 (Table 5, "Baseline").
 """
 
-from experiments.spl.configs import base
-from experiments.spl.configs.soccernet import pipeline
+from experiments.spl.configs import phases, recipes
+
+# Network, clips, batch, learning rate, schedule and augmentation.
+recipe = recipes.small_target_teacher
 
 
 def get_config(argument: str = ""):
-    """See `base.teacher`."""
-    return base.teacher("soccernet", pipeline.get_config, argument)
+    """The recipe on the target clips."""
+    return phases.teacher(recipe(), "soccernet", argument)

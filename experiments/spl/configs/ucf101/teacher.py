@@ -8,10 +8,12 @@ One GPU with 6 clips per step is assumed to do. The paper's top-1, not reproduce
 84.9 (Table 4, "Our baseline").
 """
 
-from experiments.spl.configs import base
-from experiments.spl.configs.ucf101 import pipeline
+from experiments.spl.configs import phases, recipes
+
+# Network, clips, batch, learning rate, schedule and augmentation.
+recipe = recipes.small_target_teacher
 
 
 def get_config(argument: str = ""):
-    """See `base.teacher`."""
-    return base.teacher("ucf101", pipeline.get_config, argument)
+    """The recipe on the target clips."""
+    return phases.teacher(recipe(), "ucf101", argument)

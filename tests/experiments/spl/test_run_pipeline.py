@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.pipeline.results import format_table
 from experiments.pipeline.runner import describe_plan, run_pipeline
+from experiments.spl.results import format_table
 from spl_tf.clips import ClipDataset
 from spl_tf.distribution.interruption import WorkdirBusyError, locked
 from spl_tf.labels import LabelMap

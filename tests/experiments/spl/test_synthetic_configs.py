@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.pipeline.config import check_config
+from experiments.spl.config import check_config
 from experiments.spl.configs import ablation, synthetic, table
 from spl_tf.training import resolve_steps
 

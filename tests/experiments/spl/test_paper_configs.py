@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.pipeline.config import check_config
 from experiments.pipeline.runner import run_pipeline
-from experiments.spl.configs import base, controlled_noisy_web_labels
+from experiments.spl.config import SPLITS, check_config
+from experiments.spl.configs import controlled_noisy_web_labels, phases, pipelines
 from spl_tf import training
 from spl_tf.clips import ClipDataset
 from spl_tf.labels import LabelMap
@@ -23,7 +23,7 @@ from tests.training.run_files import ROOT
 WITH_WEB = ("kinetics200", "soccernet", "clothing1m")
 DATASETS = (*WITH_WEB, "hmdb51", "ucf101")
 TFDS_IMAGES = "controlled_noisy_web_labels"
-STRATEGIES = (*base.PRETRAININGS, "spl_m:24", "spl_b,anchor", "weak,anchor")
+STRATEGIES = (*phases.PRETRAININGS, "spl_m:24", "spl_b,anchor", "weak,anchor")
 
 
 def get_config(dataset, name, *argument):
@@ -67,7 +67,7 @@ def test_every_strategy_of_every_dataset_has_valid_configs(dataset, smoke, place
         assert ("_smoke/" in pretrain.data.train) == bool(smoke)
     teacher = get_config(dataset, "teacher", smoke)
     check_training(teacher, place)
-    assert teacher == get_config(dataset, "finetune", base.IMAGENET + smoke)
+    assert teacher == get_config(dataset, "finetune", phases.IMAGENET + smoke)
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -89,10 +89,10 @@ def test_pipelines_have_valid_configs_and_the_papers_rows(dataset, place):
 
 def make_data_files(config):
     os.makedirs(os.path.dirname(config.data.classes), exist_ok=True)
-    splits = (config.data[name].manifest for name in base.SPLITS)
+    splits = (config.data[name].manifest for name in SPLITS)
     for path in filter(None, (config.data.classes, *splits)):
         pathlib.Path(path).touch()
-    for name in base.SPLITS:
+    for name in SPLITS:
         if config.data[name].root:
             pathlib.Path(config.data[name].root).mkdir(exist_ok=True)
 
@@ -165,14 +165,14 @@ def run_smoke(runs, dataset, **choice):
         if "scratch" in row:
             start = runs / row.scratch.init.checkpoint
             row.scratch.init.checkpoint = str(start)
-    workdir = str(runs / base.workdir_of(dataset, {base.SMOKE}))
+    workdir = str(runs / pipelines.workdir_of(dataset, {pipelines.SMOKE}))
     results = run_pipeline(config, workdir, jobs=2, threads=1, **choice)
     assert not reasons(results, "failed")
     return config, workdir, results
 
 
 def test_the_smoke_run_of_kinetics_goes_from_videos_to_the_report(runs):
-    config, workdir, results = run_smoke(runs, "kinetics200", strategies=["spl_b"])
+    config, workdir, results = run_smoke(runs, "kinetics200", rows=["spl_b"])
     (row,) = results["rows"]
     assert (row["strategy"], row["labels"], row["clips"]) == ("spl_b", 24, 46)
     assert set(results["paper"]["rows"]) < set(config.strategies)
@@ -186,7 +186,7 @@ def test_the_smoke_run_of_kinetics_goes_from_videos_to_the_report(runs):
 def test_all_rows_of_the_smoke_runs(runs, dataset):
     transfers = dataset in ("hmdb51", "ucf101")
     if transfers:
-        run_smoke(runs, "kinetics200", strategies=["spl_b"])
+        run_smoke(runs, "kinetics200", rows=["spl_b"])
     config, workdir, results = run_smoke(runs, dataset)
     assert [row["strategy"] for row in results["rows"]] == list(config.strategies)
     if dataset in ("clothing1m", TFDS_IMAGES):
@@ -198,7 +198,7 @@ def test_all_rows_of_the_smoke_runs(runs, dataset):
 
 @pytest.mark.slow
 def test_single_trainings_take_over_from_the_pipeline(runs):
-    run_smoke(runs, "kinetics200", strategies=["spl_b"])
+    run_smoke(runs, "kinetics200", rows=["spl_b"])
     configs = ROOT / "experiments/spl/configs"
     for name, workdir in (
         ("kinetics200/pretrain.py:spl_b,anchor,smoke", "spl_b_anchor_pretrain"),
@@ -257,7 +257,7 @@ def image_config(tmp_path):
     config.conversion = {"short_side": 36, "num_shards": 1}
     write_images(tmp_path, "target", ["train"] * 48 + ["test"] * 30)
     write_images(tmp_path, "web", ["noisy_train"] * 90, NOISE)
-    for split in base.SPLITS:
+    for split in SPLITS:
         name = "web" if split == "web" else "target"
         manifest, root = str(tmp_path / f"{name}.csv"), str(tmp_path / name)
         config.data[split].update(manifest=manifest, root=root)
@@ -272,7 +272,7 @@ def image_config(tmp_path):
 
 def test_noisy_images_go_the_same_way_as_videos(image_config, tmp_path):
     config, workdir = image_config, str(tmp_path / "run")
-    results = run_pipeline(config, workdir, strategies=["spl"], jobs=2, threads=1)
+    results = run_pipeline(config, workdir, rows=["spl"], jobs=2, threads=1)
     assert not reasons(results, "failed")
     # The teacher, trained on clean images, finds the labels that are wrong.
     assert results["seeds"][0]["noise_ratio"] == pytest.approx(NOISE, abs=0.05)

@@ -11,18 +11,21 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.reporting import heat, training_runs, web_clips
+from experiments.reporting import facts
 from experiments.reporting.workdir import Workdir
-from spl_tf import clips
-from spl_tf.analysis.report import DatasetFacts, ReportContent, Row, Stage
-from spl_tf.runs import run_folder
+from experiments.spl.reporting import heat, training_runs, web_clips
+from spl_tf.analysis.report import DatasetFacts, ReportContent, Row
 
+_KEYS = ("title", "strategies", "seeds", "rows")
+# What each dataset of a seed is for, and which stage makes it.
 _ROLES = {
     "target_train": "target clips for training",
     "target_val": "target clips for validation",
     "web": "web clips",
     "web_teacher": "web clips with the teacher's labels",
 }
+_MAKERS = {key: f"convert_{key}" for key in _ROLES} | {"web_teacher": "predict"}
+_PHASES = ("pretrain", "finetune")
 _ROW_FIELDS = (
     "strategy",
     "seed",
@@ -47,8 +50,9 @@ def gather(workdir: str | os.PathLike) -> ReportContent:
         FileNotFoundError: There is no `results.json`.
         ValueError: A file is damaged; the message names it.
     """
-    source = Workdir(workdir)
+    source = Workdir(workdir, _KEYS, _MAKERS)
     results = source.results
+    runs = [row.get(phase) for row in results["rows"][-1:] for phase in _PHASES]
     rows = [_row(row) for row in results["rows"]]
     _note_absent_rows(source, rows)
     web = web_clips.read_web_clips(source)
@@ -69,9 +73,9 @@ def gather(workdir: str | os.PathLike) -> ReportContent:
         counts=training_runs.read_counts(source),
         heat=heat.draw_strips(source, web),
         datasets=_datasets(source),
-        stages=[_stage(entry) for entry in results.get("stages", ())],
-        configs=_configs(source),
-        versions=_versions(source),
+        stages=facts.read_stages(source),
+        configs=facts.read_configs(source, filter(None, runs)),
+        versions=facts.read_versions(source),
         missing=source.missing,
         built=datetime.datetime.now(datetime.timezone.utc).strftime(
             "%Y-%m-%d %H:%M UTC"
@@ -95,65 +99,12 @@ def _note_absent_rows(source: Workdir, rows: list[Row]) -> None:
             source.miss("rows", f"{strategy}: no result of seed {', '.join(absent)}")
 
 
-def _stage(entry: Mapping[str, Any]) -> Stage:
-    return Stage(
-        name=entry["stage"],
-        seconds=entry.get("seconds"),
-        state=entry["state"],
-        reason=entry.get("reason") or "",
-        log=entry.get("log") or "",
-    )
-
-
 def _datasets(source: Workdir) -> list[DatasetFacts]:
     """The datasets of the first seed; all seeds are made in the same way."""
     found = []
     for entry in source.results["seeds"][:1]:
         for key, role in _ROLES.items():
             path = source.find_dataset("datasets", role, entry, key)
-            if path is None:
-                continue
-            info = clips.DatasetInfo.load(path)
-            teacher = {
-                k: v for k, v in (info.teacher or {}).items() if k != "confusion"
-            }
-            found.append(
-                DatasetFacts(
-                    role=role,
-                    path=entry[key],
-                    label_kind=info.label_kind,
-                    clips=info.num_clips,
-                    classes=len(info.class_names),
-                    num_bytes=sum(shard["num_bytes"] for shard in info.shards),
-                    source=teacher or info.source,
-                    # Prediction copies the list of the dataset that it labels.
-                    skipped=() if info.teacher else info.skipped,
-                )
-            )
-    return found
-
-
-def _configs(source: Workdir) -> dict[str, Any]:
-    """The experiment's config, and those of the runs of one strategy."""
-    found = {}
-    path = os.path.join(source.path, "config.json")
-    if os.path.exists(path):
-        found["Config of the experiment"] = run_folder.read_json(path)["config"]
-    for row in source.results["rows"][-1:]:
-        for phase in ("pretrain", "finetune"):
-            path = os.path.join(source.path, row.get(phase) or "", "config.json")
-            if row.get(phase) and os.path.exists(path):
-                title = f"Config of a run: {row[phase]}"
-                found[title] = run_folder.read_json(path)["config"]
-    return found
-
-
-def _versions(source: Workdir) -> dict[str, str]:
-    path = os.path.join(source.path, "config.json")
-    if not os.path.exists(path):
-        return {}
-    content = run_folder.read_json(path)
-    found = dict(content["versions"])
-    if content.get("git_revision"):
-        found["source"] = content["git_revision"]
+            if path is not None:
+                found.append(facts.read_dataset(path, entry[key], role))
     return found

@@ -1,0 +1,83 @@
+"""Rules that configs of experiments have in common."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from ml_collections import config_dict
+
+
+def check_keys(
+    found: Iterable[str],
+    reference: Iterable[str],
+    path: str,
+    all_needed: bool = True,
+) -> None:
+    """Raises ValueError where keys are unknown or missing.
+
+    Args:
+        found: Keys of a part of the config.
+        reference: Those that it can have.
+        path: Of that part, for example "config.data".
+        all_needed: Whether it must have all of them.
+    """
+    unknown, missing = set(found) - set(reference), set(reference) - set(found)
+    if unknown:
+        raise ValueError(
+            f"{path}.{min(unknown)} is unknown; known are {sorted(reference)}"
+        )
+    if missing and all_needed:
+        raise ValueError(f"{path}.{min(missing)} is missing")
+
+
+def check_seeds(seeds: Iterable[int], name: str) -> None:
+    """Raises ValueError unless these are different seeds of training, at least one."""
+    seeds = tuple(seeds)
+    valid = all(isinstance(seed, int) and 0 <= seed < 2**32 for seed in seeds)
+    if not seeds or not valid or len(set(seeds)) < len(seeds):
+        raise ValueError(
+            f"{name} is {seeds}, expected different integers from 0 to {2**32 - 1}"
+        )
+
+
+def check_views(settings: config_dict.ConfigDict, path: str) -> None:
+    """Raises ValueError for impossible views of a prediction or an evaluation.
+
+    Args:
+        settings: With num_clips, num_crops and batch_size.
+        path: Of them, for example "config.predict".
+    """
+    for name in ("num_clips", "batch_size"):
+        if settings[name] < 1:
+            raise ValueError(f"{path}.{name} is {settings[name]}, not 1 up")
+    if settings.num_crops not in (1, 3):
+        raise ValueError(f"{path}.num_crops is {settings.num_crops}, expected 1 or 3")
+
+
+def check_evaluation(settings: config_dict.ConfigDict, path: str) -> None:
+    """Raises ValueError for impossible settings of `experiments.evaluate`.
+
+    Args:
+        settings: See `check_views`; and protocol, of those for fine-tuned networks.
+        path: Of them.
+    """
+    check_views(settings, path)
+    protocol, views = settings.protocol, (settings.num_clips, settings.num_crops)
+    if protocol not in ("views", "paper"):
+        raise ValueError(
+            f"{path}.protocol is {protocol!r}, expected 'views' or 'paper'"
+        )
+    if protocol == "paper" and views != (1, 1):
+        raise ValueError(
+            f"{path}.protocol is 'paper', which has one view, and num_clips, "
+            f"num_crops are {views}"
+        )
+
+
+def check_exists(path: str, key: str) -> None:
+    """Raises ValueError or FileNotFoundError where a local path is not there."""
+    if not path:
+        raise ValueError(f"{key} is empty")
+    if "://" not in path and not os.path.exists(path):
+        raise FileNotFoundError(f"{key}: there is no {path}")

@@ -1,0 +1,47 @@
+"""What the process of a stage is told."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """What a stage may use of the machine.
+
+    Attributes:
+        processes: How many a conversion or rendering may start.
+        threads: For TensorFlow's operations.
+        job: Its place among the stages that run at a time, from 0.
+        jobs: How many places there are.
+    """
+
+    processes: int
+    threads: int
+    job: int
+    jobs: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A stage as its process gets it.
+
+    Attributes:
+        action: A function of a module, that is called with the task.
+        settings: See `Stage`, as the next three; paths are absolute here.
+        inputs: Paths by name.
+        output: Folder to write.
+        options: What makes no difference to the output.
+        workdir: Of the experiment.
+        share: Of the machine.
+    """
+
+    action: Callable[[Task], dict[str, Any]]
+    settings: dict[str, Any]
+    inputs: dict[str, str]
+    output: str
+    options: dict[str, Any]
+    workdir: str
+    share: Share
