@@ -7,13 +7,12 @@ much was done, in the action's unit; times of further stages are estimated from 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 from ml_collections import config_dict
 
 from experiments.evaluate import evaluate
-from experiments.pipeline.task import Task
+from experiments.pipeline.task import Action, Task
 from experiments.synthetic import render
 from spl_tf import training
 from spl_tf.clips import DatasetInfo
@@ -158,7 +157,7 @@ def _report(task: Task) -> dict[str, Any]:
     }
 
 
-ACTIONS: dict[str, Callable[[Task], dict[str, Any]]] = {
+ACTIONS: dict[str, Action] = {
     "render": _render,
     "convert": _convert,
     "train": _train,

@@ -16,7 +16,7 @@ from ml_collections import config_dict
 
 from experiments.pipeline.fingerprints import Record
 from experiments.pipeline.stages import RESULTS_FILE, Input, Stage
-from experiments.pipeline.task import Task
+from experiments.pipeline.task import Action
 
 # What configs were of that say nothing: those from before there were several.
 _FIRST = "spl"
@@ -33,7 +33,7 @@ class Experiment:
             if several can; each comes after those that it needs. One that all seeds
             share is the same for each.
         actions: What its stages can do beside `actions.ACTIONS`, or instead, by name;
-            functions of a module, see there. They replace a former result themselves.
+            see there. They replace a former result by themselves.
         collect: From config, seeds, and the record of a stage that is up to date by
             its name, what `results.json` has beside title, description and stages.
         format_table: The content of `results.json` for the terminal.
@@ -42,7 +42,7 @@ class Experiment:
 
     check_config: Callable[[config_dict.ConfigDict], None]
     stages: Callable[[config_dict.ConfigDict, int], Iterable[Stage]]
-    actions: Mapping[str, Callable[[Task], dict[str, Any]]]
+    actions: Mapping[str, Action]
     collect: Callable[
         [config_dict.ConfigDict, Sequence[int], Callable[[str], Record | None]],
         dict[str, Any],
@@ -61,10 +61,12 @@ def find(config: Mapping[str, Any]) -> Experiment:
     module = name if "." in name else f"experiments.{name}.experiment"
     try:
         return importlib.import_module(module).EXPERIMENT
-    except (ModuleNotFoundError, AttributeError) as error:
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise  # one that it imports
         raise ValueError(
             f"config.experiment is {name!r}, expected a folder of experiments/ with an "
-            f"experiment.py, or a module, that has EXPERIMENT: {error}"
+            f"experiment.py, or the whole name of a module: {error}"
         ) from error
 
 

@@ -8,12 +8,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from experiments.pipeline.ledger import FAILED, NO_RESULT, Ledger, Verdict
 from experiments.pipeline.processes import Ended, StageProcess
 from experiments.pipeline.stages import Stage
-from experiments.pipeline.task import Share, Task
+from experiments.pipeline.task import Action, Share, Task
 from tfrecords_tools.conversion.manifest import path_of
 
 _POLL_SECONDS = 0.5
@@ -51,7 +50,7 @@ class Scheduler:
         self,
         ledger: Ledger,
         machine: Machine,
-        actions: Mapping[str, Callable[[Task], dict[str, Any]]],
+        actions: Mapping[str, Action],
         echo: Callable[[str], None],
     ):
         """Starts nothing yet.

@@ -29,7 +29,7 @@ class Task:
     """A stage as its process gets it.
 
     Attributes:
-        action: A function of a module, that is called with the task.
+        action: What to do.
         settings: See `Stage`, as the next three; paths are absolute here.
         inputs: Paths by name.
         output: Folder to write.
@@ -38,10 +38,15 @@ class Task:
         share: Of the machine.
     """
 
-    action: Callable[[Task], dict[str, Any]]
+    action: Action
     settings: dict[str, Any]
     inputs: dict[str, str]
     output: str
     options: dict[str, Any]
     workdir: str
     share: Share
+
+
+# A function of a module, which the stage's process imports; it returns facts about the
+# result, as JSON has them. One is `count`, see `actions`.
+Action = Callable[[Task], dict[str, Any]]

@@ -143,12 +143,8 @@ def check_config(config: config_dict.ConfigDict) -> None:
             )
     for name in (*config.strategies, *config.curve):
         row = parse_row(config, name)
-        check_keys(
-            row.changes,
-            dict.fromkeys(PHASES),
-            f"config.variants.{name}",
-            all_needed=False,
-        )
+        path = f"config.variants.{name}"
+        check_keys(row.changes, PHASES, path, all_needed=False)
         _check_recipes(config, row)
     if config.teacher is not None:
         check_recipe(config.teacher, "config.teacher")
