@@ -44,7 +44,7 @@ def teacher(
     """The training of the teacher, which is the row without pre-training.
 
     Args:
-        recipe: What all its rows have.
+        recipe: Its config, but for data and size of a smoke run.
         dataset: A folder of configs, which also names the workdir.
         argument: "", "imagenet" or "smoke".
     """
@@ -62,8 +62,8 @@ def pretrain(
     """A pre-training on the web clips and a row's labels.
 
     Args:
-        recipe: What all rows have, as the next one see `teacher`.
-        dataset: See there.
+        recipe: Of all rows; that of this one is changed as its variant says.
+        dataset: See `teacher`.
         argument: A strategy, and switches.
 
     Raises:
@@ -94,8 +94,8 @@ def finetune(
     """A fine-tuning on the target clips, from the pre-training of the same argument.
 
     Args:
-        recipe: What all rows have, as the next one see `teacher`.
-        dataset: See there.
+        recipe: Of all rows; that of this one is changed as its variant says.
+        dataset: See `teacher`.
         argument: As of `pretrain`; "imagenet" is the teacher's training.
 
     Raises:
