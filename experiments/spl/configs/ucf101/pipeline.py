@@ -14,8 +14,8 @@ One GPU with 6 clips per step is assumed to do. The paper's top-1, not reproduce
 (Table 4): ImageNet 84.9, SPL 94.6. It does not say of which split, or of how many.
 """
 
-from experiments.spl.configs import pipelines, transfer
-from experiments.spl.configs.ucf101 import finetune, pretrain, teacher
+from experiments.spl.configs import transfer
+from experiments.spl.configs.ucf101 import finetune, teacher
 
 # Top-1, Table 4.
 _PAPER = {"none": 0.849, "spl_b_kinetics200": 0.946}
@@ -27,15 +27,5 @@ def get_config(argument: str = ""):
     Args:
         argument: "" or "smoke".
     """
-    switches = pipelines.parse_switches(argument)
-    config = transfer.experiment("ucf101", switches)
-    config.title = "UCF-101, pre-trained on WebK200"
-    config.scratch = teacher.recipe()
-    config.pretrain = pretrain.recipe()
-    config.finetune = finetune.recipe()
-    config.strategies = tuple(_PAPER)
-    config.paper = {
-        "source": "Table 4 (UCF-101; none is ImageNet)",
-        "rows": {row: {"top_1": value} for row, value in _PAPER.items()},
-    }
-    return pipelines.finish(config, switches)
+    recipes = (teacher.recipe(), finetune.recipe())
+    return transfer.experiment("ucf101", "UCF-101", _PAPER, *recipes, argument)

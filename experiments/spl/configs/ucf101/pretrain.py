@@ -4,6 +4,6 @@ The same as `kinetics200/pretrain.py`, with its arguments and its workdir. The p
 takes spl_b on 285K videos for this target.
 """
 
-from experiments.spl.configs.kinetics200.pretrain import get_config, recipe
+from experiments.spl.configs.kinetics200.pretrain import get_config
 
-__all__ = ["get_config", "recipe"]
+__all__ = ["get_config"]
