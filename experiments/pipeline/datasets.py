@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from experiments.pipeline.checks import check_exists, check_keys
+from experiments.pipeline.rules import check_exists, check_keys
 from experiments.pipeline.stages import Input, Stage, folder_of_seed
 from experiments.synthetic import render
 from tfrecords_tools.conversion.conversion import FileSettings

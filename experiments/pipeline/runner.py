@@ -12,7 +12,6 @@ from ml_collections import config_dict
 
 from experiments.pipeline import estimates, registry, results
 from experiments.pipeline.actions import ACTIONS
-from experiments.pipeline.checks import check_seeds
 from experiments.pipeline.choice import Choice
 from experiments.pipeline.ledger import (
     FAILED,
@@ -21,6 +20,7 @@ from experiments.pipeline.ledger import (
     SKIPPED,
     Ledger,
 )
+from experiments.pipeline.rules import check_seeds
 from experiments.pipeline.scheduler import Machine, Scheduler
 from experiments.pipeline.stages import RESULTS_FILE
 from spl_tf.cores import usable_cores

@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from experiments.pipeline import datasets, registry
-from experiments.pipeline.checks import check_evaluation, check_keys, check_views
+from experiments.pipeline.rules import check_evaluation, check_keys, check_views
 from experiments.pipeline.trainings import check_recipe
 from experiments.synthetic.render import TARGET_TRAIN, TARGET_VAL, WEB
 from spl_tf import training
