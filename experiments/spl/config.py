@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +15,10 @@ from experiments.pipeline.rules import check_evaluation, check_keys, check_views
 from experiments.pipeline.trainings import check_recipe
 from experiments.synthetic.render import TARGET_TRAIN, TARGET_VAL, WEB
 from spl_tf import training
+from spl_tf.inference.prediction import CLASSES
 from spl_tf.labels import STRATEGIES
 from spl_tf.labels.mapping import SIZED_STRATEGIES
+from spl_tf.runs.checkpoints import WEIGHTS
 
 NAME = "spl"  # what `config.experiment` calls it
 NONE = "none"  # the row without pre-training
@@ -40,14 +43,16 @@ def default_config() -> config_dict.ConfigDict:
     # keys of its recipe, e.g. "pretrain": {"loss": {"name": "data_parameters"}}}.
     config.variants = config_dict.ConfigDict()
     datasets.add_defaults(config, SPLITS)
-    config.teacher = None  # a recipe; None takes the row "none" for the teacher
+    # A recipe, or the workdir of a finished run, such as `import_weights` writes; None
+    # takes the row "none" for the teacher.
+    config.teacher = None
     config.scratch = training.default_config()
     config.pretrain = training.default_config()
     # Pre-training starts from the teacher's weights, not as `pretrain.init` says.
     config.pretrain_from_teacher = False
     config.finetune = training.default_config()
     config.predict = config_dict.create(
-        batch_size=32, top_k=5, num_clips=1, num_crops=1
+        batch_size=32, top_k=5, num_clips=1, num_crops=1, classes="same"
     )
     config.evaluate = config_dict.create(
         protocol="views", num_clips=1, num_crops=1, exclude_classes=(), batch_size=32
@@ -146,9 +151,20 @@ def check_config(config: config_dict.ConfigDict) -> None:
         path = f"config.variants.{name}"
         check_keys(row.changes, PHASES, path, all_needed=False)
         _check_recipes(config, row)
-    if config.teacher is not None:
+    if isinstance(config.teacher, str):
+        if not os.path.exists(os.path.join(config.teacher, WEIGHTS)):
+            raise FileNotFoundError(
+                f"config.teacher: {config.teacher} has no {WEIGHTS}; expected the "
+                "workdir of a finished run"
+            )
+    elif config.teacher is not None:
         check_recipe(config.teacher, "config.teacher")
     check_views(config.predict, "config.predict")
+    if config.predict.classes not in CLASSES:
+        raise ValueError(
+            f"config.predict.classes is {config.predict.classes!r}, expected one of "
+            f"{CLASSES}"
+        )
     check_evaluation(config.evaluate, "config.evaluate")
     used = SPLITS if uses_web(config) else (TARGET_TRAIN, TARGET_VAL)
     datasets.check_data(config, LABEL_KINDS, used)

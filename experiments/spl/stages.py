@@ -21,6 +21,7 @@ from experiments.spl.config import (
     recipe,
     uses_web,
 )
+from spl_tf.files import absolute_path
 
 _TEACHER_ROW = Row(NONE, NONE)
 
@@ -64,6 +65,8 @@ class Layout:
         """Run of the teacher."""
         if self._config.teacher is None:
             return self.run(_TEACHER_ROW)
+        if isinstance(self._config.teacher, str):
+            return absolute_path(self._config.teacher)
         return self.stage("runs", "teacher_model")  # "teacher" is a row's name
 
     def evaluation(self, row: Row) -> str:
@@ -87,7 +90,8 @@ def stages_of_seed(config: config_dict.ConfigDict, seed: int) -> Iterator[Stage]
     yield from datasets.rendering(config, seed)
     first = (TARGET_TRAIN, WEB) if has_labels else (TARGET_TRAIN,)
     yield from datasets.conversions(config, seed, LABEL_KINDS, *first)
-    yield _teacher_stage(config, layout)
+    if not isinstance(config.teacher, str):
+        yield _teacher_stage(config, layout)
     yield from datasets.conversions(config, seed, LABEL_KINDS, TARGET_VAL)
     if has_labels:
         yield _prediction(config, layout)
@@ -107,6 +111,7 @@ def _prediction(config, layout: Layout) -> Stage:
         },
         layout.labelled,
         seed=layout.seed,
+        defaults={"classes": "same"},
     )
 
 

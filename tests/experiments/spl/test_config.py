@@ -74,6 +74,23 @@ def test_the_teacher_is_the_row_none_or_has_a_recipe_of_its_own():
     ]
 
 
+def test_a_finished_run_can_be_the_teacher(tmp_path):
+    config = small_config("none", "spl_b")
+    config.teacher = str(tmp_path / "k400")
+    with pytest.raises(FileNotFoundError, match=r"config\.teacher: .*k400 has no wei"):
+        check_config(config)
+    (tmp_path / "k400").mkdir()
+    (tmp_path / "k400" / "weights.npz").touch()
+    check_config(config)
+    stages = {stage.name: stage for stage in make_stages(config, [0])}
+    assert "seed_0/teacher" not in stages
+    assert stages["seed_0/predict"].inputs["checkpoint"].path == config.teacher
+    assert "seed_0/none/scratch" in stages
+    config.predict.classes = "all"
+    with pytest.raises(ValueError, match=r"predict\.classes is 'all'"):
+        check_config(config)
+
+
 def test_pretraining_can_start_from_the_teacher():
     config = small_config("weak")
     config.pretrain_from_teacher = True
