@@ -182,7 +182,7 @@ class Contenders:
         self._bare_step = self._make_bare_step()
         model = build_from_config(self._config, _CLASSES)
         self._forward_step = tf.function(
-            lambda clip: tf.nn.softmax(model(data.normalize(clip), training=False))
+            lambda clip: tf.nn.softmax(model(data.unit_pixels(clip), training=False))
         )
 
     def _make_bare_step(self) -> Callable:
@@ -194,7 +194,7 @@ class Contenders:
 
         @tf.function
         def step(batch):
-            clip = data.augment_and_normalize(batch["clip"], batch["draws"], strengths)
+            clip = data.augment(batch["clip"], batch["draws"], strengths)
             with tf.GradientTape() as tape:
                 logits = model(clip, training=True)
                 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(

@@ -107,7 +107,7 @@ def visualize(
             scores = _scores(model, frames, is_multi_label(config))
             output, caption = labels.describe(clip, scores, explain)
             heat = grad_cam(
-                model, data.normalize(frames[None]), [output], layer, weights
+                model, data.unit_pixels(frames[None]), [output], layer, weights
             )[0]
             stem = os.path.join(output_dir, _stem(row, clip.id))
             animation, strip = Path(f"{stem}.{animation_format}"), Path(f"{stem}.png")
@@ -298,7 +298,7 @@ def decode_central(
 
 def _scores(model: keras.Model, frames: np.ndarray, multi_label: bool) -> np.ndarray:
     """Probabilities of the model's outputs, float32 [num_classes]."""
-    logits = model(data.normalize(frames[None]), training=False)
+    logits = model(data.unit_pixels(frames[None]), training=False)
     return keras.ops.convert_to_numpy(probabilities_of(logits, multi_label))[0]
 
 

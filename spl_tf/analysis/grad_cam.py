@@ -33,7 +33,8 @@ def grad_cam(
 
     Args:
         model: A network that `build_model` made.
-        clips: float `[B, T, H, W, C]`, what the model takes.
+        clips: float `[B, T, H, W, C]`, what the model takes: pixels in [0, 1] where it
+            normalises them itself, as that of a run.
         class_ids: int `[B]`, the output that is explained, one per clip; None for each
             clip's highest.
         layer: Name of the layer whose output is A, `[B, t, h, w, C]`; None for the

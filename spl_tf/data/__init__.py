@@ -9,8 +9,8 @@ from spl_tf.data.bad_records import (
 from spl_tf.data.batches import eval_batches, predict_batches, train_batches
 from spl_tf.data.device.augmentation import (
     Augmentation,
-    augment_and_normalize,
-    normalize,
+    augment,
+    unit_pixels,
 )
 from spl_tf.data.label_lookup import LabelLookup
 from spl_tf.data.plan import Resampling, TrainPlan, padded_rows, uniform_draws
@@ -37,7 +37,7 @@ __all__ = [
     "SkippedRecords",
     "TrainInput",
     "TrainPlan",
-    "augment_and_normalize",
+    "augment",
     "check_bad_record_options",
     "check_labels",
     "check_one_label",
@@ -45,11 +45,11 @@ __all__ = [
     "eval_batches",
     "filter_rows",
     "labels_kept",
-    "normalize",
     "padded_rows",
     "plain_bad_records",
     "predict_batches",
     "several_labels",
     "train_batches",
     "uniform_draws",
+    "unit_pixels",
 ]

@@ -7,7 +7,7 @@ A batch is a dictionary:
 - `label`: int32 [B]; or multi-hot rows, float32 [B, C];
 - `index`: int64 [B], the clip's row in the index, stable over runs;
 - `id`: string [B];
-- `draws`: float32 [B, 4], uniform in [0, 1), for `augment_and_normalize` (training);
+- `draws`: float32 [B, 4], uniform in [0, 1), for `augment` (training);
 - `mix`, `partner`, `partner_label`: float32, int32, int32 [B], with which weight each
   item is mixed with which other of the batch, and that one's label (training with
   mixup);

@@ -98,7 +98,7 @@ def _run(
     """As `forward_batches`; gathered, the results of all processes, without `id`."""
 
     def replica_forward(clip, index):
-        outputs = model(data.normalize(clip), training=False)
+        outputs = model(data.unit_pixels(clip), training=False)
         outputs = tf.cast(outputs, tf.float32)
         if not features:
             outputs = probabilities_of(outputs, multi_label)

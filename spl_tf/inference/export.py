@@ -22,7 +22,7 @@ def export(checkpoint: str, output_dir: str, top_k: int = 5) -> tuple[str, ...]:
     """Writes the model of a finished run as a SavedModel.
 
     Its function `serve`, which is also the signature `serving_default`, takes `clips`,
-    uint8 [B, T, H, W, 3] in RGB. They are normalised, but neither scaled nor cropped:
+    uint8 [B, T, H, W, C], RGB for C = 3. They are neither scaled nor cropped:
     T frames at the stride of training and crops of the size of training are what the
     model knows; others work too. It returns
 
@@ -53,7 +53,7 @@ def export(checkpoint: str, output_dir: str, top_k: int = 5) -> tuple[str, ...]:
     config, names, model = open_run(checkpoint, make_strategy("one"))
 
     def serve(clips):
-        logits = model(data.normalize(clips), training=False)
+        logits = model(data.unit_pixels(clips), training=False)
         every = probabilities_of(tf.cast(logits, tf.float32), is_multi_label(config))
         best, places = tf.math.top_k(every, min(top_k, len(names)))
         return {
@@ -64,7 +64,7 @@ def export(checkpoint: str, output_dir: str, top_k: int = 5) -> tuple[str, ...]:
 
     archive = keras.export.ExportArchive()
     archive.track(model)
-    clips = tf.TensorSpec([None, None, None, None, 3], tf.uint8, name="clips")
+    clips = tf.TensorSpec([None] * 4 + [model.input_shape[-1]], tf.uint8, name="clips")
     archive.add_endpoint("serve", serve, input_signature=[clips])
     temporary = temporary_name(os.path.normpath(output_dir))
     try:

@@ -3,12 +3,14 @@
 from spl_tf.models.heads import HEAD_LAYERS, feature_model
 from spl_tf.models.inflation import load_inflated
 from spl_tf.models.network import build_network
+from spl_tf.models.normalization import DEFAULT_NORMALIZATION, pixel_statistics
 from spl_tf.models.registry import MODEL_NAMES, build_model
 from spl_tf.models.resnet import GATINGS, ResNetSpec
 from spl_tf.models.s3d import S3D_GATINGS
 from spl_tf.models.summary import format_summary, summarize
 
 __all__ = [
+    "DEFAULT_NORMALIZATION",
     "GATINGS",
     "HEAD_LAYERS",
     "MODEL_NAMES",
@@ -19,5 +21,6 @@ __all__ = [
     "feature_model",
     "format_summary",
     "load_inflated",
+    "pixel_statistics",
     "summarize",
 ]

@@ -10,7 +10,7 @@ import os
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -18,6 +18,11 @@ from absl import logging
 
 from spl_tf.models.heads import HEAD_LAYERS
 from spl_tf.models.layers import FeatureGating
+from spl_tf.models.normalization import (
+    DEFAULT_NORMALIZATION,
+    PixelNormalization,
+    pixel_statistics,
+)
 
 IMAGENET = "imagenet"
 # What `keras.applications.resnet.preprocess_input` takes off 0..255, as R, G, B.
@@ -52,7 +57,8 @@ def load_inflated(source: str, model: keras.Model, keep_head: bool = False) -> N
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise ValueError(f"{source} is no weights.npz: {error}") from error
     elif source == IMAGENET or source.endswith(".weights.h5"):
-        arrays = fold_pixel_range(convert_keras_resnet(_open_keras_resnet(source)))
+        arrays = convert_keras_resnet(_open_keras_resnet(source))
+        arrays = fold_normalization(arrays, *_statistics(model))
     else:
         raise ValueError(
             f"cannot inflate {source}, expected {IMAGENET!r}, a .weights.h5 of "
@@ -145,24 +151,36 @@ def _own_name(name: str) -> str | None:
     return f"res{stage}_{int(cell) - 1}_{_KERAS_PARTS[part]}{suffix}"
 
 
-def fold_pixel_range(
-    arrays: Mapping[str, np.ndarray], mean: tuple[float, ...] = _KERAS_MEAN
-) -> dict[str, np.ndarray]:
-    """Makes a stem for blue-green-red pixels less their mean take RGB in [-1, 1].
+def _statistics(model: keras.Model) -> tuple[Sequence[float], Sequence[float]]:
+    """Mean and deviation of pixels in [0, 1] by which the model's input is normalised.
 
-    Exact but for the stem's zero padding, which then stands for mid-grey, not for the
-    mean colour.
+    A model that normalises nothing itself is given [-1, 1].
+    """
+    for layer in model.layers:
+        if isinstance(layer, PixelNormalization):
+            return layer.mean, layer.std
+    return pixel_statistics(DEFAULT_NORMALIZATION)
+
+
+def fold_normalization(
+    arrays: Mapping[str, np.ndarray], mean: Sequence[float], std: Sequence[float]
+) -> dict[str, np.ndarray]:
+    """Makes Keras' stem, for blue-green-red less their mean, take normalised pixels.
+
+    Exact but for the stem's zero padding, which then stands for `mean`, not for the
+    mean colour that Keras takes off.
 
     Args:
         arrays: As `convert_keras_resnet` gives them.
-        mean: Of R, G and B, on 0..255.
+        mean: Taken off RGB pixels in [0, 1], a number per channel or one for all.
+        std: What they are then divided by.
     """
-    half = 127.5
     kernel = arrays["stem/0"][..., ::-1, :]
-    offset = np.einsum("thwcf,c->f", kernel, half - np.asarray(mean, np.float32))
+    mean, std = (np.float32(255) * np.float32(each) for each in (mean, std))
+    offset = np.einsum("thwcf,c->f", kernel, mean - np.float32(_KERAS_MEAN))
     return {
         **arrays,
-        "stem/0": kernel * np.float32(half),
+        "stem/0": kernel * std[:, None],
         "stem_bn/2": arrays["stem_bn/2"] - offset.astype(np.float32),
     }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import keras
 
 from spl_tf.models.blocks import Blocks
 from spl_tf.models.heads import add_head
+from spl_tf.models.normalization import NORMALIZATION, PixelNormalization
 from spl_tf.models.recomputation import RecomputingModel
 
 
@@ -35,6 +37,7 @@ def build_network(
     weight_decay: float = 0.0,
     synchronized_batch_norm: bool = False,
     recompute: bool = False,
+    normalization: str | Sequence[Sequence[float]] | None = None,
     name: str = "network",
 ) -> keras.Model:
     """Builds a network with a classifier.
@@ -50,10 +53,13 @@ def build_network(
         synchronized_batch_norm: Statistics over all replicas (on TensorFlow).
         recompute: Whether a training step keeps the outputs of cells alone and computes
             what lies between them a second time: less memory, more time, same results.
+        normalization: Of pixels in [0, 1], by the model's layer `stem_normalization`,
+            see `pixel_statistics`; None for a model without that layer, which takes
+            what is normalised already.
         name: Of the model.
 
     Returns:
-        A model from `[B, T, H, W, C]` in [-1, 1] to float32 logits `[B, num_classes]`.
+        A model from `[B, T, H, W, C]` to float32 logits `[B, num_classes]`.
         Its layer `features` gives the pooled features, `classifier` the logits.
 
     Raises:
@@ -64,7 +70,10 @@ def build_network(
     regularizer = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
     blocks = Blocks(spec.batch_norm_epsilon, regularizer, synchronized_batch_norm)
     inputs = keras.Input(input_shape, name="clip")
-    x = spec.body(blocks, inputs)
+    x = inputs
+    if normalization is not None:
+        x = PixelNormalization(normalization, name=NORMALIZATION)(x)
+    x = spec.body(blocks, x)
     logits = add_head(x, num_classes, dropout, projection_dim, regularizer)
     if recompute:
         return RecomputingModel.between([inputs, *blocks.borders, logits], name)

@@ -147,10 +147,10 @@ def build_model(
         raise ValueError(f"unknown model {name!r}; known are {', '.join(MODEL_NAMES)}")
     spec = _SPECS[name].scaled(width, depth)
     settings = {
-        "gating": gating,
+        "gating": gating or None,
         "gating_bias": None if gating_bias else False,
         "shared_middle": shared_middle or None,
-        "batch_norm_epsilon": batch_norm_epsilon,
+        "batch_norm_epsilon": batch_norm_epsilon or None,
     }
     if last_stage_kernels:
         kernels = getattr(spec, "temporal_kernels", ())

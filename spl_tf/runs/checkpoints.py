@@ -27,6 +27,7 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 from spl_tf.clips import write_atomically
 from spl_tf.files import move_into_place
 from spl_tf.models import HEAD_LAYERS
+from spl_tf.models.normalization import PixelNormalization
 
 WEIGHTS = "weights.npz"
 _CHECKPOINTS = "checkpoints"
@@ -48,6 +49,19 @@ class _Variable(NamedTuple):
 
     name: str
     shape: tuple[int, ...]
+
+
+def model_state(model: keras.Model) -> tf.Module:
+    """What a checkpoint holds of a model: its layers, by position.
+
+    The normalisation of pixels, which has no weights, takes no position: there were
+    checkpoints before it.
+    """
+    state = tf.Module()
+    state._operations = [
+        each for each in model.operations if not isinstance(each, PixelNormalization)
+    ]
+    return state
 
 
 class RunCheckpoints:

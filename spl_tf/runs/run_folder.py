@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -17,7 +18,7 @@ from ml_collections import config_dict
 
 from spl_tf.clips import ClipDataset, write_atomically
 from spl_tf.files import same_path
-from spl_tf.models import build_model
+from spl_tf.models import DEFAULT_NORMALIZATION, build_model, pixel_statistics
 from spl_tf.runs.checkpoints import WEIGHTS, load_weights, newest_step
 from spl_tf.text_files import composed
 
@@ -246,23 +247,46 @@ def build_from_config(config: config_dict.ConfigDict, num_classes: int) -> keras
 
 
 def _build(config, data, num_classes: int) -> keras.Model:
+    # What a run from before a key was made lacks is as `build_model` has it.
+    settings = dict(config.model)
+    del settings["precision"]
     return build_model(
-        config.model.name,
+        settings.pop("name"),
         num_classes,
         (data.num_frames, data.crop_size, data.crop_size, 3),
-        dropout=config.model.dropout,
-        projection_dim=config.model.projection_dim,
-        width=config.model.width,
-        depth=config.model.depth,
-        gating=config.model.gating or None,
-        gating_bias=config.model.gating_bias,
-        last_stage_kernels=tuple(config.model.last_stage_kernels),
-        shared_middle=config.model.shared_middle,
-        batch_norm_epsilon=config.model.batch_norm_epsilon or None,
-        recompute=config.model.recompute,
         weight_decay=config.optimizer.weight_decay,
-        synchronized_batch_norm=config.model.synchronized_batch_norm,
+        **settings | {"normalization": _normalization(config.model)},
     )
+
+
+def _normalization(settings: Mapping[str, Any]):
+    """That of a run's `config.model`; of a time before there was a choice, the one."""
+    return settings.get("normalization", DEFAULT_NORMALIZATION)
+
+
+def check_normalization(config: config_dict.ConfigDict) -> None:
+    """Checks that the weights a run starts from are for pixels as it normalises them.
+
+    Weights without a run's `config.json` beside them are taken as they are.
+
+    Raises:
+        ValueError: They are for others; the message names the keys.
+    """
+    init, folders = config.init, {"checkpoint": config.init.checkpoint}
+    if init.inflate.endswith(".npz"):
+        folders["inflate"] = os.path.dirname(os.path.abspath(init.inflate))
+    for key, folder in folders.items():
+        path = os.path.join(folder, _CONFIG)
+        if not folder or not os.path.exists(path):
+            continue
+        theirs = _normalization(_read_config(path)["config"]["model"])
+        ours = _normalization(config.model)
+        if pixel_statistics(theirs) != pixel_statistics(ours):
+            raise ValueError(
+                f"config.init.{key} is {init[key]}, whose weights are for "
+                f"config.model.normalization {theirs!r}, and here it is {ours!r}; "
+                "expected the same"
+            )
 
 
 def read_results(workdir: str) -> dict[str, Any] | None:

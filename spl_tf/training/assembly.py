@@ -140,6 +140,7 @@ def assemble(config: config_dict.ConfigDict, replicas: int) -> Parts:
     validation = open_validation(config, names)
     if config.init.checkpoint:
         run_folder.check_start(config.init.checkpoint, config.init.keep_head, names)
+    run_folder.check_normalization(config)
     datasets = sources.fingerprints()
     if validation is not None:
         datasets["validation"] = run_folder.dataset_fingerprint(validation)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
 from ml_collections import config_dict
 
+from spl_tf.clips.frame_shape import RGB_CHANNELS
 from spl_tf.distribution.strategies import STRATEGIES
-from spl_tf.models import GATINGS, MODEL_NAMES, S3D_GATINGS
+from spl_tf.models import (
+    DEFAULT_NORMALIZATION,
+    GATINGS,
+    MODEL_NAMES,
+    S3D_GATINGS,
+    pixel_statistics,
+)
 from spl_tf.models.inflation import IMAGENET
 from spl_tf.training.objectives import LOSS_TARGETS, LOSSES
 from spl_tf.training.schedules import SHAPES, given_unit
@@ -48,6 +56,9 @@ def default_config() -> config_dict.ConfigDict:
     config = config_dict.ConfigDict()
     config.seed = 0
     config.model = config_dict.create(
+        # Of pixels: "symmetric" for [-1, 1], or (mean, std) of pixels in [0, 1], a
+        # number per channel each; see `models.pixel_statistics`.
+        normalization=_any_type(DEFAULT_NORMALIZATION),
         name="r3d_50_g",
         dropout=0.5,
         projection_dim=0,  # of a linear layer before the classifier; 0 for none
@@ -144,6 +155,11 @@ def default_config() -> config_dict.ConfigDict:
         keep_checkpoints=2,
     )
     return config.lock()
+
+
+def _any_type(default: Any) -> config_dict.FieldReference:
+    """A default for a key that also takes values of other types."""
+    return config_dict.FieldReference(default, field_type=object)
 
 
 def default_source() -> config_dict.ConfigDict:
@@ -263,8 +279,19 @@ def check_config(config: config_dict.ConfigDict) -> None:
         value = config.augmentation[key]
         if not 0 <= value <= 1:
             raise ValueError(f"config.augmentation.{key} is {value}, expected 0 to 1")
+    with _names_key("model.normalization"):
+        pixel_statistics(config.model.normalization, RGB_CHANNELS)
     _check_paths(config)
     _check_combinations(config)
+
+
+@contextlib.contextmanager
+def _names_key(key: str) -> Iterator[None]:
+    """Puts a key before what is wrong with its value."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"config.{key} {error}") from error
 
 
 def replica_batch_size(config: config_dict.ConfigDict, replicas: int) -> int:

@@ -16,7 +16,7 @@ from spl_tf.distribution.strategies import is_chief, spread_batches, wait_for_al
 from spl_tf.inference.scores import write_class_table
 from spl_tf.progress import Progress
 from spl_tf.runs import run_folder
-from spl_tf.runs.checkpoints import RunCheckpoints
+from spl_tf.runs.checkpoints import RunCheckpoints, model_state
 from spl_tf.runs.metrics_log import MetricsLog
 from spl_tf.training.assembly import Parts
 from spl_tf.training.step import loss_names, make_train_call
@@ -50,7 +50,7 @@ class Loop:
                 self.state.optimizer.iterations,
                 parts.keep_checkpoints,
                 writes,
-                model=self.state.model,
+                model=model_state(self.state.model),
                 dropout=_dropout_states(self.state.model),
                 optimizer=self.state.optimizer,
                 objective=self.state.objective,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import keras
 import tensorflow as tf
 
-from spl_tf.data import Augmentation, augment_and_normalize
+from spl_tf.data import Augmentation, augment
 from spl_tf.training.objectives import Objective, mean_logits, right
 
 
@@ -311,9 +311,7 @@ class _ReplicaSteps:
 
     def _gradients(self, batch):
         state, settings = self._state, self._settings
-        clip = augment_and_normalize(
-            batch["clip"], batch["draws"], settings.augmentation
-        )
+        clip = augment(batch["clip"], batch["draws"], settings.augmentation)
         views = settings.clips_per_item
         if "mix" in batch:
             clip = mix_pairs(clip, batch["mix"], batch["partner"], views)

@@ -78,7 +78,7 @@ def test_the_probabilities_of_a_clip_are_the_mean_over_its_views(
             for chosen in frames
             for top, left in corners
         ]
-        logits = model(np.stack(looks).astype(np.float32) / 127.5 - 1).numpy()
+        logits = model(np.stack(looks).astype(np.float32) / 255).numpy()
         expected = softmax(logits).mean(axis=0)
         np.testing.assert_allclose(scores.probabilities[row], expected, atol=1e-5)
     assert scores.rows.tolist() == list(range(7))

@@ -67,18 +67,18 @@ def test_a_fresh_process_serves_the_model_with_tensorflow_alone(tmp_path):
     answers = np.load(tmp_path / "answers.npz")
 
     config, _, model = run_folder.load_run(run)
-    logits = model(normalized(clips["trained_size"])).numpy()
+    logits = model(pixels(clips["trained_size"])).numpy()
     for name in ("serve", "trained_size"):
         check_answer(answers, name, softmax(logits))
     config.data.update(num_frames=5, crop_size=24)
     other = run_folder.build_from_config(config, len(NAMES))
     other.set_weights(model.get_weights())
-    logits = other(normalized(clips["other_size"])).numpy()
+    logits = other(pixels(clips["other_size"])).numpy()
     check_answer(answers, "other_size", softmax(logits))
 
 
-def normalized(clips):
-    return clips.astype(np.float32) / 127.5 - 1
+def pixels(clips):
+    return clips.astype(np.float32) / 255
 
 
 def check_answer(answers, name, expected):

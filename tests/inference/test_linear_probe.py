@@ -138,7 +138,7 @@ def test_the_features_are_frozen_and_those_of_a_test_clip_are_averaged(
             for clip in clips
             for left in columns
         ]
-        found = network(np.stack(crops).astype(np.float32) / 127.5 - 1).numpy()
+        found = network(np.stack(crops).astype(np.float32) / 255).numpy()
         return found.reshape(len(clips), len(columns), -1).mean(axis=1)
 
     known = features(train_clips, [10]).astype(np.float64)

@@ -39,7 +39,7 @@ def probabilities_of(teacher, dataset, **views):
         dataset, data.ClipSampling(2, 2), 16, len(dataset), **views
     )
     batch = next(batches.as_numpy_iterator())
-    logits = model(data.normalize(batch["clip"])).numpy().astype(np.float64)
+    logits = model(data.unit_pixels(batch["clip"])).numpy().astype(np.float64)
     exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = exponents / exponents.sum(axis=1, keepdims=True)
     return probabilities.reshape(len(dataset), -1, probabilities.shape[1])

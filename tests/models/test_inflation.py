@@ -3,8 +3,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from spl_tf.models import build_model, feature_model, load_inflated
-from spl_tf.models.inflation import convert_keras_resnet, fold_pixel_range, inflate
+from spl_tf.models import (
+    build_model,
+    feature_model,
+    load_inflated,
+    pixel_statistics,
+)
+from spl_tf.models.inflation import convert_keras_resnet, fold_normalization, inflate
 
 NARROW = {"width": 1 / 16}
 
@@ -179,7 +184,13 @@ def test_a_converted_keras_resnet_is_that_network_up_to_its_first_stride(
 
 def test_the_stem_takes_pixels_as_this_project_has_them(keras_resnet, outputs):
     model = build_model("resnet_50", 5, (1, 64, 48, 3))
-    inflate(fold_pixel_range(convert_keras_resnet(keras_resnet)), model, "keras")
+    inflate(
+        fold_normalization(
+            convert_keras_resnet(keras_resnet), *pixel_statistics("symmetric")
+        ),
+        model,
+        "keras",
+    )
     image = np.random.default_rng(1).uniform(0, 255, (2, 64, 48, 3))
     pixels = keras.applications.resnet.preprocess_input(image.copy())
     expected = outputs(keras_resnet, pixels, "conv1_bn")["conv1_bn"]
@@ -206,7 +217,9 @@ def test_a_weights_file_of_the_keras_network_is_loaded(
     source.save_weights(path)
     model = build_model("resnet_50", 7, (1, 32, 32, 3))
     load_inflated(path, model)
-    expected = fold_pixel_range(convert_keras_resnet(keras_resnet))
+    expected = fold_normalization(
+        convert_keras_resnet(keras_resnet), *pixel_statistics("symmetric")
+    )
     found = {
         f"{name}/{position}": array
         for name, arrays in weights_by_layer(model).items()

@@ -54,7 +54,7 @@ def draw_strips(source: Workdir, web: WebClips | None) -> list[HeatStrip]:
             frames = decode_central(clip, sampling, config.data.crop_size)
             weak, teacher = clip.label_index, clip.teacher_index[0]
             output = int(label_map.lookup([weak], [teacher])[0])
-            batch = data.normalize(frames[None])
+            batch = data.unit_pixels(frames[None])
             logits = model(batch, training=False)
             scores = keras.ops.convert_to_numpy(keras.ops.softmax(logits))[0]
             picture = _compose(frames, grad_cam(model, batch, [output])[0])

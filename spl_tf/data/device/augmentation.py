@@ -1,7 +1,8 @@
-"""Photometric augmentation and normalisation of a batch, on the device.
+"""Photometric augmentation of a batch, on the device.
 
 One factor per clip, shared by its frames. uint8 travels to the device; the random
-numbers come with the batch, so that they do not depend on the number of replicas.
+numbers come with the batch, so that they do not depend on the number of replicas. What
+leaves are pixels in [0, 1]: their normalisation is the model's.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import math
 import keras
 import numpy as np
 from keras import ops
+
+from spl_tf.clips.frame_shape import RGB_CHANNELS
 
 NUM_DRAWS = 4  # brightness, contrast, saturation, hue
 
@@ -47,42 +50,46 @@ class Augmentation:
                 raise ValueError(f"{field.name} is {value}, expected 0 to 1")
 
 
-def normalize(clip) -> keras.KerasTensor:
-    """Maps uint8 pixels to float32 in [-1, 1]."""
-    return ops.cast(clip, "float32") / 127.5 - 1.0
+def unit_pixels(clip) -> keras.KerasTensor:
+    """Maps uint8 pixels to float32 in [0, 1], which the model of a run takes."""
+    return ops.cast(clip, "float32") / 255.0
 
 
-def augment_and_normalize(clip, draws, strengths: Augmentation) -> keras.KerasTensor:
-    """Changes brightness, contrast, saturation and hue of each clip, then normalises.
+def augment(clip, draws, strengths: Augmentation) -> keras.KerasTensor:
+    """Changes brightness, contrast, saturation and hue of each clip.
 
     Args:
-        clip: uint8 [B, T, H, W, 3], RGB.
+        clip: uint8 [B, T, H, W, C]. What is not RGB has no colours, and stays.
         draws: float32 [B, 4], uniform in [0, 1).
         strengths: How far.
 
     Returns:
-        float32 [B, T, H, W, 3] in [-1, 1].
+        float32 [B, T, H, W, C] in [0, 1].
     """
+    x = unit_pixels(clip)
+    if x.shape[-1] != RGB_CHANNELS:
+        return x
     # The four changes in turn are one map, colour @ matrix + grey, as all of them leave
     # greys grey. So each pixel is read once.
-    x = ops.cast(clip, "float32") / 255.0
     brightness, contrast, saturation, hue = (
         ops.reshape(2.0 * draws[:, i] - 1.0, (-1, 1, 1)) for i in range(NUM_DRAWS)
     )
-    matrix = ops.eye(3) * (1.0 + strengths.contrast * contrast)
+    matrix = ops.eye(RGB_CHANNELS) * (1.0 + strengths.contrast * contrast)
     if strengths.saturation:
         kept = 1.0 + strengths.saturation * saturation
-        to_luma = np.tile(np.float32(_LUMA)[:, None], 3)
-        matrix = ops.matmul(matrix, kept * ops.eye(3) + (1.0 - kept) * to_luma)
+        to_luma = np.tile(np.float32(_LUMA)[:, None], RGB_CHANNELS)
+        matrix = ops.matmul(
+            matrix, kept * ops.eye(RGB_CHANNELS) + (1.0 - kept) * to_luma
+        )
     if strengths.hue:
         matrix = ops.matmul(matrix, _hue_rotation(2.0 * math.pi * strengths.hue * hue))
     grey = strengths.brightness * brightness
     if strengths.contrast:
         mean = ops.mean(x, axis=(1, 2, 3))[:, None] @ np.float32(_LUMA)[:, None]
         grey = grey - strengths.contrast * contrast * mean
-    pixels = ops.reshape(x, (ops.shape(x)[0], -1, 3))
+    pixels = ops.reshape(x, (ops.shape(x)[0], -1, RGB_CHANNELS))
     changed = ops.reshape(ops.matmul(pixels, matrix) + grey, ops.shape(x))
-    return ops.clip(changed, 0.0, 1.0) * 2.0 - 1.0
+    return ops.clip(changed, 0.0, 1.0)
 
 
 def _hue_rotation(angle):

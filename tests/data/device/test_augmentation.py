@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from spl_tf.data import Augmentation, augment_and_normalize, normalize
+from spl_tf.data import Augmentation, augment, unit_pixels
 
 OFF = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
 LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def run(clip, draws, **strengths):
-    result = augment_and_normalize(
+    result = augment(
         tf.constant(clip),
         tf.constant(draws, tf.float32),
         Augmentation(**OFF | strengths),
     )
-    return (result.numpy() + 1) / 2  # back to [0, 1]
+    return result.numpy()
 
 
 @pytest.fixture
@@ -24,8 +24,13 @@ def clip():
     return np.random.default_rng(0).integers(60, 190, (2, 3, 4, 5, 3), np.uint8)
 
 
-def test_normalize_maps_pixels_to_minus_one_to_one():
-    assert normalize(np.array([0, 255], np.uint8)).numpy().tolist() == [-1.0, 1.0]
+def test_pixels_go_from_zero_to_one():
+    assert unit_pixels(np.array([0, 255], np.uint8)).numpy().tolist() == [0.0, 1.0]
+
+
+def test_what_is_not_rgb_has_no_colours_to_change(clip):
+    result = run(clip[..., :2], np.full((2, 4), 0.9), brightness=0.5, contrast=1.0)
+    np.testing.assert_allclose(result, clip[..., :2] / 255, rtol=1e-6)
 
 
 def test_nothing_changes_without_strengths_or_in_the_middle_of_the_range(clip):
@@ -86,7 +91,7 @@ def test_impossible_strengths_are_refused():
 def test_in_a_dataset_it_gives_what_it_gives_eagerly(clip):
     draws = tf.constant([[0.1, 0.9, 0.3, 0.7], [0.8, 0.2, 0.6, 0.4]])
     strengths = Augmentation(brightness=0.2, contrast=0.4, saturation=0.5, hue=0.1)
-    eagerly = augment_and_normalize(tf.constant(clip), draws, strengths)
+    eagerly = augment(tf.constant(clip), draws, strengths)
     batches = tf.data.Dataset.from_tensors((clip, draws))
-    (mapped,) = batches.map(lambda x, d: augment_and_normalize(x, d, strengths))
+    (mapped,) = batches.map(lambda x, d: augment(x, d, strengths))
     np.testing.assert_allclose(mapped, eagerly, atol=1e-6)

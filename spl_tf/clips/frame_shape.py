@@ -1,0 +1,27 @@
+"""The shape of frames: their channels, and crops of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+RGB_CHANNELS = 3
+
+
+def height_and_width(size: int | Sequence[int]) -> tuple[int, int]:
+    """Rows and columns of a crop.
+
+    Args:
+        size: The side of a square in pixels, or (height, width).
+
+    Raises:
+        ValueError: It is neither.
+    """
+    sides = (size, size) if isinstance(size, int) else size
+    is_pair = isinstance(sides, Sequence) and len(sides) == 2
+    if not is_pair or not all(isinstance(n, int) and n >= 1 for n in sides):
+        raise ValueError(
+            f"is {size!r}, expected the side of a square in pixels, 1 or more, or "
+            "(height, width)"
+        )
+    height, width = sides
+    return height, width
