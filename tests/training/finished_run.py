@@ -13,10 +13,10 @@ from tests.conftest import jpeg, make_clip
 NUM_FRAMES, STRIDE, CROP = 2, 2, 16
 
 
-def write_run(workdir, class_names, seed=0):
+def write_run(workdir, class_names, seed=0, **model_settings):
     """Writes a run of 2 frames at stride 2, whose weights are random; all of them."""
     config = training.default_config()
-    config.model.name = "r3d_tiny_g"
+    config.model.update(name="r3d_tiny_g", **model_settings)
     config.data.update(num_frames=NUM_FRAMES, stride=STRIDE, crop_size=CROP)
     run_folder.claim_workdir(str(workdir), config, label_names=list(class_names))
     model = run_folder.build_from_config(config, len(class_names))
