@@ -23,7 +23,9 @@ from absl import flags
 from spl_tf import binary, clips, data
 from spl_tf.analysis import overlays
 from spl_tf.analysis.grad_cam import WEIGHTS, grad_cam
+from spl_tf.clips.frame_shape import CropSize, height_and_width
 from spl_tf.clips.jpeg import BadJpegError, decode_jpeg
+from spl_tf.data.sampling import central_windows
 from spl_tf.inference.outputs import is_multi_label, probabilities_of
 from spl_tf.labels import DISCARD, LabelMap
 from spl_tf.progress import Progress
@@ -270,14 +272,15 @@ def _read(
 
 
 def decode_central(
-    clip: clips.Clip, sampling: data.ClipSampling, crop_size: int
+    clip: clips.Clip, sampling: data.ClipSampling, crop_size: CropSize
 ) -> np.ndarray:
-    """The central frames as a network gets them: uint8 [T, crop, crop, 3].
+    """The central frames as a network gets them: uint8 [T, H, W, 3].
 
     Raises:
         ValueError: A frame does not decode, or is smaller than the crop.
     """
     frames = []
+    rows, columns = height_and_width(crop_size)
     for place in sampling.central_frames(len(clip.frames)):
         try:
             image = decode_jpeg(clip.frames[place])
@@ -286,13 +289,13 @@ def decode_central(
                 f"clip {clip.id!r}: frame {place} cannot be decoded: it {error}"
             ) from error
         height, width = image.shape[:2]
-        if min(height, width) < crop_size:
+        if height < rows or width < columns:
             raise ValueError(
                 f"clip {clip.id!r}: frame {place} is {height} x {width}, smaller than "
-                f"the model's input of {crop_size} x {crop_size}"
+                f"the model's input of {rows} x {columns}"
             )
-        top, left = (height - crop_size) // 2, (width - crop_size) // 2
-        frames.append(image[top : top + crop_size, left : left + crop_size])
+        ((top, left, _, _),) = central_windows(height, width, crop_size)
+        frames.append(image[top : top + rows, left : left + columns])
     return np.stack(frames)
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from absl import app, flags
 
 from spl_tf import binary, clips
+from spl_tf.clips.frame_shape import CropSize, height_and_width
 from tfrecords_tools.conversion.shard_job import WorkerDiedError
 from tfrecords_tools.inspection.contact_sheet import draw_contact_sheet
 from tfrecords_tools.inspection.reindexing import reindex
@@ -26,8 +27,10 @@ from tfrecords_tools.inspection.validation import format_faults, validate
 def _define_flags() -> None:
     flags.DEFINE_bool("all_classes", False, "List every class in the summary.")
     flags.DEFINE_bool("validate", False, "Check every record, the index and counts.")
-    flags.DEFINE_integer(
-        "crop_size", 0, "With --validate: frames must not be smaller.", lower_bound=0
+    flags.DEFINE_list(
+        "crop_size",
+        "",
+        "With --validate: frames must not be smaller; a side, or height,width.",
     )
     flags.DEFINE_integer(
         "max_faults", 20, "Faults of each kind to print.", lower_bound=1
@@ -50,6 +53,20 @@ def _define_flags() -> None:
     )
 
 
+def _crop_size(words: list[str]) -> CropSize:
+    """The flag's value; 0 without it."""
+    if words in ([], ["0"]):
+        return 0
+    try:
+        sides = [int(word) for word in words]
+        return height_and_width(sides * 2 if len(sides) == 1 else sides)
+    except ValueError as error:
+        raise ValueError(
+            f"--crop_size is {','.join(words)}, expected the side of a square in "
+            "pixels, or height,width"
+        ) from error
+
+
 def main(argv: list[str]) -> int:
     """Reads the flags, does what they ask for; returns 1 when there are faults."""
     if len(argv) != 2:
@@ -66,7 +83,8 @@ def main(argv: list[str]) -> int:
             values.num_workers,
         )
     if values.validate:
-        faults = validate(directory, values.num_workers, values.crop_size)
+        crop_size = _crop_size(values.crop_size)
+        faults = validate(directory, values.num_workers, crop_size)
         print(f"{directory}: {format_faults(faults, values.max_faults)}")
         if faults:
             return 1

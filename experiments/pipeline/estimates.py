@@ -26,6 +26,7 @@ from experiments.pipeline.stages import Stage, needs
 from experiments.synthetic import render
 from spl_tf import models
 from spl_tf.clips import DatasetInfo
+from spl_tf.clips.frame_shape import height_and_width
 from spl_tf.runs import run_folder
 from spl_tf.training import resolve_steps
 from tfrecords_tools.conversion.manifest import path_of, read_text
@@ -184,7 +185,8 @@ class _Estimator:
         if stage.action != "train":
             return (stage.action, str(stage.settings.get("protocol")))
         data = stage.settings["data"]
-        shape = (data["num_frames"], data["crop_size"], _clips_per_step(stage.settings))
+        size = height_and_width(data["crop_size"])
+        shape = (data["num_frames"], size, _clips_per_step(stage.settings))
         return (stage.action, stage.settings["model"]["name"], *shape)
 
     def _count(self, stage: Stage) -> int:

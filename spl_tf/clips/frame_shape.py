@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 RGB_CHANNELS = 3
 
+# The side of a square in pixels, or (height, width).
+CropSize = int | Sequence[int]
 
-def height_and_width(size: int | Sequence[int]) -> tuple[int, int]:
+
+def height_and_width(size: CropSize) -> tuple[int, int]:
     """Rows and columns of a crop.
 
     Args:
@@ -25,3 +28,9 @@ def height_and_width(size: int | Sequence[int]) -> tuple[int, int]:
         )
     height, width = sides
     return height, width
+
+
+def crop_text(size: CropSize, between: str = " x ") -> str:
+    """The crop in words: the side of a square, else height and width."""
+    height, width = height_and_width(size)
+    return f"{height}" if height == width else f"{height}{between}{width}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import simplejpeg
 
+from spl_tf.clips.frame_shape import RGB_CHANNELS
+
 # Of a file that is decoded at all: 1.5 GB as RGB. A damaged header may state 4 * 10^9.
 MAX_PIXELS = 500_000_000
 
@@ -30,7 +32,7 @@ def decode_jpeg(jpeg: bytes, out: np.ndarray | None = None) -> np.ndarray:
         BadJpegError: It does not decode without a warning, or has another size.
     """
     if out is None:
-        out = np.empty((*jpeg_size(jpeg), 3), np.uint8)
+        out = np.empty((*jpeg_size(jpeg), RGB_CHANNELS), np.uint8)
     try:
         found = simplejpeg.decode_jpeg(jpeg, "RGB", buffer=out).shape
     except ValueError as error:

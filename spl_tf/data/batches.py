@@ -2,7 +2,7 @@
 
 A batch is a dictionary:
 
-- `clip`: uint8 [B, T, H, W, 3], RGB; with V clips of an item [B * V, T, H, W, 3], those
+- `clip`: uint8 [B, T, H, W, C], RGB; with V clips of an item [B * V, T, H, W, C], those
   of an item next to each other, and `draws` likewise;
 - `label`: int32 [B]; or multi-hot rows, float32 [B, C];
 - `index`: int64 [B], the clip's row in the index, stable over runs;
@@ -27,6 +27,7 @@ import tensorflow as tf
 from scipy import special
 
 from spl_tf.clips import ClipDataset
+from spl_tf.clips.frame_shape import CropSize
 from spl_tf.cores import usable_cores
 from spl_tf.data.bad_records import SkippedRecords
 from spl_tf.data.closing import ends_in_time
@@ -86,7 +87,7 @@ def train_batches(
 def eval_batches(
     dataset: ClipDataset,
     sampling: ClipSampling,
-    crop_size: int,
+    crop_size: CropSize,
     batch_size: int,
     worker: int = 0,
     num_workers: int = 1,
@@ -98,13 +99,13 @@ def eval_batches(
     """Every clip once, in index order.
 
     Padding makes all batches full and their number the same on every replica. With
-    more than one view of a clip, `clip` is [B * num_clips * num_crops, T, H, W, 3], the
+    more than one view of a clip, `clip` is [B * num_clips * num_crops, T, H, W, C], the
     views of a clip next to each other, crops varying fastest; all else stays [B].
 
     Args:
         dataset: The clips.
         sampling: Which frames are taken; `PAPER_EVALUATION` for the paper's protocol.
-        crop_size: Side of the crop in pixels.
+        crop_size: Of the crop: the side of a square in pixels, or (height, width).
         batch_size: Clips per replica and step.
         worker: This process, from 0.
         num_workers: All processes of the run.
@@ -129,7 +130,7 @@ def eval_batches(
 def predict_batches(
     dataset: ClipDataset,
     sampling: ClipSampling,
-    crop_size: int,
+    crop_size: CropSize,
     batch_size: int,
     worker: int = 0,
     num_workers: int = 1,
@@ -144,7 +145,7 @@ def predict_batches(
     Args:
         dataset: The clips; each comes once.
         sampling: Which frames are taken.
-        crop_size: Side of the crop in pixels.
+        crop_size: Of the crop: the side of a square in pixels, or (height, width).
         batch_size: Clips per replica and step.
         worker: This process, from 0.
         num_workers: All processes of the run.
@@ -308,7 +309,8 @@ class _ScoringBatches:
             return [View(frames, window) for frames in runs for window in windows]
 
         self._loader = ClipLoader(dataset, choose_views, crop_size, lookup is not None)
-        shape = (num_clips * num_crops, sampling.num_frames, crop_size, crop_size, 3)
+        frames = (sampling.num_frames, *self._loader.frame_shape)
+        shape = (num_clips * num_crops, *frames)
         self._buffers = ClipBuffers(size, *shape)
         self.threads, self._map = _decoding([dataset])
         self.spec = _record_spec(size) | {

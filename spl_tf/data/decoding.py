@@ -12,6 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from spl_tf.clips import ClipDataset
+from spl_tf.clips.frame_shape import (
+    RGB_CHANNELS,
+    CropSize,
+    crop_text,
+    height_and_width,
+)
 from spl_tf.clips.jpeg import BadJpegError, decode_jpeg, frame_header, jpeg_size
 from spl_tf.data.records import BadRecordError, RecordView, view_record
 
@@ -45,7 +51,7 @@ class ClipLoader:
         self,
         dataset: ClipDataset,
         choose_views: ChooseViews,
-        size: int,
+        crop_size: CropSize,
         needs_label: bool = True,
         needs_teacher: bool = False,
         scales: bool = False,
@@ -56,17 +62,19 @@ class ClipLoader:
         Args:
             dataset: The clips.
             choose_views: What to decode of each.
-            size: Side of the decoded frames in pixels.
+            crop_size: Of the decoded frames: the side of a square, or (height, width).
             needs_label: Whether a label outside the classes is an error.
             needs_teacher: Whether a teacher's prediction outside them is one.
-            scales: Whether views are scaled, so that frames may be smaller than `size`.
+            scales: Whether views are scaled, so that frames may be smaller than the
+                crop.
             cache_bytes: Records and their decoded frames, of up to this many bytes,
                 stay in memory.
         """
         self._dataset = dataset
         self._reader = dataset.reader()
         self._choose_views = choose_views
-        self._size = size
+        # Of what is decoded: rows, columns, channels.
+        self.frame_shape = (*height_and_width(crop_size), RGB_CHANNELS)
         self._scales = scales
         self._checked = {"label": needs_label, "teacher": needs_teacher}
         self._kept: dict[int, _Frames] = {}
@@ -80,7 +88,7 @@ class ClipLoader:
         Args:
             row: The clip's position in the index.
             draws: float32, what the views are chosen with.
-            out: uint8 [V, T, size, size, 3], is filled.
+            out: uint8 [V, T, *frame_shape], is filled.
 
         Returns:
             The record's id, label and teacher's first choice (-1 where it has none).
@@ -122,7 +130,8 @@ class ClipLoader:
     def _describe(self, row: int, clip_id: bytes, error: BadRecordError) -> str:
         dataset, name = self._dataset, clip_id.decode(errors="replace")
         shard = dataset.index.shard_names[dataset.index.shard[row]]
-        crop = "" if self._scales else f" --crop_size={self._size}"
+        crop = f" --crop_size={crop_text(self.frame_shape[:2], ',')}"
+        crop = "" if self._scales else crop
         return (
             f"{os.path.join(dataset.directory, shard)}, row {row}, clip {name!r}: "
             f"{error}. Run `python -m tfrecords_tools.inspect_records "
@@ -152,10 +161,11 @@ class ClipLoader:
 
     def _decode(self, frames: _Frames, draws: np.ndarray, out: np.ndarray) -> None:
         height, width = frames.size
-        if not self._scales and min(height, width) < self._size:
+        rows, columns, _ = self.frame_shape
+        if not self._scales and (height < rows or width < columns):
             raise BadRecordError(
                 f"its frames are {height} x {width}, smaller than the crop of "
-                f"{self._size}"
+                f"{crop_text((rows, columns))}"
             )
         views = self._choose_views(len(frames), height, width, draws)
         for view, images in zip(views, out, strict=True):
@@ -238,7 +248,7 @@ def decode_view(frames: _Frames, view: View, out: np.ndarray) -> None:
     Args:
         frames: The clip's, decoded as they are needed.
         view: What to take of them.
-        out: uint8 [T, height, width, 3], is filled.
+        out: uint8 [T, height, width, C], is filled.
 
     Raises:
         BadRecordError: A frame does not decode.
@@ -258,7 +268,7 @@ _thread = threading.local()
 def _scratch(height: int, width: int) -> np.ndarray:
     """Room for a frame, kept by each thread for the next one of that size."""
     if getattr(_thread, "shape", None) != (height, width):
-        _thread.frame = np.empty((height, width, 3), np.uint8)
+        _thread.frame = np.empty((height, width, RGB_CHANNELS), np.uint8)
         _thread.shape = (height, width)
     return _thread.frame
 
@@ -274,7 +284,7 @@ def _copy(image: np.ndarray, flip: bool, out: np.ndarray) -> None:
         out[...] = image
         return
     # Channel by channel is three times as fast as pixel by pixel.
-    for channel in range(3):
+    for channel in range(out.shape[-1]):
         out[:, :, channel] = image[:, ::-1, channel]
 
 

@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from spl_tf.clips.frame_shape import CropSize, height_and_width
+
 
 @dataclasses.dataclass(frozen=True)
 class ClipSampling:
@@ -78,55 +80,70 @@ def scale_draw(draw: np.float32, choices: int) -> int:
 
 
 def random_window(
-    height: int, width: int, size: int, draws: np.ndarray
+    height: int, width: int, size: CropSize, draws: np.ndarray
 ) -> tuple[int, int, int, int]:
-    """A random square crop, as (top, left, height, width).
+    """A random crop, as (top, left, height, width).
 
     Args:
-        height: Rows of the frames, at least `size`.
-        width: Columns of the frames, at least `size`.
-        size: Side of the crop in pixels.
+        height: Rows of the frames, at least those of the crop.
+        width: Columns of the frames, at least those of the crop.
+        size: Of the crop.
         draws: float32 [2], uniform in [0, 1).
     """
-    top = scale_draw(draws[0], height - size + 1)
-    left = scale_draw(draws[1], width - size + 1)
-    return top, left, size, size
+    rows, columns = height_and_width(size)
+    top = scale_draw(draws[0], height - rows + 1)
+    left = scale_draw(draws[1], width - columns + 1)
+    return top, left, rows, columns
 
 
 def central_windows(
-    height: int, width: int, size: int, num_crops: int = 1
+    height: int, width: int, size: CropSize, num_crops: int = 1
 ) -> list[tuple[int, int, int, int]]:
-    """Square crops in the middle of the shorter side, as (top, left, height, width).
+    """Crops in the middle of the frames' shorter side, as (top, left, height, width).
 
     Args:
-        height: Rows of the frames, at least `size`.
-        width: Columns of the frames, at least `size`.
-        size: Side of the crops in pixels.
+        height: Rows of the frames, at least those of the crops.
+        width: Columns of the frames, at least those of the crops.
+        size: Of the crops.
         num_crops: 1 is the middle of the longer side too; 3 are its start, middle and
             end.
     """
-    top, left = (height - size) // 2, (width - size) // 2
-    if num_crops == 1:
-        return [(top, left, size, size)]
-    if height > width:
-        return [(place, left, size, size) for place in (0, top, height - size)]
-    return [(top, place, size, size) for place in (0, left, width - size)]
+    rows, columns = height_and_width(size)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    places = [(top, left)]
+    if num_crops > 1 and height > width:
+        places = [(place, left) for place in (0, top, height - rows)]
+    elif num_crops > 1:
+        places = [(top, place) for place in (0, left, width - columns)]
+    return [(*place, rows, columns) for place in places]
 
 
-def jittered_side(
-    crop_size: int, stored_side: int, side_range: tuple[int, int], draw: np.float32
-) -> int:
-    """Side of the crop in stored pixels, for a random scale (NL's short-side jitter).
+def jittered_size(
+    crop_size: CropSize,
+    height: int,
+    width: int,
+    side_range: tuple[int, int],
+    draw: np.float32,
+) -> tuple[int, int]:
+    """Rows and columns of the crop in stored pixels, for a random scale.
 
     Cutting this out and scaling it to `crop_size` is scaling the frames to a short side
-    that is uniform in `side_range` and cutting `crop_size` out.
+    that is uniform in `side_range`, or to the least that holds the crop, and cutting
+    `crop_size` out (NL's short-side jitter).
 
     Args:
-        crop_size: Side of the crop after scaling.
-        stored_side: Short side of the stored frames.
+        crop_size: Of the crop after scaling.
+        height: Rows of the stored frames.
+        width: Columns of the stored frames.
         side_range: Smallest and largest short side, both included.
         draw: Uniform in [0, 1).
     """
     low, high = side_range
-    short_side = low + scale_draw(draw, high - low + 1)
-    return min(round(crop_size * stored_side / short_side), stored_side)
+    short_side, stored_side = low + scale_draw(draw, high - low + 1), min(height, width)
+    sides = tuple(zip(height_and_width(crop_size), (height, width), strict=True))
+    least = (-(-crop * stored_side // stored) for crop, stored in sides)
+    short_side = max(short_side, *least)
+    rows, columns = (
+        min(round(crop * stored_side / short_side), stored) for crop, stored in sides
+    )
+    return rows, columns

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from spl_tf.clips import ClipDataset
+from spl_tf.clips.frame_shape import CropSize, height_and_width
 from spl_tf.data.bad_records import (
     MAX_BAD_RECORDS,
     SkippedRecords,
@@ -22,7 +23,7 @@ from spl_tf.data.plan import Resampling, TrainPlan, uniform_draws
 from spl_tf.data.records import BadRecordError
 from spl_tf.data.sampling import (
     ClipSampling,
-    jittered_side,
+    jittered_size,
     random_window,
 )
 from spl_tf.labels import LabelMap
@@ -45,7 +46,8 @@ class TrainInput:
         dataset: The clips.
         label_map: Their labels; None takes the label in the record as it is.
         sampling: Which frames are taken.
-        crop_size: Side of the random crop in pixels.
+        crop_size: Of the random crop: the side of a square in pixels, or (height,
+            width).
         flip: Whether half of the clips are mirrored left-right.
         seed: Of order, starts, crops, flips and photometric draws.
         short_side: Smallest and largest short side that frames are scaled to before
@@ -71,7 +73,7 @@ class TrainInput:
     dataset: ClipDataset
     label_map: LabelMap | None
     sampling: ClipSampling
-    crop_size: int
+    crop_size: CropSize
     flip: bool
     seed: int
     short_side: tuple[int, int] | None = None
@@ -98,17 +100,18 @@ class TrainInput:
                 "one for all epochs (labels.kind 'one_of')"
             )
         check_bad_record_options(self.on_bad_record, self.max_bad_records)
-        if self.crop_size < 1 or not 0 <= self.seed < 2**63:
-            raise ValueError(
-                f"crop_size is {self.crop_size} and seed {self.seed}, expected 1 or "
-                "more, and 0 to below 2^63"
-            )
+        try:
+            shorter = min(height_and_width(self.crop_size))
+        except ValueError as error:
+            raise ValueError(f"crop_size {error}") from error
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed is {self.seed}, expected 0 to below 2^63")
         if self.short_side is not None:
             low, high = self.short_side
-            if not self.crop_size <= low <= high:
+            if not shorter <= low <= high:
                 raise ValueError(
                     f"short_side is {low} to {high}, expected a range from crop_size "
-                    f"{self.crop_size} upwards"
+                    f"{shorter} upwards"
                 )
 
 
@@ -315,9 +318,11 @@ class TrainClips:
             several_labels(dataset) if source.several else None,
             source.num_outputs,
         )
-        size = source.crop_size
-        frames = source.sampling.num_frames
-        self.item_shape = (source.clips_per_item, frames, size, size, 3)
+        self.item_shape = (
+            source.clips_per_item,
+            source.sampling.num_frames,
+            *self._loader.frame_shape,
+        )
 
     def jobs(self, step: int, part: int, out: np.ndarray) -> list[Callable]:
         """What is to be done for one part of a step.
@@ -325,7 +330,7 @@ class TrainClips:
         Args:
             step: From 0.
             part: From 0.
-            out: uint8 [B, V, T, H, W, 3], filled by the jobs, the V clips of an item
+            out: uint8 [B, V, T, H, W, C], filled by the jobs, the V clips of an item
                 each.
 
         Returns:
@@ -376,13 +381,11 @@ class TrainClips:
         ]
 
     def _choose_view(self, length, height, width, draws) -> View:
-        source, side = self._source, self._source.crop_size
+        source, size = self._source, self._source.crop_size
         if source.short_side is not None:
-            side = jittered_side(
-                side, min(height, width), source.short_side, draws[_SCALE]
-            )
+            size = jittered_size(size, height, width, source.short_side, draws[_SCALE])
         return View(
             frames=source.sampling.random_frames(length, draws[_START]),
-            window=random_window(height, width, side, draws[[_TOP, _LEFT]]),
+            window=random_window(height, width, size, draws[[_TOP, _LEFT]]),
             flip=source.flip and draws[_FLIP] < 0.5,
         )

@@ -12,6 +12,7 @@ from ml_collections import config_dict
 
 from spl_tf import data
 from spl_tf.clips import ClipDataset
+from spl_tf.clips.frame_shape import CropSize
 from spl_tf.distribution.strategies import (
     distribute_batches,
     is_multi_worker,
@@ -29,7 +30,7 @@ class Views:
 
     Attributes:
         sampling: Which frames a view has.
-        crop_size: Side of its crop in pixels.
+        crop_size: Of its crop: the side of a square in pixels, or (height, width).
         num_clips: Runs of frames, see `ClipSampling.uniform_frames`.
         num_crops: 1, the centre, or 3 along the longer side.
         on_bad_record: "error", or "skip" to leave the clip out.
@@ -37,7 +38,7 @@ class Views:
     """
 
     sampling: data.ClipSampling
-    crop_size: int
+    crop_size: CropSize
     num_clips: int = 1
     num_crops: int = 1
     on_bad_record: str = "error"
@@ -140,7 +141,7 @@ def evaluate(
     strategy: tf.distribute.Strategy,
     dataset: ClipDataset,
     sampling: data.ClipSampling,
-    crop_size: int,
+    crop_size: CropSize,
     batch_size: int,
     on_bad_record: str = "error",
     multi_label: bool = False,
@@ -153,7 +154,7 @@ def evaluate(
             results of all.
         dataset: Its classes are those that the model tells apart.
         sampling: Which frames are looked at.
-        crop_size: Side of the central crop.
+        crop_size: Of the central crop.
         batch_size: Clips per replica.
         on_bad_record: "error", or "skip" to leave out what cannot be read.
         multi_label: Whether clips have several labels, and all of them count.

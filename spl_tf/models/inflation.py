@@ -1,7 +1,9 @@
 """Weights of 2D networks in 3D networks: t copies along time, each divided by t.
 
 On a clip of identical frames the inflated network then gives the 2D network's features,
-away from the temporal border (NL's `checkpoints.py`, after I3D).
+away from the temporal border (NL's `checkpoints.py`, after I3D). A stem for other
+channels, as those of flow, gets the mean over the source's, copied (TSN, Wang et al.,
+ECCV 2016, section 3.2, "cross modality pre-training").
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import keras
 import numpy as np
 from absl import logging
 
+from spl_tf.clips.frame_shape import RGB_CHANNELS
 from spl_tf.models.heads import HEAD_LAYERS
 from spl_tf.models.layers import FeatureGating
 from spl_tf.models.normalization import (
@@ -58,7 +61,8 @@ def load_inflated(source: str, model: keras.Model, keep_head: bool = False) -> N
             raise ValueError(f"{source} is no weights.npz: {error}") from error
     elif source == IMAGENET or source.endswith(".weights.h5"):
         arrays = convert_keras_resnet(_open_keras_resnet(source))
-        arrays = fold_normalization(arrays, *_statistics(model))
+        channels = model.input_shape[-1]
+        arrays = fold_normalization(arrays, *_statistics(model), channels)
     else:
         raise ValueError(
             f"cannot inflate {source}, expected {IMAGENET!r}, a .weights.h5 of "
@@ -86,6 +90,10 @@ def inflate(
         ValueError: See `load_inflated`.
     """
     head = () if keep_head else HEAD_LAYERS
+    first = f"{next(layer.name for layer in model.layers if layer.weights)}/0"
+    if first in arrays:
+        kernel = _across_channels(arrays[first], model.input_shape[-1])
+        arrays = {**arrays, first: kernel}
     names = {name.split("/")[0] for name in arrays}
     values, faults = {}, []
     for layer in model.layers:
@@ -108,6 +116,13 @@ def inflate(
     for layer, arrays_of_layer in values.items():
         model.get_layer(layer).set_weights(arrays_of_layer)
     logging.info("inflated %d layers from %s", len(values), source)
+
+
+def _across_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
+    """Copies the mean over a kernel's input channels, RGB, to as many others."""
+    if kernel.shape[-2] != RGB_CHANNELS or channels == RGB_CHANNELS:
+        return kernel
+    return np.repeat(kernel.mean(axis=-2, keepdims=True), channels, axis=-2)
 
 
 def _along_time(array: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | None:
@@ -163,7 +178,10 @@ def _statistics(model: keras.Model) -> tuple[Sequence[float], Sequence[float]]:
 
 
 def fold_normalization(
-    arrays: Mapping[str, np.ndarray], mean: Sequence[float], std: Sequence[float]
+    arrays: Mapping[str, np.ndarray],
+    mean: Sequence[float],
+    std: Sequence[float],
+    channels: int = RGB_CHANNELS,
 ) -> dict[str, np.ndarray]:
     """Makes Keras' stem, for blue-green-red less their mean, take normalised pixels.
 
@@ -172,12 +190,17 @@ def fold_normalization(
 
     Args:
         arrays: As `convert_keras_resnet` gives them.
-        mean: Taken off RGB pixels in [0, 1], a number per channel or one for all.
+        mean: Taken off pixels in [0, 1], a number per channel or one for all.
         std: What they are then divided by.
+        channels: How many there are; where they are not R, G and B, the stem gets the
+            mean over these.
     """
-    kernel = arrays["stem/0"][..., ::-1, :]
+    kernel = _across_channels(arrays["stem/0"][..., ::-1, :], channels)
+    theirs = np.float32(_KERAS_MEAN)
+    if channels != RGB_CHANNELS:
+        theirs = np.repeat(theirs.mean(), channels)
     mean, std = (np.float32(255) * np.float32(each) for each in (mean, std))
-    offset = np.einsum("thwcf,c->f", kernel, mean - np.float32(_KERAS_MEAN))
+    offset = np.einsum("thwcf,c->f", kernel, mean - theirs)
     return {
         **arrays,
         "stem/0": kernel * std[:, None],

@@ -17,6 +17,7 @@ from absl import logging
 from ml_collections import config_dict
 
 from spl_tf.clips import ClipDataset, write_atomically
+from spl_tf.clips.frame_shape import RGB_CHANNELS, height_and_width
 from spl_tf.files import same_path
 from spl_tf.models import DEFAULT_NORMALIZATION, build_model, pixel_statistics
 from spl_tf.runs.checkpoints import WEIGHTS, load_weights, newest_step
@@ -253,7 +254,7 @@ def _build(config, data, num_classes: int) -> keras.Model:
     return build_model(
         settings.pop("name"),
         num_classes,
-        (data.num_frames, data.crop_size, data.crop_size, 3),
+        (data.num_frames, *height_and_width(data.crop_size), RGB_CHANNELS),
         weight_decay=config.optimizer.weight_decay,
         **settings | {"normalization": _normalization(config.model)},
     )

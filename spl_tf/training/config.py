@@ -13,7 +13,7 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from spl_tf.clips.frame_shape import RGB_CHANNELS
+from spl_tf.clips.frame_shape import RGB_CHANNELS, height_and_width
 from spl_tf.distribution.strategies import STRATEGIES
 from spl_tf.models import (
     DEFAULT_NORMALIZATION,
@@ -88,7 +88,7 @@ def default_config() -> config_dict.ConfigDict:
         label_map="",  # folder of a LabelMap; empty for the labels in the records
         num_frames=16,
         stride=4,
-        crop_size=224,
+        crop_size=_any_type(224),  # side of a square, or (height, width)
         # Clips of a batch, of one replica. Or those of a whole step, over all replicas
         # and accumulated batches; then batch_size is 0.
         batch_size=6,
@@ -239,12 +239,9 @@ def check_config(config: config_dict.ConfigDict) -> None:
             f"config.seed is {config.seed!r}, expected a whole number from 0 to "
             f"{2**32 - 1}"
         )
-    for key in (
-        "data.num_frames",
-        "data.stride",
-        "data.crop_size",
-        "data.clips_per_item",
-    ):
+    with _names_key("data.crop_size"):
+        height_and_width(config.data.crop_size)
+    for key in ("data.num_frames", "data.stride", "data.clips_per_item"):
         _at_least(config, key, 1)
     for key in ("reference_batch_size", "accumulation_steps"):
         _at_least(config, f"optimizer.{key}", 1)

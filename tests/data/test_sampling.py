@@ -5,7 +5,7 @@ from spl_tf.data import PAPER_EVALUATION
 from spl_tf.data.sampling import (
     ClipSampling,
     central_windows,
-    jittered_side,
+    jittered_size,
     random_window,
 )
 
@@ -64,11 +64,26 @@ def test_three_windows_lie_along_the_longer_side():
 def test_the_jittered_crop_is_the_crop_of_scaled_frames():
     # A short side of 256 to 320 drawn for frames stored with 256.
     sides = [
-        jittered_side(224, 256, (256, 320), np.float32(draw))
+        jittered_size(224, 256, 340, (256, 320), np.float32(draw))
         for draw in (0.0, 0.5, ALMOST_ONE)
     ]
-    assert sides == [224, round(224 * 256 / 288), round(224 * 256 / 320)]
-    assert jittered_side(224, 256, (224, 224), np.float32(0.5)) == 256
+    expected = [224, round(224 * 256 / 288), round(224 * 256 / 320)]
+    assert sides == [(side, side) for side in expected]
+    assert jittered_size(224, 256, 340, (224, 224), np.float32(0.5)) == (256, 256)
+
+
+def test_a_crop_may_be_a_rectangle():
+    draws = [np.float32(0), np.float32(ALMOST_ONE)]
+    assert random_window(6, 9, (4, 8), draws) == (0, 1, 4, 8)
+    assert central_windows(7, 11, (5, 8)) == [(1, 1, 5, 8)]
+    assert [left for _, left, *_ in central_windows(7, 11, (5, 8), 3)] == [0, 1, 3]
+    assert [top for top, *_ in central_windows(11, 9, (5, 8), 3)] == [0, 3, 6]
+    # Of frames scaled from 100 x 150 to 200 x 300.
+    size = jittered_size((120, 240), 100, 150, (200, 200), np.float32(0))
+    assert size == (60, 120)
+    # At a short side of 100 they would be too narrow for it.
+    size = jittered_size((80, 300), 100, 150, (100, 100), np.float32(0))
+    assert size == (40, 150)
 
 
 def test_impossible_sampling_is_refused():

@@ -69,6 +69,21 @@ def test_identical_frames_give_the_2d_features_away_from_the_temporal_border(
     assert np.abs(found[:, 0] - expected[:, 0]).max() > 0.01 * scale
 
 
+def test_a_stem_for_flow_gets_the_mean_over_rgb_in_each_channel(image_run, outputs):
+    image_model, path = image_run
+    model = build_model("r3d_50", 5, (4, 32, 32, 2), **NARROW)
+    load_inflated(path, model)
+    (kernel,) = weights_by_layer(image_model)["stem"]
+    found = model.get_layer("stem").kernel.numpy()
+    assert found.shape == (5, 7, 7, 2, 4)
+    expected = np.mean([kernel[0, :, :, c] for c in range(3)], axis=0) / 5
+    for length in range(5):
+        for channel in range(2):
+            np.testing.assert_allclose(
+                found[length, :, :, channel], expected, rtol=1e-5, atol=1e-7
+            )
+
+
 def test_basic_cells_are_inflated_too(tmp_path, randomize, save_by_layer, outputs):
     image_model = randomize(build_model("resnet_18", 5, (1, 32, 32, 3), **NARROW))
     path = save_by_layer(tmp_path / "weights.npz", image_model)
@@ -200,6 +215,29 @@ def test_the_stem_takes_pixels_as_this_project_has_them(keras_resnet, outputs):
     inner = np.s_[:, 2:-2, 2:-2]  # not reached by the padding
     np.testing.assert_allclose(found[inner], expected[inner], atol=1e-5 * scale)
     assert np.abs(found - expected).max() < 0.2 * scale
+
+
+@pytest.mark.parametrize("channels", [3, 2])
+def test_the_stem_takes_pixels_as_the_model_normalises_them(
+    keras_resnet, outputs, channels
+):
+    statistics = ((0.4, 0.5, 0.3)[:channels], (0.2, 0.25, 0.3)[:channels])
+    shape = (1, 64, 48, channels)
+    model = build_model("resnet_50", 5, shape, normalization=statistics)
+    arrays = convert_keras_resnet(keras_resnet)
+    inflate(fold_normalization(arrays, *statistics, channels), model, "keras")
+    image = np.random.default_rng(1).uniform(0, 255, (2, 64, 48, channels))
+    # Of other channels, as if each third of the mean were an image of its own.
+    rgb = image if channels == 3 else image.sum(axis=-1, keepdims=True) / 3 + [0] * 3
+    pixels = keras.applications.resnet.preprocess_input(rgb.copy())
+    if channels == 2:
+        pixels += np.array([103.939, 116.779, 123.68]) - 2 * 114.79933 / 3
+    expected = outputs(keras_resnet, pixels, "conv1_bn")["conv1_bn"]
+    clip = (image / 255).astype(np.float32)[:, None]
+    found = outputs(model, clip, "stem_bn")["stem_bn"][:, 0]
+    inner = np.s_[:, 2:-2, 2:-2]  # not reached by the padding
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(found[inner], expected[inner], atol=1e-5 * scale)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # Keras' writer

@@ -25,7 +25,7 @@ MEAN, STD = (0.43, 0.39, 0.38), (0.23, 0.22, 0.21)
 
 def bare_model(run):
     """The run's network without its normalisation."""
-    model = build_model("r3d_tiny_g", 3, (2, 16, 16, 3))
+    model = build_model("r3d_tiny_g", 3, (2, 16, 16, 3), dropout=0.0)
     load_weights(run, model, keep_head=True)
     return model
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 
 from spl_tf.clips import keys
+from spl_tf.clips.frame_shape import CropSize, crop_text, height_and_width
 from spl_tf.clips.jpeg import BadJpegError, decode_jpeg
 from spl_tf.clips.record import IndexFacts, index_facts
 from spl_tf.text_files import composed
@@ -48,12 +49,12 @@ class Schema:
         class_names: In index order.
         every_key: Whether all keys must be there, as in records of our own tools; else
             only those that the pipeline reads.
-        crop_size: Shorter side that the frames must have at least, in pixels.
+        crop_size: Crop that must fit into the frames; 0 for none.
     """
 
     class_names: Sequence[str]
     every_key: bool
-    crop_size: int = 0
+    crop_size: CropSize = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,7 +223,7 @@ def _time_faults(times: Sequence[int], frames: int) -> Iterator[tuple[str, str]]
 
 
 def _frame_faults(
-    frames: Sequence[bytes], values: dict, crop_size: int
+    frames: Sequence[bytes], values: dict, crop_size: CropSize
 ) -> Iterator[tuple[str, str]]:
     first_size = None
     for step, frame in enumerate(frames):
@@ -245,9 +246,10 @@ def _frame_faults(
     ):
         if values.get(key, found) != found:
             yield "jpeg", f"{key!r} is {values[key]}, the frames have {found}"
-    if min(first_size) < crop_size:
+    needed = height_and_width(crop_size) if crop_size else (0, 0)
+    if any(found < least for found, least in zip(first_size, needed, strict=True)):
         yield (
             "crop",
             f"its frames are {first_size[0]} x {first_size[1]}, smaller than the crop "
-            f"of {crop_size}",
+            f"of {crop_text(needed)}",
         )

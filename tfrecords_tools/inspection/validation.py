@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from spl_tf import clips
+from spl_tf.clips.frame_shape import CropSize
 from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES, masked_crc
 from spl_tf.clips.record import IndexFacts
 from spl_tf.progress import Progress
@@ -86,7 +87,7 @@ class _ShardReport:
 
 
 def validate(
-    directory: str | os.PathLike, num_workers: int = 0, crop_size: int = 0
+    directory: str | os.PathLike, num_workers: int = 0, crop_size: CropSize = 0
 ) -> list[Fault]:
     """Checks a dataset folder without trusting its index.
 
@@ -96,8 +97,8 @@ def validate(
     Args:
         directory: The folder.
         num_workers: Processes; 0 for one per core, 1 for this process alone.
-        crop_size: Frames with a shorter side than this are a fault, as they are to a
-            training that crops without scaling.
+        crop_size: Frames that are smaller than this crop are a fault, as they are to a
+            training that crops without scaling; 0 for none.
 
     Returns:
         The faults, shard by shard, then those of the folder; empty when all is well.

@@ -118,16 +118,17 @@ def _compose(frames: np.ndarray, heat: np.ndarray) -> Image.Image:
     )
     places = np.rint(places).astype(np.int64)
     side = min(max(frames.shape[1], _SIDE), _LARGEST_SIDE)
-    width = len(places) * (side + _GAP) - _GAP
-    sheet = Image.new("RGBA", (width, 2 * side + _GAP))
+    size = (round(side * frames.shape[2] / frames.shape[1]), side)
+    step = size[0] + _GAP
+    sheet = Image.new("RGBA", (len(places) * step - _GAP, 2 * side + _GAP))
     for column, place in enumerate(places):
-        plain = Image.fromarray(frames[place]).resize((side, side), Image.BICUBIC)
+        plain = Image.fromarray(frames[place]).resize(size, Image.BICUBIC)
         smooth = Image.fromarray(heat[place].astype(np.float32)).resize(
-            (side, side), Image.BILINEAR
+            size, Image.BILINEAR
         )
         heated = overlays.overlay_heat(
             np.asarray(plain)[None], np.asarray(smooth)[None].clip(0, 1)
         )[0]
-        sheet.paste(plain, (column * (side + _GAP), 0))
-        sheet.paste(Image.fromarray(heated), (column * (side + _GAP), side + _GAP))
+        sheet.paste(plain, (column * step, 0))
+        sheet.paste(Image.fromarray(heated), (column * step, side + _GAP))
     return sheet

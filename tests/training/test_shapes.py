@@ -1,0 +1,151 @@
+"""Crops that are no squares and clips that are not RGB, through real steps."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from experiments.visualize import decode_central
+from spl_tf import clips, data, training
+from spl_tf.analysis.grad_cam import grad_cam
+from spl_tf.inference import evaluation, export
+from spl_tf.models import build_model, summarize
+from spl_tf.runs import run_folder
+from spl_tf.training.objectives import Objective
+from spl_tf.training.step import (
+    MovingAverage,
+    ReducedSGD,
+    StepSettings,
+    TrainState,
+    make_train_call,
+)
+from tests.conftest import write_dataset
+from tests.training.finished_run import decode, softmax, textured_clip, write_run
+
+NAMES = "abc"
+CROP = (16, 28)  # of frames of 20 x 36
+
+
+@pytest.fixture
+def shown():
+    return [textured_clip(n, n % 3, NAMES) for n in range(6)]
+
+
+@pytest.fixture
+def textured(tmp_path, shown):
+    return write_dataset(tmp_path / "clips", shown, NAMES, 1, "clean")
+
+
+def test_a_run_of_rectangular_crops_trains_and_is_evaluated(config, textured, tmp_path):
+    config.data.update(
+        train=textured.directory, validation=textured.directory, crop_size=CROP
+    )
+    config.data.short_side = (20, 24)
+    config.schedule.length.steps = 1
+    config.schedule.warmup.steps = 1
+    run = str(tmp_path / "run")
+    results = training.train(config, run)
+    assert np.isfinite(results["train_loss"])
+    saved = json.loads((tmp_path / "run/config.json").read_text())
+    assert saved["config"]["data"]["crop_size"] == list(CROP)
+    assert training.train(config, run) == results
+    again, _, model = run_folder.load_run(run)
+    assert model.input_shape == (None, 2, *CROP, 3)
+    assert again.data.crop_size == list(CROP)
+
+
+def test_rectangular_views_of_a_finished_run(shown, textured, tmp_path):
+    run = write_run(tmp_path / "run", NAMES, crop_size=CROP)
+    strategy = training.make_strategy("one")
+    _, _, model = evaluation.open_run(run, strategy)
+    sampling = data.ClipSampling(2, 2)
+
+    def expected(*corners):
+        looks = [
+            decode(clip)[[2, 4], top : top + 16, left : left + 28] / np.float32(255)
+            for clip in shown
+            for top, left in corners
+        ]
+        by_view = softmax(model(np.stack(looks)).numpy())
+        return by_view.reshape(6, len(corners), 3).mean(axis=1)
+
+    views = evaluation.Views(sampling, list(CROP), num_crops=3)
+    found = evaluation.score(model, strategy, textured, views, 2).probabilities
+    three = expected((2, 0), (2, 4), (2, 8))
+    np.testing.assert_allclose(found, three, atol=1e-5)
+
+    training.predict(run, textured.directory, str(tmp_path / "labelled"), 2, top_k=1)
+    teacher = clips.ClipDataset(tmp_path / "labelled").index.teacher
+    central = expected((2, 4))
+    assert teacher.tolist() == central.argmax(axis=1).tolist()
+
+    export.export(run, str(tmp_path / "served"))
+    served = tf.saved_model.load(str(tmp_path / "served"))
+    frames = np.stack([decode_central(clip, sampling, CROP) for clip in shown])
+    found = served.serve(frames)["all_probabilities"]
+    np.testing.assert_allclose(found, central, atol=1e-5)
+    assert grad_cam(model, data.unit_pixels(frames)).shape == (6, 2, *CROP)
+
+
+def test_frames_that_a_rectangle_does_not_fit_into_are_named(textured):
+    for size in ((21, 16), (16, 37)):
+        with (
+            pytest.raises(
+                data.BadRecordError,
+                match=rf"20 x 36, smaller than the crop of {size[0]} x {size[1]}\. .*"
+                rf"--crop_size={size[0]},{size[1]}` to see",
+            ),
+            data.plain_bad_records(),
+        ):
+            list(data.eval_batches(textured, data.ClipSampling(2, 2), size, 2))
+
+
+@pytest.mark.parametrize("value", [0, -3, (16,), (16, 0), (16, 2.5), 16.0, "16", None])
+def test_impossible_crops_name_their_key(config, value):
+    config.data.crop_size = value
+    with pytest.raises(
+        ValueError, match=r"config\.data\.crop_size is .*, expected the"
+    ):
+        training.check_config(config)
+
+
+def test_a_network_of_two_channels_trains_and_predicts():
+    strategy = training.make_strategy("one")
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (4, 2, 16, 24, 2), np.uint8)
+    statistics = ((0.5, 0.4), (0.2, 0.3))
+    model = build_model(
+        "r3d_tiny_g", 3, pixels.shape[1:], dropout=0.0, normalization=statistics
+    )
+    (stem, *_) = summarize(model)
+    assert stem.multiply_adds == 2 * 8 * 12 * 3 * 5 * 5 * 2 * 16
+    optimizer = ReducedSGD(0.1)
+    optimizer.build(model.trainable_variables)
+    state = TrainState(
+        model,
+        optimizer,
+        Objective(training.default_config().loss, 3, None),
+        MovingAverage(model, 0.0),
+        tf.Variable(0.0),
+    )
+    batch = {
+        "clip": pixels,
+        "label": np.int32([0, 1, 2, 0]),
+        "index": np.arange(4),
+        "draws": rng.random((4, 4), np.float32),
+        "id": np.array([b"a"] * 4),
+    }
+    batches = tf.data.Dataset.from_tensors(batch).repeat()
+    call = make_train_call(strategy, state, StepSettings(data.Augmentation(), 4, 4))
+    losses = call(iter(batches), tf.constant(12))["loss"].numpy()
+    normal = (pixels / 255 - statistics[0]) / statistics[1]
+    assert losses[-1] < losses[0]
+
+    bare = build_model("r3d_tiny_g", 3, pixels.shape[1:], dropout=0.0)
+    bare.set_weights(model.get_weights())
+    expected = softmax(bare(normal.astype(np.float32)).numpy())
+    one = tf.data.Dataset.from_tensors({"clip": pixels, "index": np.arange(4)})
+    (found,) = evaluation.forward_batches(model, strategy, lambda *place: one)
+    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
+    assert grad_cam(model, data.unit_pixels(pixels)).shape == (4, 2, 16, 24)
