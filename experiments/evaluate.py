@@ -112,23 +112,21 @@ def evaluate(
     config, label_names, model = open_run(checkpoint, devices)
     multi_label = protocol != "linear" and is_multi_label(config)
     (data.several_labels if multi_label else data.check_one_label)(test)
-    sampling = data.PAPER_EVALUATION
-    if protocol != "paper":
-        sampling = data.ClipSampling(config.data.num_frames, config.data.stride)
-    views = Views(
-        sampling,
-        config.data.crop_size,
-        num_clips,
-        num_crops,
-        on_bad_record,
-        max_bad_records,
+    views = Views.of(
+        config.data,
+        num_clips=num_clips,
+        num_crops=num_crops,
+        on_bad_record=on_bad_record,
+        max_bad_records=max_bad_records,
     )
+    if protocol == "paper":
+        views = dataclasses.replace(views, sampling=data.PAPER_EVALUATION)
     settings = {
         "protocol": protocol,
         "checkpoint": checkpoint,
         "dataset": dataset,
-        "num_frames": sampling.num_frames,
-        "stride": sampling.stride,
+        "num_frames": views.sampling.num_frames,
+        "stride": views.sampling.stride,
         "crop_size": views.crop_size,
         "num_clips": num_clips,
         "num_crops": num_crops,

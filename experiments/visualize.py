@@ -23,9 +23,11 @@ from absl import flags
 from spl_tf import binary, clips, data
 from spl_tf.analysis import overlays
 from spl_tf.analysis.grad_cam import WEIGHTS, grad_cam
-from spl_tf.clips.frame_shape import CropSize, height_and_width
+from spl_tf.clips.frame_shape import height_and_width
 from spl_tf.clips.jpeg import BadJpegError, decode_jpeg
-from spl_tf.data.sampling import central_windows
+from spl_tf.data.decoding import resize
+from spl_tf.data.sampling import scored_windows
+from spl_tf.inference.evaluation import Views
 from spl_tf.inference.outputs import is_multi_label, probabilities_of
 from spl_tf.labels import DISCARD, LabelMap
 from spl_tf.progress import Progress
@@ -96,7 +98,7 @@ def visualize(
     config, output_names, model = run_folder.load_run(checkpoint)
     label_map = _open_label_map(label_map_dir or config.data.label_map)
     labels = _Labels(dataset.info, output_names, label_map)
-    sampling = data.ClipSampling(config.data.num_frames, config.data.stride)
+    views = Views.of(config.data)
     os.makedirs(output_dir, exist_ok=True)
     shown = []
     with (
@@ -105,7 +107,7 @@ def visualize(
     ):
         for row in rows:
             clip = _read(dataset, reader, row)
-            frames = decode_central(clip, sampling, config.data.crop_size)
+            frames = decode_central(clip, views)
             scores = _scores(model, frames, is_multi_label(config))
             output, caption = labels.describe(clip, scores, explain)
             heat = grad_cam(
@@ -113,7 +115,7 @@ def visualize(
             )[0]
             stem = os.path.join(output_dir, _stem(row, clip.id))
             animation, strip = Path(f"{stem}.{animation_format}"), Path(f"{stem}.png")
-            rate = clip.frame_rate / sampling.stride
+            rate = clip.frame_rate / views.sampling.stride
             overlays.write_animation(frames, heat, caption, animation, rate)
             overlays.draw_strip(frames, heat, caption, strip)
             shown.append(Pictures(row, caption, animation, strip))
@@ -271,17 +273,15 @@ def _read(
         raise ValueError(f"{dataset.directory}, row {row}: {error}") from error
 
 
-def decode_central(
-    clip: clips.Clip, sampling: data.ClipSampling, crop_size: CropSize
-) -> np.ndarray:
+def decode_central(clip: clips.Clip, views: Views) -> np.ndarray:
     """The central frames as a network gets them: uint8 [T, H, W, 3].
 
     Raises:
         ValueError: A frame does not decode, or is smaller than the crop.
     """
     frames = []
-    rows, columns = height_and_width(crop_size)
-    for place in sampling.central_frames(len(clip.frames)):
+    rows, columns = height_and_width(views.crop_size)
+    for place in views.sampling.central_frames(len(clip.frames)):
         try:
             image = decode_jpeg(clip.frames[place])
         except BadJpegError as error:
@@ -289,13 +289,18 @@ def decode_central(
                 f"clip {clip.id!r}: frame {place} cannot be decoded: it {error}"
             ) from error
         height, width = image.shape[:2]
-        if height < rows or width < columns:
+        if not views.short_side and (height < rows or width < columns):
             raise ValueError(
                 f"clip {clip.id!r}: frame {place} is {height} x {width}, smaller than "
                 f"the model's input of {rows} x {columns}"
             )
-        ((top, left, _, _),) = central_windows(height, width, crop_size)
-        frames.append(image[top : top + rows, left : left + columns])
+        ((top, left, *size),) = scored_windows(
+            height, width, views.crop_size, views.short_side
+        )
+        image = image[top : top + size[0], left : left + size[1]]
+        if size != [rows, columns]:
+            image = resize(image, (rows, columns))
+        frames.append(image)
     return np.stack(frames)
 
 

@@ -102,12 +102,12 @@ def test_a_clip_goes_the_way_with_the_shapes_of_the_table(tmp_path):
     plan = data.TrainPlan(rows, SIZES["B"], seed=0)
     planned = plan.batch(0)
     assert list(map(shape, planned)) == gives["TrainPlan.batch"]
-    chosen = sampling.random_frames(8, np.float32(0.5))
+    chosen = sampling.random_frames(8, np.float32([0.5]))
     assert [shape(chosen)] == gives["ClipSampling.random_frames"]
 
     def choose_views(length, height, width, draws):
         window = random_window(height, width, SIZES["H"], draws)
-        return [View(sampling.random_frames(length, draws[0]), window)]
+        return [View(sampling.random_frames(length, draws[:1]), window)]
 
     ((dtype, dimensions),) = gives["ClipLoader.load"]
     out = np.zeros(dimensions, dtype)

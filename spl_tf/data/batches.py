@@ -36,7 +36,7 @@ from spl_tf.data.device.augmentation import NUM_DRAWS
 from spl_tf.data.label_lookup import LabelLookup
 from spl_tf.data.plan import padded_rows
 from spl_tf.data.records import BadRecordError
-from spl_tf.data.sampling import ClipSampling, central_windows
+from spl_tf.data.sampling import ClipSampling, scored_windows
 from spl_tf.data.sources import TrainClips, TrainInput
 
 # Decoding JPEGs of up to this many bytes takes less time than the Python around it, of
@@ -94,6 +94,7 @@ def eval_batches(
     replicas: int = 1,
     num_clips: int = 1,
     num_crops: int = 1,
+    short_side: int = 0,
     skipped: SkippedRecords | None = None,
 ) -> tf.data.Dataset:
     """Every clip once, in index order.
@@ -112,6 +113,8 @@ def eval_batches(
         replicas: Replicas of this process.
         num_clips: Runs of frames per clip, see `ClipSampling.uniform_frames`.
         num_crops: 1, the centre, or 3 along the longer side.
+        short_side: What the frames' shorter side is scaled to before the crop; 0 takes
+            frames as they are stored.
         skipped: Collects bad records, whose `mask` is False then; None for an error.
 
     Returns:
@@ -122,7 +125,7 @@ def eval_batches(
     """
     lookup = LabelLookup(None, len(dataset.info.class_names))
     place = (batch_size, worker, num_workers, replicas)
-    views = (num_clips, num_crops)
+    views = (num_clips, num_crops, short_side)
     plan = _ScoringBatches(dataset, sampling, crop_size, place, views, skipped, lookup)
     return _in_order(plan, 0, plan.num_batches)
 
@@ -137,6 +140,7 @@ def predict_batches(
     replicas: int = 1,
     num_clips: int = 1,
     num_crops: int = 1,
+    short_side: int = 0,
     wanted: np.ndarray | None = None,
     skipped: SkippedRecords | None = None,
 ) -> tf.data.Dataset:
@@ -152,6 +156,7 @@ def predict_batches(
         replicas: Replicas of this process.
         num_clips: Runs of frames per clip.
         num_crops: 1 or 3.
+        short_side: See `eval_batches`.
         wanted: bool, one per index row. Steps without such a row are left out and the
             others stay as they are, so that a clip is always in the same batch; `mask`
             is False for what is not wanted.
@@ -162,7 +167,7 @@ def predict_batches(
         Batches of `clip`, `index`, `id`, `mask`.
     """
     place = (batch_size, worker, num_workers, replicas)
-    views = (num_clips, num_crops)
+    views = (num_clips, num_crops, short_side)
     plan = _ScoringBatches(
         dataset, sampling, crop_size, place, views, skipped, wanted=wanted
     )
@@ -280,7 +285,7 @@ class _ScoringBatches:
     ):
         if not len(dataset):
             raise ValueError(f"{dataset.directory} has no clips")
-        num_clips, num_crops = views
+        num_clips, num_crops, short_side = views
         if num_clips < 1 or num_crops not in (1, 3):
             raise ValueError(
                 f"num_clips is {num_clips}, expected 1 or more; num_crops is "
@@ -304,11 +309,17 @@ class _ScoringBatches:
         self._skipped, self._lookup = skipped, lookup
 
         def choose_views(length, height, width, draws):
-            windows = central_windows(height, width, crop_size, num_crops)
+            windows = scored_windows(height, width, crop_size, short_side, num_crops)
             runs = sampling.uniform_frames(length, num_clips)
             return [View(frames, window) for frames in runs for window in windows]
 
-        self._loader = ClipLoader(dataset, choose_views, crop_size, lookup is not None)
+        self._loader = ClipLoader(
+            dataset,
+            choose_views,
+            crop_size,
+            needs_label=lookup is not None,
+            scales=short_side > 0,
+        )
         frames = (sampling.num_frames, *self._loader.frame_shape)
         shape = (num_clips * num_crops, *frames)
         self._buffers = ClipBuffers(size, *shape)

@@ -258,7 +258,7 @@ def decode_view(frames: _Frames, view: View, out: np.ndarray) -> None:
     for place, frame in enumerate(view.frames):
         image = frames.image(frame)[top : top + height, left : left + width]
         if not fits:
-            image = _resize(image, out.shape[1:3])
+            image = resize(image, out.shape[1:3])
         _copy(image, view.flip, out[place])
 
 
@@ -273,7 +273,8 @@ def _scratch(height: int, width: int) -> np.ndarray:
     return _thread.frame
 
 
-def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scales an image, uint8 [H, W, C], to (rows, columns), with antialiasing."""
     with tf.device("CPU:0"):
         resized = tf.round(tf.image.resize(image, size, antialias=True))
         return tf.cast(resized, tf.uint8).numpy()

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from spl_tf.clips.frame_shape import CropSize, height_and_width
+
+# How frames are taken: a run of them, or one of each segment (TSN).
+SAMPLINGS = ("consecutive", "segments")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,10 +25,19 @@ class ClipSampling:
     Attributes:
         num_frames: Frames to take.
         stride: Distance between them, in frames of the clip.
+        segments: Instead, one frame of each of `num_frames` equal parts of the clip, at
+            random in training and the middle one in testing (TSN, section 3.1).
     """
 
     num_frames: int
     stride: int
+    segments: bool = False
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> ClipSampling:
+        """That of a run's `config.data`."""
+        segments = settings.get("sampling", SAMPLINGS[0]) == "segments"
+        return cls(settings.num_frames, settings.stride, segments)
 
     def __post_init__(self):
         for name in ("num_frames", "stride"):
@@ -35,35 +49,58 @@ class ClipSampling:
         """Frames of the clip from the first to behind the last one taken."""
         return self.num_frames * self.stride
 
-    def random_frames(self, length: int, draw: np.float32) -> np.ndarray:
-        """Frame indices from a random start.
+    @property
+    def num_draws(self) -> int:
+        """How many random numbers `random_frames` takes."""
+        return self.num_frames if self.segments else 1
+
+    def random_frames(self, length: int, draws: np.ndarray) -> np.ndarray:
+        """Frame indices from a random start, or at random in each segment.
 
         Args:
             length: Frames of the clip, 1 or more.
-            draw: Uniform in [0, 1).
+            draws: float32 [num_draws], uniform in [0, 1).
 
         Returns:
             int64 [num_frames].
         """
-        return self._from(scale_draw(draw, max(length - self.span, 0) + 1), length)
+        if self.segments:
+            return self._in_segments(length, draws)
+        return self._from(scale_draw(draws[0], max(length - self.span, 0) + 1), length)
 
     def central_frames(self, length: int) -> np.ndarray:
-        """Frame indices, int64 [num_frames], from the middle of a clip."""
+        """Frame indices, int64 [num_frames], from the middle of clip or segments."""
+        if self.segments:
+            return self._in_segments(length, np.full(self.num_frames, 0.5, np.float32))
         return self._from(max(length - self.span, 0) // 2, length)
 
     def uniform_frames(self, length: int, num_clips: int) -> np.ndarray:
         """Frame indices of several runs, spread evenly over a clip.
 
         One run is from the middle; of more, run j starts at `int(length / num_clips *
-        j)`, as NL's test protocol has it.
+        j)`, as NL's test protocol has it. Of segments, run j has what is at the share
+        (j + 1/2) / num_clips of each.
 
         Returns:
             int64 [num_clips, num_frames].
         """
         if num_clips == 1:
             return self.central_frames(length)[None]
+        if self.segments:
+            shares = (np.arange(num_clips, dtype=np.float32) + 0.5) / num_clips
+            return np.stack(
+                [
+                    self._in_segments(length, share.repeat(self.num_frames))
+                    for share in shares
+                ]
+            )
         starts = [length * j // num_clips for j in range(num_clips)]
         return np.stack([self._from(start, length) for start in starts])
+
+    def _in_segments(self, length: int, shares: np.ndarray) -> np.ndarray:
+        """What is at shares [num_frames] in [0, 1) of the segments."""
+        places = (np.arange(self.num_frames) + shares) * (length / self.num_frames)
+        return np.minimum(places.astype(np.int64), length - 1)
 
     def _from(self, start: int, length: int) -> np.ndarray:
         return (start + self.stride * np.arange(self.num_frames)) % length
@@ -116,6 +153,23 @@ def central_windows(
     elif num_crops > 1:
         places = [(top, place) for place in (0, left, width - columns)]
     return [(*place, rows, columns) for place in places]
+
+
+def scored_windows(
+    height: int, width: int, size: CropSize, short_side: int = 0, num_crops: int = 1
+) -> list[tuple[int, int, int, int]]:
+    """As `central_windows`, of frames that are scaled first, in stored pixels.
+
+    Args:
+        height: Rows of the stored frames.
+        width: Columns of the stored frames.
+        size: Of the crops, after scaling.
+        short_side: What the frames' shorter side is scaled to; 0 for no scaling.
+        num_crops: 1 or 3.
+    """
+    if short_side:
+        size = jittered_size(size, height, width, (short_side, short_side), 0.0)
+    return central_windows(height, width, size, num_crops)
 
 
 def jittered_size(

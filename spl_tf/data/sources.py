@@ -298,6 +298,10 @@ class TrainClips:
         size = batch_size * num_parts
         self._plan = TrainPlan(rows, size, source.seed, probabilities)
         self._num_parts = num_parts
+        # Where a view's further frames have theirs, of segments, follows all others.
+        further = source.sampling.num_draws - 1
+        self._draws_per_view = _ALL_DRAWS + further
+        self._starts = [_START, *range(_ALL_DRAWS, self._draws_per_view)]
         self._loader = ClipLoader(
             dataset,
             self._choose_views,
@@ -369,10 +373,10 @@ class TrainClips:
     @property
     def _num_draws(self) -> int:
         """Of an item: those of its clips, then those of mixup and of its label."""
-        return _ALL_DRAWS * self._source.clips_per_item + 2
+        return self._draws_per_view * self._source.clips_per_item + 2
 
     def _of_views(self, draws: np.ndarray) -> np.ndarray:
-        return draws[:-2].reshape(-1, _ALL_DRAWS)
+        return draws[:-2].reshape(-1, self._draws_per_view)
 
     def _choose_views(self, length, height, width, draws) -> list[View]:
         return [
@@ -385,7 +389,7 @@ class TrainClips:
         if source.short_side is not None:
             size = jittered_size(size, height, width, source.short_side, draws[_SCALE])
         return View(
-            frames=source.sampling.random_frames(length, draws[_START]),
+            frames=source.sampling.random_frames(length, draws[self._starts]),
             window=random_window(height, width, size, draws[[_TOP, _LEFT]]),
             flip=source.flip and draws[_FLIP] < 0.5,
         )

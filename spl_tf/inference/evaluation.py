@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -33,6 +34,7 @@ class Views:
         crop_size: Of its crop: the side of a square in pixels, or (height, width).
         num_clips: Runs of frames, see `ClipSampling.uniform_frames`.
         num_crops: 1, the centre, or 3 along the longer side.
+        short_side: See `eval_batches`.
         on_bad_record: "error", or "skip" to leave the clip out.
         max_bad_records: With "skip", more than this many in a dataset are an error.
     """
@@ -41,11 +43,22 @@ class Views:
     crop_size: CropSize
     num_clips: int = 1
     num_crops: int = 1
+    short_side: int = 0
     on_bad_record: str = "error"
     max_bad_records: int = data.MAX_BAD_RECORDS
 
     def __post_init__(self):
         data.check_bad_record_options(self.on_bad_record, self.max_bad_records)
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], **options: Any) -> Views:
+        """Those of a run's `config.data`, with options of this class."""
+        return cls(
+            data.ClipSampling.of(settings),
+            settings.crop_size,
+            short_side=settings.get("test_short_side", 0),
+            **options,
+        )
 
 
 def open_run(
@@ -140,10 +153,8 @@ def evaluate(
     model: keras.Model,
     strategy: tf.distribute.Strategy,
     dataset: ClipDataset,
-    sampling: data.ClipSampling,
-    crop_size: CropSize,
+    views: Views,
     batch_size: int,
-    on_bad_record: str = "error",
     multi_label: bool = False,
 ) -> Evaluation:
     """Measures a model on every clip of a dataset, exactly once each.
@@ -153,17 +164,15 @@ def evaluate(
         strategy: Where it runs; several processes share the clips, and each gets the
             results of all.
         dataset: Its classes are those that the model tells apart.
-        sampling: Which frames are looked at.
-        crop_size: Of the central crop.
+        views: How each clip is looked at.
         batch_size: Clips per replica.
-        on_bad_record: "error", or "skip" to leave out what cannot be read.
         multi_label: Whether clips have several labels, and all of them count.
     """
     columns = _columns(
         model,
         strategy,
         dataset,
-        Views(sampling, crop_size, on_bad_record=on_bad_record),
+        views,
         batch_size,
         ("index", "label", "probabilities"),
         multi_label=multi_label,
@@ -293,6 +302,7 @@ def _view_batches(strategy, dataset, views: Views, batch_size: int) -> Iterable:
             replicas=replicas,
             num_clips=views.num_clips,
             num_crops=views.num_crops,
+            short_side=views.short_side,
             skipped=skipped,
         )
 

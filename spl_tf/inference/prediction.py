@@ -306,12 +306,13 @@ class _Forward:
         settings = self._config.data
         return data.predict_batches(
             self._dataset,
-            data.ClipSampling(settings.num_frames, settings.stride),
+            data.ClipSampling.of(settings),
             settings.crop_size,
             self._batch_size,
             replicas=self._devices.num_replicas_in_sync,
             num_clips=self._inputs["num_clips"],
             num_crops=self._inputs["num_crops"],
+            short_side=settings.get("test_short_side", 0),
             wanted=wanted,
             skipped=self._skipped,
         )

@@ -17,7 +17,7 @@ from ml_collections import config_dict
 
 from spl_tf import data, models
 from spl_tf.clips import ClipDataset
-from spl_tf.inference.evaluation import evaluate
+from spl_tf.inference.evaluation import Views, evaluate
 from spl_tf.inference.outputs import is_multi_label
 from spl_tf.inference.scores import Evaluation
 from spl_tf.labels import ConfusionMatrix, LabelMap, build_label_map
@@ -170,10 +170,8 @@ def assemble(config: config_dict.ConfigDict, replicas: int) -> Parts:
         else functools.partial(
             evaluate,
             dataset=validation,
-            sampling=first.sampling,
-            crop_size=config.data.crop_size,
+            views=Views.of(config.data, on_bad_record=config.data.on_bad_record),
             batch_size=replica_batch,
-            on_bad_record=config.data.on_bad_record,
             multi_label=is_multi_label(config),
         ),
         facts={
@@ -296,7 +294,7 @@ def _open_source(
     source = data.TrainInput(
         dataset=dataset,
         label_map=label_map,
-        sampling=data.ClipSampling(config.data.num_frames, config.data.stride),
+        sampling=data.ClipSampling.of(config.data),
         crop_size=config.data.crop_size,
         flip=config.data.flip,
         seed=seed,

@@ -14,6 +14,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from spl_tf.clips.frame_shape import RGB_CHANNELS, height_and_width
+from spl_tf.data.sampling import SAMPLINGS
 from spl_tf.distribution.strategies import STRATEGIES
 from spl_tf.models import (
     DEFAULT_NORMALIZATION,
@@ -40,6 +41,7 @@ _CHOICES = {
     "loss.data_parameters_mode": ("class", "instance", "joint"),
     "loss.anchor.anchor": ("negative", "positive"),
     "loss.anchor.form": ("sigmoid", "softmax"),
+    "data.sampling": SAMPLINGS,
     "data.on_bad_record": ("error", "skip"),
     "schedule.shape": SHAPES,
     "runtime.strategy": STRATEGIES,
@@ -88,12 +90,18 @@ def default_config() -> config_dict.ConfigDict:
         label_map="",  # folder of a LabelMap; empty for the labels in the records
         num_frames=16,
         stride=4,
+        # Of SAMPLINGS: a run of frames at the stride, or one of each of num_frames
+        # segments.
+        sampling=SAMPLINGS[0],
         crop_size=_any_type(224),  # side of a square, or (height, width)
         # Clips of a batch, of one replica. Or those of a whole step, over all replicas
         # and accumulated batches; then batch_size is 0.
         batch_size=6,
         global_batch_size=0,
         flip=True,
+        # Shorter side to scale frames to before the crop in evaluation and prediction;
+        # 0 takes them as they are stored.
+        test_short_side=0,
         short_side=(),  # range that frames are scaled to before the crop; () for none
         # Classes of N clips are drawn in proportion to N^power, or to min(N, limit).
         resampling=config_dict.create(power=1.0, limit=0),
@@ -260,6 +268,7 @@ def check_config(config: config_dict.ConfigDict) -> None:
         "schedule.halvings",
         "loss.anchor.gamma",
         "data.mixup",
+        "data.test_short_side",
         "runtime.cache_gb",
     ):
         _at_least(config, key, 0)

@@ -7,6 +7,7 @@ from spl_tf.data.sampling import (
     central_windows,
     jittered_size,
     random_window,
+    scored_windows,
 )
 
 ALMOST_ONE = np.nextafter(np.float32(1), np.float32(0))
@@ -17,7 +18,9 @@ ALMOST_ONE = np.nextafter(np.float32(1), np.float32(0))
 def test_random_frames_start_uniformly_and_wrap(length, draw):
     start = min(int(np.float32(draw) * max(length - 12 + 1, 1)), max(length - 12, 0))
     expected = [(start + 3 * t) % length for t in range(4)]
-    frames = ClipSampling(num_frames=4, stride=3).random_frames(length, draw)
+    frames = ClipSampling(num_frames=4, stride=3).random_frames(
+        length, np.float32([draw])
+    )
     assert frames.tolist() == expected
 
 
@@ -44,7 +47,7 @@ def test_the_papers_evaluation_takes_64_frames_at_stride_4(length, start):
 def test_all_starts_and_windows_occur_and_no_other():
     sampling = ClipSampling(num_frames=2, stride=2)
     draws = np.linspace(0, 1, 1000, endpoint=False, dtype=np.float32)
-    starts = {int(sampling.random_frames(9, d)[0]) for d in draws}
+    starts = {int(sampling.random_frames(9, np.array([d]))[0]) for d in draws}
     assert starts == set(range(9 - 4 + 1))
     windows = np.array([random_window(6, 9, 4, [d, d]) for d in draws])
     assert set(windows[:, 0]) == {0, 1, 2}
@@ -89,3 +92,27 @@ def test_a_crop_may_be_a_rectangle():
 def test_impossible_sampling_is_refused():
     with pytest.raises(ValueError, match="stride is 0"):
         ClipSampling(4, 0)
+
+
+def test_segments_give_one_frame_each_at_random_or_in_the_middle():
+    sampling = ClipSampling(num_frames=3, stride=1, segments=True)
+    assert sampling.central_frames(30).tolist() == [5, 15, 25]
+    rng = np.random.default_rng(0)
+    found = np.stack([sampling.random_frames(31, rng.random(3)) for _ in range(3000)])
+    for segment, column in enumerate(found.T):
+        edges = (segment * 31 / 3, (segment + 1) * 31 / 3)
+        assert set(column) == set(range(int(edges[0]), int(np.ceil(edges[1]))))
+    assert abs(np.corrcoef(found.T)[0, 1]) < 0.1
+    assert sampling.random_frames(31, np.float32([ALMOST_ONE] * 3))[-1] == 30
+    assert sampling.random_frames(1, np.float32([ALMOST_ONE] * 3)).tolist() == [0] * 3
+    assert sampling.central_frames(2).tolist() == [0, 1, 1]
+    runs = sampling.uniform_frames(24, 2)
+    assert runs.tolist() == [[2, 10, 18], [6, 14, 22]]
+
+
+def test_windows_of_scaled_frames_are_those_of_the_scaled_picture():
+    # 60 x 100 scaled to 30 x 50; the middle 24 x 24 there is 48 x 48 here.
+    assert scored_windows(60, 100, 24, short_side=30) == [(6, 26, 48, 48)]
+    three = scored_windows(60, 100, 24, short_side=30, num_crops=3)
+    assert three == [(6, 0, 48, 48), (6, 26, 48, 48), (6, 52, 48, 48)]
+    assert scored_windows(60, 100, 24) == [(18, 38, 24, 24)]

@@ -61,7 +61,9 @@ def test_all_that_a_run_does_normalises_as_numpy_does(tmp_path):
     found = served.serve(pixels)["all_probabilities"]
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
-    frames = np.stack([decode_central(clip, sampling, 16) for clip in shown])
+    frames = np.stack(
+        [decode_central(clip, evaluation.Views(sampling, 16)) for clip in shown]
+    )
     heat = grad_cam(model, data.unit_pixels(frames))
     np.testing.assert_allclose(heat, grad_cam(bare, normal), atol=1e-3)
 

@@ -82,7 +82,9 @@ def test_rectangular_views_of_a_finished_run(shown, textured, tmp_path):
 
     export.export(run, str(tmp_path / "served"))
     served = tf.saved_model.load(str(tmp_path / "served"))
-    frames = np.stack([decode_central(clip, sampling, CROP) for clip in shown])
+    frames = np.stack(
+        [decode_central(clip, evaluation.Views(sampling, CROP)) for clip in shown]
+    )
     found = served.serve(frames)["all_probabilities"]
     np.testing.assert_allclose(found, central, atol=1e-5)
     assert grad_cam(model, data.unit_pixels(frames)).shape == (6, 2, *CROP)
@@ -149,3 +151,44 @@ def test_a_network_of_two_channels_trains_and_predicts():
     (found,) = evaluation.forward_batches(model, strategy, lambda *place: one)
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
     assert grad_cam(model, data.unit_pixels(pixels)).shape == (4, 2, 16, 24)
+
+
+def test_frames_are_scaled_before_the_crop_where_the_run_says_so(tmp_path):
+    shown = [textured_clip(n, n % 3, "abc", size=(32, 48)) for n in range(6)]
+    dataset = write_dataset(tmp_path / "clips", shown, "abc", 1, "clean")
+    run = write_run(tmp_path / "run", "abc")
+    path = tmp_path / "run" / "config.json"
+    content = json.loads(path.read_text())
+    content["config"]["data"]["test_short_side"] = 20
+    path.write_text(json.dumps(content))
+
+    def scaled(clip):
+        frames = tf.image.resize(
+            decode(clip)[[2, 4], 3:29, 11:37], (16, 16), antialias=True
+        )
+        return np.round(frames.numpy()) / np.float32(255)
+
+    strategy = training.make_strategy("one")
+    config, _, model = evaluation.open_run(run, strategy)
+    expected = softmax(model(np.stack([scaled(clip) for clip in shown])).numpy())
+    views = evaluation.Views.of(config.data)
+    found = evaluation.score(model, strategy, dataset, views, 2).probabilities
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    training.predict(run, dataset.directory, str(tmp_path / "labelled"), 2, top_k=1)
+    teacher = clips.ClipDataset(tmp_path / "labelled").index.teacher
+    assert teacher.tolist() == expected.argmax(axis=1).tolist()
+    frames = np.stack([decode_central(clip, views) for clip in shown])
+    pixels = np.stack([scaled(clip) * 255 for clip in shown])
+    np.testing.assert_allclose(frames, pixels, atol=1e-3)
+
+
+def test_a_network_of_segments_trains(config, tmp_path):
+    config.model.name = "resnet_18"
+    config.model.width = 0.1
+    config.data.update(num_frames=3, sampling="segments", crop_size=32)
+    config.schedule.length.steps = 4
+    config.data.validation = ""
+    results = training.train(config, str(tmp_path / "run"))
+    assert results["steps"] == 8
+    saved = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert saved["config"]["data"]["sampling"] == "segments"

@@ -15,6 +15,7 @@ from spl_tf.analysis import overlays
 from spl_tf.analysis.grad_cam import grad_cam
 from spl_tf.analysis.report import HeatStrip, WebClips
 from spl_tf.analysis.report.sprites import encode_webp
+from spl_tf.inference.evaluation import Views
 from spl_tf.labels import LabelMap
 from spl_tf.runs import checkpoints, run_folder
 
@@ -46,12 +47,12 @@ def draw_strips(source: Workdir, web: WebClips | None) -> list[HeatStrip]:
         return []
     entry = next(e for e in source.results["seeds"] if e["seed"] == web.seed)
     dataset = clips.ClipDataset(os.path.join(source.path, entry["web_teacher"]))
-    sampling = data.ClipSampling(config.data.num_frames, config.data.stride)
+    views = Views.of(config.data)
     strips = []
     with dataset.reader() as reader:
         for index in _choose_clips(dataset.index, label_map):
             clip = clips.parse_clip(reader.read(index))
-            frames = decode_central(clip, sampling, config.data.crop_size)
+            frames = decode_central(clip, views)
             weak, teacher = clip.label_index, clip.teacher_index[0]
             output = int(label_map.lookup([weak], [teacher])[0])
             batch = data.unit_pixels(frames[None])

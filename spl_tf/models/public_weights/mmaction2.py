@@ -21,11 +21,12 @@ _NAMING = Naming(
     {**_module("stem", "backbone.conv1"), "classifier": "cls_head.fc_cls"},
 )
 _CLIPS = dict(naming=_NAMING, short_side=256, crop=224, **IMAGENET_PIXELS)
+_SEGMENTS = dict(stride=1, sampling="segments", **_CLIPS)
 
 NETWORKS = {
     "slow_only_50_4x16": PublicNetwork("slow_only_50", frames=4, stride=16, **_CLIPS),
     "slow_only_50_8x8": PublicNetwork("slow_only_50", frames=8, stride=8, **_CLIPS),
     "slow_only_101_8x8": PublicNetwork("slow_only_101", frames=8, stride=8, **_CLIPS),
-    "tsn_50_3seg": PublicNetwork("resnet_50", frames=3, stride=1, **_CLIPS),
-    "tsn_50_8seg": PublicNetwork("resnet_50", frames=8, stride=1, **_CLIPS),
+    "tsn_50_3seg": PublicNetwork("resnet_50", frames=3, **_SEGMENTS),
+    "tsn_50_8seg": PublicNetwork("resnet_50", frames=8, **_SEGMENTS),
 }

@@ -32,6 +32,7 @@ class PublicNetwork:
         crop: Pixels of the square that it was trained on.
         mean: Of R, G and B on [0, 1], taken off the pixels.
         std: What they are then divided by.
+        sampling: How frames are taken, of `SAMPLINGS`.
         options: Of `build_model`, where ours differs by default.
     """
 
@@ -43,7 +44,26 @@ class PublicNetwork:
     crop: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    sampling: str = "consecutive"
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def outputs(self, tensors: Mapping[str, np.ndarray], source: str) -> int:
+        """How many classes a checkpoint tells apart.
+
+        Args:
+            tensors: float arrays by PyTorch's names.
+            source: The file, for messages.
+
+        Raises:
+            ValueError: It has no classifier of that name.
+        """
+        classifier = f"{self.naming.path('classifier')}.weight"
+        if classifier not in tensors:
+            raise ValueError(
+                f"{source} has no {classifier}, the classifier of {self.model}; it has "
+                f"{', '.join(sorted(tensors)[:5])}, ..."
+            )
+        return tensors[classifier].shape[0]
 
     def build(
         self,
@@ -67,14 +87,8 @@ class PublicNetwork:
         Raises:
             ValueError: The checkpoint is of another network; see `load_tensors`.
         """
-        classifier = f"{self.naming.path('classifier')}.weight"
-        if classifier not in tensors:
-            raise ValueError(
-                f"{source} has no {classifier}, the classifier of {self.model}; it has "
-                f"{', '.join(sorted(tensors)[:5])}, ..."
-            )
         shape = input_shape or (self.frames, self.crop, self.crop, 3)
-        classes = tensors[classifier].shape[0]
+        classes = self.outputs(tensors, source)
         options = {**self.options, **options}
         model = build_model(self.model, classes, shape, **options)
         return model, load_tensors(model, tensors, self.naming, source)
