@@ -155,10 +155,15 @@ def build_model(
     if last_stage_kernels:
         kernels = getattr(spec, "temporal_kernels", ())
         settings["temporal_kernels"] = (*kernels[:-1], tuple(last_stage_kernels))
+    spec = _with_settings(spec, name, settings)
+    return build_network(spec, num_classes, input_shape, name=name, **options)
+
+
+def _with_settings(spec, name: str, settings: dict[str, Any]):
+    """The spec with the settings that are not None; an error if it has one not."""
     settings = {key: value for key, value in settings.items() if value is not None}
     known = {field.name for field in dataclasses.fields(spec)}
     if settings.keys() - known:
         missing = ", ".join(sorted(settings.keys() - known))
         raise ValueError(f"{name} has no {missing} to set")
-    spec = dataclasses.replace(spec, **settings)
-    return build_network(spec, num_classes, input_shape, name=name, **options)
+    return dataclasses.replace(spec, **settings)

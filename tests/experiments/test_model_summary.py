@@ -42,5 +42,5 @@ def test_sizes_that_are_no_numbers_are_refused():
 
 
 def test_an_unknown_network_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="unknown model 'r3d_51'; known are r3d_18, "):
+    with pytest.raises(ValueError, match="'r3d_51'; known are efficientnet_b4, "):
         summary("r3d_51", ["16", "224", "224", "3"], 400)

@@ -54,6 +54,14 @@ def test_totals_are_the_published_ones(
     assert found == pytest.approx(multiply_adds, abs=rounding(multiply_adds))
 
 
+def test_shared_middle_channels_give_torchvisions_r2plus1d_18():
+    shape = (16, 112, 112, 3)
+    model = build_model("r2plus1d_18", 400, shape, shared_middle=True)
+    stages = summarize(model)
+    assert total(stages, "parameters") - statistics(model) == 31_505_325
+    assert total(stages, "multiply_adds") / 1e9 == pytest.approx(40.519, abs=5e-4)
+
+
 def test_r3d_50_g_counted_by_hand():
     stages = summarize(build_model("r3d_50_g", 400, (16, 224, 224, 3)))
     assert [stage.name for stage in stages] == [

@@ -1,4 +1,4 @@
-"""ig65m-pytorch: R(2+1)D-34 of IG-65M, 487 classes at 8 frames, 359 at 32."""
+"""ig65m-pytorch: R(2+1)D-34 of IG-65M (359 or 487 classes) and of Kinetics."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ S3D = _inception()
 _SMALL_CLIPS = dict(frames=16, stride=2, short_side=128, crop=112, **KINETICS_PIXELS)
 _IMAGES = dict(frames=1, stride=1, short_side=256, crop=224, **IMAGENET_PIXELS)
 
-_LARGE_CLIPS = dict(frames=16, stride=2, short_side=256, crop=224, **KINETICS_PIXELS)
+_LARGE_CLIPS = dict(frames=128, stride=2, short_side=256, crop=224, **KINETICS_PIXELS)
 
 NETWORKS = {
     "r3d_18": PublicNetwork("r3d_18", R3D, **_SMALL_CLIPS),
