@@ -18,7 +18,6 @@ import keras
 import numpy as np
 from absl import logging
 
-from spl_tf.clips.frame_shape import RGB_CHANNELS
 from spl_tf.models.heads import HEAD_LAYERS
 from spl_tf.models.layers import FeatureGating
 from spl_tf.models.normalization import (
@@ -119,8 +118,8 @@ def inflate(
 
 
 def _across_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
-    """Copies the mean over a kernel's input channels, RGB, to as many others."""
-    if kernel.shape[-2] != RGB_CHANNELS or channels == RGB_CHANNELS:
+    """Copies the mean over a kernel's input channels to others, if it has others."""
+    if kernel.shape[-2] == channels:
         return kernel
     return np.repeat(kernel.mean(axis=-2, keepdims=True), channels, axis=-2)
 
@@ -181,7 +180,7 @@ def fold_normalization(
     arrays: Mapping[str, np.ndarray],
     mean: Sequence[float],
     std: Sequence[float],
-    channels: int = RGB_CHANNELS,
+    channels: int = len(_KERAS_MEAN),
 ) -> dict[str, np.ndarray]:
     """Makes Keras' stem, for blue-green-red less their mean, take normalised pixels.
 
@@ -197,7 +196,7 @@ def fold_normalization(
     """
     kernel = _across_channels(arrays["stem/0"][..., ::-1, :], channels)
     theirs = np.float32(_KERAS_MEAN)
-    if channels != RGB_CHANNELS:
+    if channels != len(_KERAS_MEAN):
         theirs = np.repeat(theirs.mean(), channels)
     mean, std = (np.float32(255) * np.float32(each) for each in (mean, std))
     offset = np.einsum("thwcf,c->f", kernel, mean - theirs)
