@@ -78,6 +78,9 @@ def evaluate(
     seed: int = 0,
     on_bad_record: str = "error",
     max_bad_records: int = data.MAX_BAD_RECORDS,
+    fully_convolutional: bool = False,
+    crop_size: int | None = None,
+    short_side: int | None = None,
 ) -> Report:
     """Runs a model on every clip of a dataset, and measures.
 
@@ -96,6 +99,9 @@ def evaluate(
         seed: Of the clips that protocol "linear" holds out.
         on_bad_record: See `Views`; the results say how many were skipped.
         max_bad_records: See `Views`.
+        fully_convolutional: See `Views`; not with protocol "linear".
+        crop_size: Of the views, in pixels; None for the model's.
+        short_side: See `Views`; None for the model's.
 
     Raises:
         BadRecordError: A record cannot be read, or too many; the message names it.
@@ -103,7 +109,7 @@ def evaluate(
             fit together.
         FileNotFoundError: A folder is not what it should be.
     """
-    _check_protocol(protocol, num_clips, num_crops, train_dataset)
+    _check_protocol(protocol, num_clips, num_crops, train_dataset, fully_convolutional)
     test = clips.ClipDataset(dataset)
     # Both refuse what is wrong before any work.
     MeanAveragePrecision(test.info.class_names, exclude_classes)
@@ -118,7 +124,12 @@ def evaluate(
         num_crops=num_crops,
         on_bad_record=on_bad_record,
         max_bad_records=max_bad_records,
+        fully_convolutional=fully_convolutional,
+        crop_size=crop_size,
+        short_side=short_side,
     )
+    with devices.scope():
+        model = views.of_model(model)
     if protocol == "paper":
         views = dataclasses.replace(views, sampling=data.PAPER_EVALUATION)
     settings = {
@@ -128,6 +139,8 @@ def evaluate(
         "num_frames": views.sampling.num_frames,
         "stride": views.sampling.stride,
         "crop_size": views.crop_size,
+        "short_side": views.short_side,
+        "fully_convolutional": fully_convolutional,
         "num_clips": num_clips,
         "num_crops": num_crops,
     }
@@ -170,7 +183,9 @@ def evaluate_again(
     return _report(scores, exclude_classes, output_dir)
 
 
-def _check_protocol(protocol, num_clips, num_crops, train_dataset) -> None:
+def _check_protocol(
+    protocol, num_clips, num_crops, train_dataset, fully_convolutional
+) -> None:
     if protocol not in PROTOCOLS:
         raise ValueError(f"unknown protocol {protocol!r}; known are {PROTOCOLS}")
     if protocol == "paper" and (num_clips, num_crops) != (1, 1):
@@ -178,6 +193,8 @@ def _check_protocol(protocol, num_clips, num_crops, train_dataset) -> None:
             f"protocol paper has one view, num_clips is {num_clips} and num_crops "
             f"{num_crops}; use protocol views"
         )
+    if protocol == "linear" and fully_convolutional:
+        raise ValueError("protocol linear has no classifier to apply to all positions")
     if (protocol == "linear") != bool(train_dataset):
         raise ValueError(
             f"protocol is {protocol} and train_dataset {train_dataset!r}; protocol "
@@ -285,6 +302,9 @@ _OF_A_MODEL = (
     "seed",
     "on_bad_record",
     "max_bad_records",
+    "fully_convolutional",
+    "crop_size",
+    "short_side",
 )
 
 if __name__ == "__main__":
@@ -295,6 +315,7 @@ if __name__ == "__main__":
     flags.DEFINE_enum("protocol", "views", PROTOCOLS, "See above.")
     flags.DEFINE_integer("num_clips", 1, "Runs of frames per clip.", lower_bound=1)
     flags.DEFINE_integer("num_crops", 1, "Crops of each, 1 or 3.")
+    binary.define_view_flags()
     flags.DEFINE_string("train_dataset", "", "What the linear classifier learns from.")
     flags.DEFINE_list("exclude_classes", [], "Classes left out of mAP.")
     flags.DEFINE_integer("batch_size", 8, "Clips per replica.", lower_bound=1)

@@ -12,6 +12,7 @@ called "class 0" and so on.
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import os
 
@@ -118,6 +119,12 @@ def _find(source: str, name: str) -> PublicNetwork:
     return PUBLIC_NETWORKS[source][name]
 
 
+def _summary_of(tensors: list[str]) -> str:
+    """How many tensors there are, by the last part of their names."""
+    counts = collections.Counter(name.rsplit(".", 1)[-1] for name in tensors)
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
 def main(argv: list[str]) -> None:
     """Reads the flags, imports, prints what was made."""
     binary.no_arguments(argv)
@@ -128,7 +135,7 @@ def main(argv: list[str]) -> None:
     left_out = results["left_out"]
     print(
         f"{values.output_dir}: {results['model']} of {results['labels']} classes"
-        + (f", left out: {', '.join(left_out)}" if left_out else "")
+        + (f", left out: {_summary_of(left_out)}" if left_out else "")
     )
 
 

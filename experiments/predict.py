@@ -31,6 +31,9 @@ _OPTIONS = (
     "on_bad_record",
     "max_bad_records",
     "classes",
+    "fully_convolutional",
+    "crop_size",
+    "short_side",
 )
 
 
@@ -97,6 +100,7 @@ if __name__ == "__main__":
     flags.DEFINE_enum(
         "classes", "same", CLASSES, "dataset: the teacher knows more than those of it."
     )
+    binary.define_view_flags()
     flags.DEFINE_integer("worker", None, "This process, from 0.")
     flags.DEFINE_integer("num_workers", None, "Processes that share the work.")
     flags.DEFINE_bool("overwrite", False, "Replace a prediction in --output_dir.")

@@ -32,6 +32,17 @@ _OF_STORAGE = (
 )
 
 
+def define_view_flags() -> None:
+    """Defines flags of how a finished network looks at clips; see `Views`."""
+    flags.DEFINE_integer("crop_size", None, "Pixels of the crop; else the run's.")
+    flags.DEFINE_integer(
+        "short_side", None, "Scale frames to it before the crop; 0 for not at all."
+    )
+    flags.DEFINE_bool(
+        "fully_convolutional", False, "Average probabilities over all positions."
+    )
+
+
 def run(
     main: Callable[[list[str]], int | None],
     errors: tuple[type[Exception], ...] = (),

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import config_dict
 
-from spl_tf import data
+from spl_tf import data, models
 from spl_tf.clips import ClipDataset
 from spl_tf.clips.frame_shape import CropSize
 from spl_tf.distribution.strategies import (
@@ -35,6 +35,8 @@ class Views:
         num_clips: Runs of frames, see `ClipSampling.uniform_frames`.
         num_crops: 1, the centre, or 3 along the longer side.
         short_side: See `eval_batches`.
+        fully_convolutional: Whether the network classifies every position of a view,
+            and its probabilities are averaged; see `models.position_model`.
         on_bad_record: "error", or "skip" to leave the clip out.
         max_bad_records: With "skip", more than this many in a dataset are an error.
     """
@@ -44,6 +46,7 @@ class Views:
     num_clips: int = 1
     num_crops: int = 1
     short_side: int = 0
+    fully_convolutional: bool = False
     on_bad_record: str = "error"
     max_bad_records: int = data.MAX_BAD_RECORDS
 
@@ -51,14 +54,26 @@ class Views:
         data.check_bad_record_options(self.on_bad_record, self.max_bad_records)
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any], **options: Any) -> Views:
-        """Those of a run's `config.data`, with options of this class."""
-        return cls(
-            data.ClipSampling.of(settings),
-            settings.crop_size,
-            short_side=settings.get("test_short_side", 0),
-            **options,
-        )
+    def of(
+        cls,
+        settings: Mapping[str, Any],
+        crop_size: CropSize | None = None,
+        short_side: int | None = None,
+        **options: Any,
+    ) -> Views:
+        """Those of a run's `config.data`, unless given; the rest as in this class."""
+        if crop_size is None:
+            crop_size = settings.crop_size
+        if short_side is None:
+            short_side = settings.get("test_short_side", 0)
+        sampling = data.ClipSampling.of(settings)
+        return cls(sampling, crop_size, short_side=short_side, **options)
+
+    def of_model(self, model: keras.Model) -> keras.Model:
+        """The model as the views want it, for clips of any length and size."""
+        if self.fully_convolutional:
+            model = models.position_model(model)
+        return accept_any_size(model)
 
 
 def open_run(
@@ -87,7 +102,7 @@ def forward_batches(
     """Runs the model on batches of every replica of this process, in order.
 
     Args:
-        model: Gives logits, or features.
+        model: Gives logits, also of every position, or features.
         strategy: Where it runs.
         batches: A function from nothing to the dataset of per-replica batches.
         features: Whether the model gives features.
@@ -116,6 +131,8 @@ def _run(
         outputs = tf.cast(outputs, tf.float32)
         if not features:
             outputs = probabilities_of(outputs, multi_label)
+        if outputs.shape.rank == 5:  # of every position
+            outputs = tf.reduce_mean(outputs, axis=[1, 2, 3])
         by_clip = [index.shape[0], -1, outputs.shape[-1]]
         return tf.reduce_mean(tf.reshape(outputs, by_clip), axis=1)
 

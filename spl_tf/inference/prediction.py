@@ -19,7 +19,7 @@ from spl_tf import clips, data
 from spl_tf.distribution.interruption import TrainingStopped, on_sigterm
 from spl_tf.distribution.strategies import make_strategy
 from spl_tf.files import absolute_path
-from spl_tf.inference.evaluation import forward_batches
+from spl_tf.inference.evaluation import Views, forward_batches
 from spl_tf.inference.media_overlap import media_ids
 from spl_tf.inference.outputs import is_multi_label
 from spl_tf.inference.prediction_folder import PredictionFolder
@@ -45,6 +45,9 @@ def predict(
     on_bad_record: str = "error",
     max_bad_records: int = data.MAX_BAD_RECORDS,
     classes: str = "same",
+    fully_convolutional: bool = False,
+    crop_size: int | None = None,
+    short_side: int | None = None,
 ) -> clips.DatasetInfo | None:
     """Writes a dataset again, with the teacher's top-k classes in every record.
 
@@ -79,6 +82,9 @@ def predict(
         max_bad_records: With "skip", more than this many are an error.
         classes: One of `CLASSES`: the teacher has the "same" classes as the dataset;
             or those of the "dataset" are among them, and get all of the probability.
+        fully_convolutional: See `Views`.
+        crop_size: Of the views, in pixels; None for the teacher's.
+        short_side: See `eval_batches`; None for the teacher's.
 
     Returns:
         The new dataset's description; None while other workers have shards to write.
@@ -111,6 +117,11 @@ def predict(
     with devices.scope():
         config, label_names, model = run_folder.load_run(checkpoint)
     outputs = _outputs_of_classes(checkpoint, config, label_names, dataset, classes)
+    further = {
+        "fully_convolutional": fully_convolutional,
+        "crop_size": crop_size,
+        "short_side": short_side,
+    }
     inputs = {
         "checkpoint": os.path.basename(absolute_path(checkpoint)),
         "weights": _digest(model),
@@ -119,7 +130,11 @@ def predict(
         "num_clips": num_clips,
         "num_crops": num_crops,
         **({} if classes == "same" else {"classes": classes}),
+        **{key: value for key, value in further.items() if value},
     }
+    views = Views.of(config.data, num_clips=num_clips, num_crops=num_crops, **further)
+    with devices.scope():
+        model = views.of_model(model)
     folder = PredictionFolder(output_dir, dataset, inputs)
     if overwrite:
         folder.clear()
@@ -138,7 +153,7 @@ def predict(
         if on_bad_record == "skip":
             skipped = data.SkippedRecords(input_dir, max_bad_records)
         run = _Forward(
-            dataset, config, model, devices, batch_size, inputs, skipped, outputs
+            dataset, config, model, devices, batch_size, views, inputs, skipped, outputs
         )
         with ShardWriter(folder, dataset, left, own_media, skipped) as writer:
             run.predict(mine, left, writer)
@@ -237,6 +252,12 @@ def _own_media(config: config_dict.ConfigDict) -> set[str] | None:
     """Media ids of the teacher's training set; None, and a warning, without them."""
     sources = config.data.get("sources", {}).values()
     folders = [source.dataset for source in sources] or [config.data.train]
+    if not any(folders):
+        logging.warning(
+            "it cannot be checked whether the teacher was trained on clips that it now "
+            "labels: its training set is not known"
+        )
+        return None
     try:
         return set().union(*(media_ids(clips.ClipDataset(each)) for each in folders))
     except (OSError, ValueError, tf.errors.OpError) as error:
@@ -259,13 +280,14 @@ class _Forward:
         model: keras.Model,
         devices: tf.distribute.Strategy,
         batch_size: int,
+        views: Views,
         inputs: dict[str, Any],
         skipped: data.SkippedRecords | None,
         outputs: np.ndarray,
     ):
         self._dataset, self._config = dataset, config
         self._model, self._devices = model, devices
-        self._batch_size, self._inputs = batch_size, inputs
+        self._batch_size, self._views, self._top_k = batch_size, views, inputs["top_k"]
         self._skipped, self._outputs = skipped, outputs
 
     def predict(self, mine: list[int], left: list[int], writer: ShardWriter) -> None:
@@ -293,7 +315,7 @@ class _Forward:
                 rows, probabilities = self._scores(batch)
                 # Stable, so that of equal probabilities the lower class comes first.
                 order = np.argsort(-probabilities, axis=1, kind="stable")
-                best = order[:, : self._inputs["top_k"]]
+                best = order[:, : self._top_k]
                 writer.put(rows, best, np.take_along_axis(probabilities, best, axis=1))
                 progress.update(len(rows))
                 if stop.is_set():
@@ -303,16 +325,16 @@ class _Forward:
                     )
 
     def _batches(self, wanted: np.ndarray) -> tf.data.Dataset:
-        settings = self._config.data
+        views = self._views
         return data.predict_batches(
             self._dataset,
-            data.ClipSampling.of(settings),
-            settings.crop_size,
+            views.sampling,
+            views.crop_size,
             self._batch_size,
             replicas=self._devices.num_replicas_in_sync,
-            num_clips=self._inputs["num_clips"],
-            num_crops=self._inputs["num_crops"],
-            short_side=settings.get("test_short_side", 0),
+            num_clips=views.num_clips,
+            num_crops=views.num_crops,
+            short_side=views.short_side,
             wanted=wanted,
             skipped=self._skipped,
         )

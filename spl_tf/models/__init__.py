@@ -1,6 +1,6 @@
 """Keras 3 networks on clips, written in `keras.ops`."""
 
-from spl_tf.models.heads import HEAD_LAYERS, feature_model
+from spl_tf.models.heads import HEAD_LAYERS, feature_model, position_model
 from spl_tf.models.inflation import load_inflated
 from spl_tf.models.network import build_network
 from spl_tf.models.normalization import DEFAULT_NORMALIZATION, pixel_statistics
@@ -22,5 +22,6 @@ __all__ = [
     "format_summary",
     "load_inflated",
     "pixel_statistics",
+    "position_model",
     "summarize",
 ]

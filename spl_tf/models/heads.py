@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from spl_tf.models.layers import ReplicaDropout
+from spl_tf.models.pooling import EndsHalved
 
 FEATURES = "features"
 # What belongs to the labels trained on: left behind when other labels follow.
@@ -49,6 +50,30 @@ def add_head(
         dtype="float32",
         name=classifier,
     )(x)
+
+
+def position_model(model: keras.Model) -> keras.Model:
+    """A model that classifies every position of the last stage, sharing its weights.
+
+    Its classifier is a convolution of 1x1x1, for fully-convolutional testing of larger
+    crops (NL's protocol; IG-65M, section 5.2): average the probabilities, not logits.
+
+    Args:
+        model: A network that `build_model` made.
+
+    Returns:
+        A model from clips to logits, float32 `[B, T, H, W, num_classes]`.
+    """
+    pooling = model.get_layer(FEATURES)
+    x = pooling.input
+    weighing = x._keras_history.operation
+    if isinstance(weighing, EndsHalved):  # for the mean of features alone
+        x = weighing.input
+    x = keras.layers.Activation("linear", dtype="float32", name="positions")(x)
+    for name in HEAD_LAYERS:
+        if name in (layer.name for layer in model.layers):
+            x = model.get_layer(name)(x)
+    return keras.Model(model.input, x, name=f"{model.name}_positions")
 
 
 def feature_model(model: keras.Model) -> keras.Model:

@@ -91,6 +91,8 @@ def test_the_command_evaluates_and_says_what_it_found(run, dataset, tmp_path):
         "stride": 2,
         "crop_size": 16,
         "num_clips": 2,
+        "short_side": 0,
+        "fully_convolutional": False,
         "num_crops": 3,
     }
     with open(output / "per_class.csv", newline="", encoding="utf-8") as file:

@@ -456,7 +456,7 @@ def test_a_teacher_of_more_classes_shares_its_probability_among_the_datasets(
     )
     every = probabilities_of(teacher, fewer)[:, 0]
     expected = every[:, [2, 0]] / every[:, [2, 0]].sum(axis=1, keepdims=True)
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="absl")
     output = str(tmp_path / "out")
     training.predict(teacher, fewer.directory, output, classes="dataset")
     assert "are none of the dataset's" in caplog.text

@@ -2,10 +2,12 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from experiments.evaluate import evaluate
 from experiments.visualize import decode_central
 from spl_tf import clips, data, training
 from spl_tf.analysis.grad_cam import grad_cam
@@ -192,3 +194,31 @@ def test_a_network_of_segments_trains(config, tmp_path):
     assert results["steps"] == 8
     saved = json.loads((tmp_path / "run" / "config.json").read_text())
     assert saved["config"]["data"]["sampling"] == "segments"
+
+
+def test_a_fully_convolutional_test_averages_the_probabilities_of_positions(tmp_path):
+    shown = [textured_clip(n, n % 3, "abc") for n in range(6)]
+    dataset = write_dataset(tmp_path / "clips", shown, "abc", 1, "clean")
+    run = write_run(tmp_path / "run", "abc", projection_dim=5)
+    _, _, model = run_folder.load_run(run)
+    stages = evaluation.accept_any_size(
+        keras.Model(model.input, model.get_layer("features").input)
+    )
+    larger = np.stack([decode(clip)[[2, 4], :, 8:28] for clip in shown])
+    x = stages(larger / np.float32(255)).numpy().astype(np.float64)
+    assert x.shape[1:4] == (2, 3, 3)
+    for name in ("projection", "classifier"):
+        kernel, bias = model.get_layer(name).get_weights()
+        x = x @ kernel + bias
+    expected = softmax(x).mean(axis=(1, 2, 3))
+
+    options = {"fully_convolutional": True, "crop_size": 20}
+    report = evaluate(run, dataset.directory, str(tmp_path / "report"), **options)
+    assert report.results["settings"]["crop_size"] == 20
+    found = np.load(tmp_path / "report" / "predictions.npz")["probabilities"]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    output = str(tmp_path / "labelled")
+    training.predict(run, dataset.directory, output, 4, top_k=1, **options)
+    assert clips.ClipDataset(output).index.teacher.tolist() == list(expected.argmax(1))
+    with pytest.raises(ValueError, match="prediction of other inputs"):
+        training.predict(run, dataset.directory, output, 4, top_k=1)

@@ -69,6 +69,6 @@ def test_a_file_of_pytorch_is_read_as_weights_alone(tmp_path):
     assert_read(tmp_path / "a.pth")
     torch.save({"epoch": 3, "state_dict": state}, tmp_path / "b.pt")
     assert_read(tmp_path / "b.pt")
-    torch.save({"state_dict": state, "config": sys.version_info}, tmp_path / "c.pth")
+    torch.save({"state_dict": state, "path": tmp_path}, tmp_path / "c.pth")
     with pytest.raises(ValueError, match="holds more than weights"):
         read_tensors(tmp_path / "c.pth")
