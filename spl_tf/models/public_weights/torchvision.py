@@ -97,10 +97,12 @@ def _separable(part: str, module: str) -> dict[str, str]:
 
 S3D = _inception()
 
+# torchvision's clips have 15 frames a second: a stride of 2 where videos have 30. They
+# lose their aspect ratio, scaled to 128 x 171 (S3D: 256 x 256) before the crop; ours
+# keep it.
 _SMALL_CLIPS = dict(frames=16, stride=2, short_side=128, crop=112, **KINETICS_PIXELS)
-_IMAGES = dict(frames=1, stride=1, short_side=256, crop=224, **IMAGENET_PIXELS)
-
 _LARGE_CLIPS = dict(frames=128, stride=2, short_side=256, crop=224, **KINETICS_PIXELS)
+_IMAGES = dict(frames=1, stride=1, short_side=256, crop=224, **IMAGENET_PIXELS)
 
 NETWORKS = {
     "r3d_18": PublicNetwork("r3d_18", R3D, **_SMALL_CLIPS),

@@ -1,8 +1,10 @@
 """VMZ's PyTorch port: R(2+1)D and interaction-reduced CSN, of 32 frames.
 
 The port's `r2plus1d_152` has a max pool after its stem by default. The network that was
-trained has none: the 329.1 G multiply-adds that VMZ's model zoo gives are those without
-it, at 32 x 128 x 128.
+trained has none: VMZ's tool that made the port's files builds it without, and the
+329.1 G multiply-adds that its model zoo gives are those without it, at 32 x 128 x 128.
+Frames, strides and sizes are those of VMZ's Caffe2 code; the port's files of
+`r2plus1d_34` are ig65m-pytorch's.
 """
 
 from __future__ import annotations

@@ -11,7 +11,11 @@ from spl_tf.models import feature_model
 from spl_tf.models.public_weights import PUBLIC_NETWORKS
 
 GOLDENS = pathlib.Path(__file__).parents[2] / "goldens"
-FACTS = json.loads((GOLDENS / "public.json").read_text())
+FACTS = {
+    name: {"outputs": path.with_suffix(".npz"), **facts}
+    for path in sorted(GOLDENS.glob("*.json"))
+    for name, facts in json.loads(path.read_text()).items()
+}
 NETWORKS = {
     "torchvision/r3d_18": ("torchvision", "r3d_18"),
     "torchvision/r2plus1d_18": ("torchvision", "r2plus1d_18"),
@@ -20,6 +24,27 @@ NETWORKS = {
     "torchvision/resnet18": ("torchvision", "resnet18"),
     "ig65m-pytorch/r2plus1d_34": ("ig65m", "r2plus1d_34_8"),
     "pytorchvideo/slow_r50": ("pytorchvideo", "slow_r50"),
+    "vmz/r2plus1d_34": ("vmz", "r2plus1d_34"),
+    "vmz/r2plus1d_34_shallow": ("vmz", "r2plus1d_34"),
+    "vmz/r2plus1d_152": ("vmz", "r2plus1d_152"),
+    "vmz/r2plus1d_152_shallow": ("vmz", "r2plus1d_152"),
+    "vmz/ir_csn_152": ("vmz", "ir_csn_152"),
+    "vmz/ir_csn_152_shallow": ("vmz", "ir_csn_152"),
+    "mmaction2/slow_only_50": ("mmaction2", "slow_only_50_4x16"),
+    "mmaction2/slow_only_101": ("mmaction2", "slow_only_101_8x8"),
+    "mmaction2/tsn_50": ("mmaction2", "tsn_50_3seg"),
+}
+# Factors on the cells per stage that leave 1, 1, 2 and 1 of them.
+DEPTHS = {
+    "vmz/r2plus1d_34_shallow": 0.3,
+    "vmz/r2plus1d_152_shallow": 0.06,
+    "vmz/ir_csn_152_shallow": 0.06,
+}
+SLOW = {
+    "vmz/r2plus1d_34",
+    "vmz/r2plus1d_152",
+    "vmz/ir_csn_152",
+    "mmaction2/slow_only_101",
 }
 
 
@@ -45,14 +70,20 @@ def test_every_golden_is_compared():
     assert set(NETWORKS) == set(FACTS)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
+        for name in NETWORKS
+    ],
+)
 def test_features_and_logits_equal_the_original_codes(name):
     facts = FACTS[name]
     tensors = {key: draw(key, tuple(shape)) for key, shape in facts["state"].items()}
     clip = network_input(facts["frames"], facts["size"])
     source, network = NETWORKS[name]
     model, left_out = PUBLIC_NETWORKS[source][network].build(
-        tensors, name, clip.shape[1:]
+        tensors, name, clip.shape[1:], depth=DEPTHS.get(name, 1.0)
     )
     assert left_out == []
     trained = sum(np.prod(weight.shape) for weight in model.trainable_variables)
@@ -61,7 +92,7 @@ def test_features_and_logits_equal_the_original_codes(name):
         "logits": model.predict_on_batch(clip),
         "features": feature_model(model).predict_on_batch(clip),
     }
-    with np.load(GOLDENS / "public.npz") as goldens:
+    with np.load(facts["outputs"]) as goldens:
         for kind, values in found.items():
             expected = goldens[f"{name}/{kind}"]
             scale = np.abs(expected).max()
