@@ -38,6 +38,10 @@ ELSEWHERE = {
     "make bench": "Makefile",
     "pip install 'spl_tf[beam]'": "setup.py",  # `dev` has it
     "pip install 'spl_tf[tfio]'": "Makefile",  # make test-s3
+    "pip install 'spl_tf[torch]'": "tests/models/public_weights/test_files.py",
+    # They need the weights that another project published; the test makes such a file.
+    "experiments.import_weights": "tests/experiments/test_import_weights.py",
+    "--checkpoint=runs/k400": "tests/experiments/test_import_weights.py",
     # They need a cluster; the tests start the processes of one.
     "TF_CONFIG=": "tests/distribution/test_multi_worker.py",
     "srun": "tests/distribution/test_strategies.py",
