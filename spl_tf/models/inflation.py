@@ -12,7 +12,7 @@ import os
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -25,10 +25,18 @@ from spl_tf.models.normalization import (
     PixelNormalization,
     pixel_statistics,
 )
+from spl_tf.models.public_weights.keras_applications import convert_efficientnet
+from spl_tf.models.public_weights.networks import IMAGENET_PIXELS
 
 IMAGENET = "imagenet"
 # What `keras.applications.resnet.preprocess_input` takes off 0..255, as R, G, B.
 _KERAS_MEAN = (123.68, 116.779, 103.939)
+# What networks of Keras make of RGB pixels in [0, 1]: p * scale - offset.
+_RESNET_PIXELS = (255.0, _KERAS_MEAN)
+_EFFICIENTNET_PIXELS = tuple(
+    np.float32(each) / np.float32(IMAGENET_PIXELS["std"])
+    for each in (1.0, IMAGENET_PIXELS["mean"])
+)
 _KERAS_PARTS = {"0": "shortcut", "1": "a", "2": "b", "3": "c"}
 
 
@@ -40,8 +48,9 @@ def load_inflated(source: str, model: keras.Model, keep_head: bool = False) -> N
     training, but give other features.
 
     Args:
-        source: `imagenet` for those of `keras.applications.ResNet50` (downloaded), a
-            `.weights.h5` file of that network, or the `weights.npz` of a run.
+        source: `imagenet` for those of `keras.applications.ResNet50`, or EfficientNetB4
+            for ours (downloaded), a `.weights.h5` file of that network, or the
+            `weights.npz` of a run.
         model: Gets the weights. Gates that the source has not stay as they are.
         keep_head: Whether the head of a `weights.npz` is loaded too.
 
@@ -59,13 +68,11 @@ def load_inflated(source: str, model: keras.Model, keep_head: bool = False) -> N
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise ValueError(f"{source} is no weights.npz: {error}") from error
     elif source == IMAGENET or source.endswith(".weights.h5"):
-        arrays = convert_keras_resnet(_open_keras_resnet(source))
-        channels = model.input_shape[-1]
-        arrays = fold_normalization(arrays, *_statistics(model), channels)
+        arrays = _keras_arrays(source, model)
     else:
         raise ValueError(
             f"cannot inflate {source}, expected {IMAGENET!r}, a .weights.h5 of "
-            "keras.applications.ResNet50, or the weights.npz of a run"
+            "keras.applications, or the weights.npz of a run"
         )
     inflate(arrays, model, source, keep_head)
 
@@ -145,6 +152,8 @@ def convert_keras_resnet(source: keras.Model) -> dict[str, np.ndarray]:
         weights = layer.get_weights()
         if isinstance(layer, keras.layers.Conv2D):
             kernel, biases[f"{name}_bn"] = weights
+            if name == "stem":  # blue, green, red
+                kernel = kernel[..., ::-1, :]
             weights = [kernel[None]]
         arrays |= {
             f"{name}/{position}": array for position, array in enumerate(weights)
@@ -181,8 +190,9 @@ def fold_normalization(
     mean: Sequence[float],
     std: Sequence[float],
     channels: int = len(_KERAS_MEAN),
+    theirs: tuple[float | Sequence[float], Sequence[float]] = _RESNET_PIXELS,
 ) -> dict[str, np.ndarray]:
-    """Makes Keras' stem, for blue-green-red less their mean, take normalised pixels.
+    """Makes the stem of a network of Keras take normalised pixels.
 
     Exact but for the stem's zero padding, which then stands for `mean`, not for the
     mean colour that Keras takes off.
@@ -193,23 +203,37 @@ def fold_normalization(
         std: What they are then divided by.
         channels: How many there are; where they are not R, G and B, the stem gets the
             mean over these.
+        theirs: Scale and offset, by which the stem's own pixels are p * scale - offset.
     """
-    kernel = _across_channels(arrays["stem/0"][..., ::-1, :], channels)
-    theirs = np.float32(_KERAS_MEAN)
-    if channels != len(_KERAS_MEAN):
-        theirs = np.repeat(theirs.mean(), channels)
-    mean, std = (np.float32(255) * np.float32(each) for each in (mean, std))
-    offset = np.einsum("thwcf,c->f", kernel, mean - theirs)
+    kernel = _across_channels(arrays["stem/0"], channels)
+    scale, offset = (
+        each if np.ndim(each) == 0 or channels == len(each) else np.mean(each)
+        for each in map(np.float32, theirs)
+    )
+    mean, std = (scale * np.float32(each) for each in (mean, std))
+    offset = np.einsum("thwcf,c->f", kernel, np.broadcast_to(mean - offset, channels))
     return {
         **arrays,
-        "stem/0": kernel * std[:, None],
+        "stem/0": kernel * np.broadcast_to(std, channels)[:, None],
         "stem_bn/2": arrays["stem_bn/2"] - offset.astype(np.float32),
     }
 
 
-def _open_keras_resnet(source: str) -> keras.Model:
+def _keras_arrays(source: str, model: keras.Model) -> dict[str, np.ndarray]:
+    """Weights of the network of Keras that is like the model, for its pixels."""
+    if model.name.startswith("efficientnet_b4"):
+        network = _open_keras(keras.applications.EfficientNetB4, source)
+        arrays, theirs = convert_efficientnet(network), _EFFICIENTNET_PIXELS
+    else:
+        network = _open_keras(keras.applications.ResNet50, source)
+        arrays, theirs = convert_keras_resnet(network), _RESNET_PIXELS
+    channels = model.input_shape[-1]
+    return fold_normalization(arrays, *_statistics(model), channels, theirs)
+
+
+def _open_keras(build: Callable[..., keras.Model], source: str) -> keras.Model:
     weights = IMAGENET if source == IMAGENET else None
-    network = keras.applications.ResNet50(include_top=False, weights=weights)
+    network = build(include_top=False, weights=weights)
     if weights is None:
         try:
             # Keras also warns of each container whose layers its error then names.
@@ -218,7 +242,7 @@ def _open_keras_resnet(source: str) -> keras.Model:
                 network.load_weights(source)
         except (ValueError, KeyError, OSError) as error:
             raise ValueError(
-                f"{source} does not hold the weights of keras.applications.ResNet50: "
-                f"{error}"
+                f"{source} does not hold the weights of keras.applications."
+                f"{build.__name__}: {error}"
             ) from error
     return network

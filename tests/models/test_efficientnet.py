@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from spl_tf.models import build_network
+from spl_tf.models import build_model, build_network
 from spl_tf.models.efficientnet import EfficientNetSpec
-from spl_tf.models.inflation import inflate
+from spl_tf.models.inflation import inflate, load_inflated
 from spl_tf.models.public_weights.keras_applications import convert_efficientnet
 from spl_tf.models.public_weights.networks import IMAGENET_PIXELS
 
@@ -42,3 +42,26 @@ def draw(rng, shape):
         return rng.uniform(0.6, 1.2, shape)
     fan_in = np.prod(shape[:-1]) if shape[-1] > 1 else np.prod(shape[:-2])
     return rng.normal(0, np.sqrt(2 / fan_in), shape)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # Keras' writer
+def test_a_weights_file_of_b4_is_a_start_whatever_the_models_pixels(tmp_path):
+    theirs = keras.applications.EfficientNetB4(weights=None, include_top=False)
+    rng = np.random.default_rng(0)
+    for layer in theirs.layers:
+        if not isinstance(layer, keras.layers.Normalization):
+            layer.set_weights([draw(rng, weight.shape) for weight in layer.weights])
+    path = str(tmp_path / "b4.weights.h5")
+    theirs.save_weights(path)
+    model = build_model("efficientnet_b4", 5, (1, 64, 64, 3), normalization="symmetric")
+    load_inflated(path, model)
+    first = keras.Model(theirs.input, theirs.get_layer("stem_bn").output)
+    normalised = keras.Model(theirs.get_layer("stem_conv_pad").input, first.output)
+    pixels = rng.uniform(size=(2, 64, 64, 3)).astype(np.float32)
+    mean, std = (np.float32(IMAGENET_PIXELS[key]) for key in ("mean", "std"))
+    expected = normalised((pixels - mean) / std).numpy()
+    ours = keras.Model(model.input, model.get_layer("stem_bn").output)
+    found = ours(pixels[:, None]).numpy()[:, 0]
+    scale = np.abs(expected).max()
+    inner = np.s_[:, 1:-1, 1:-1]  # not reached by the padding
+    np.testing.assert_allclose(found[inner], expected[inner], atol=1e-5 * scale)

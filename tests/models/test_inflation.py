@@ -179,7 +179,7 @@ def test_a_converted_keras_resnet_is_that_network_with_its_stride_moved(keras_re
     inflate(convert_keras_resnet(keras_resnet), model, "keras")
     # At 33 pixels every strided layer sees an odd size, where SAME is symmetric.
     clip = np.random.default_rng(1).normal(size=(2, 3, 33, 33, 3)).astype(np.float32)
-    frames = reference(clip.reshape(6, 33, 33, 3)).numpy()
+    frames = reference(clip[..., ::-1].reshape(6, 33, 33, 3)).numpy()
     expected = frames.reshape(2, 3, -1).mean(axis=1)
     found = feature_model(model)(clip)
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
@@ -192,7 +192,7 @@ def test_a_converted_keras_resnet_is_that_network_up_to_its_first_stride(
     inflate(convert_keras_resnet(keras_resnet), model, "keras")
     image = np.random.default_rng(1).normal(size=(2, 64, 48, 3)).astype(np.float32)
     last = "conv2_block3_out"
-    expected = outputs(keras_resnet, image, last)[last]
+    expected = outputs(keras_resnet, image[..., ::-1], last)[last]
     found = outputs(model, image[:, None], "res2_2_relu")["res2_2_relu"][:, 0]
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
