@@ -6,7 +6,7 @@ from spl_tf.data.bad_records import (
     check_bad_record_options,
     plain_bad_records,
 )
-from spl_tf.data.batches import eval_batches, predict_batches, train_batches
+from spl_tf.data.batches import train_batches
 from spl_tf.data.device.augmentation import (
     Augmentation,
     augment,
@@ -16,6 +16,7 @@ from spl_tf.data.label_lookup import LabelLookup
 from spl_tf.data.plan import Resampling, TrainPlan, padded_rows, uniform_draws
 from spl_tf.data.records import BadRecordError
 from spl_tf.data.sampling import PAPER_EVALUATION, ClipSampling
+from spl_tf.data.scoring_batches import eval_batches, predict_batches
 from spl_tf.data.sources import (
     TrainInput,
     check_labels,

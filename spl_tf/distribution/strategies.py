@@ -202,7 +202,7 @@ def spread_batches(
     """
     if strategy.num_replicas_in_sync == 1:
         # tf.distribute would add a dataset with autotuning of its own, which may wait
-        # up to a minute when it is closed (see `spl_tf.data.batches`).
+        # up to a minute when it is closed (see `data.numbered_batches`).
         return make_batches(0, 1, 1)
 
     def make(context: tf.distribute.InputContext) -> tf.data.Dataset:

@@ -24,7 +24,8 @@ from spl_tf.distribution.strategies import (
 from spl_tf.runs import run_folder
 from spl_tf.runs.checkpoints import save_weights
 from spl_tf.training.assembly import assemble
-from spl_tf.training.config import check_config, default_config, default_source
+from spl_tf.training.config import default_config, default_source
+from spl_tf.training.config_rules import check_config
 from spl_tf.training.loop import Loop
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from spl_tf import clips, data
-from spl_tf.data import batches
+from spl_tf.data import numbered_batches
 from spl_tf.labels import STRATEGIES, ConfusionMatrix, build_label_map
 from tests.conftest import jpeg, make_clip, write_dataset
 
@@ -182,7 +182,7 @@ def test_batches_do_not_depend_on_the_threads_that_decode(
 ):
     source = source_of(web_dataset)
     usual = take(data.train_batches(source, 4), 3)
-    monkeypatch.setattr(batches, "_ONE_THREAD_BYTES", one_thread_bytes)
+    monkeypatch.setattr(numbered_batches, "_ONE_THREAD_BYTES", one_thread_bytes)
     for batch, other in zip(usual, take(data.train_batches(source, 4), 3), strict=True):
         assert_same(batch, other)
 

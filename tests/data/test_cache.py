@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from spl_tf import data
-from spl_tf.data import batches as data_batches
+from spl_tf.data import numbered_batches
 from spl_tf.data.decoding import ClipLoader, View
 from spl_tf.data.records import BadRecordError
 from tests.conftest import jpeg, make_clip, write_dataset
@@ -55,7 +55,7 @@ def destroy(dataset):
 @pytest.mark.parametrize("pool", [False, True])
 @pytest.mark.parametrize("cache_bytes", [30_000, 1_000_000])
 def test_batches_are_the_same_with_a_cache(dataset, cache_bytes, pool, monkeypatch):
-    monkeypatch.setattr(data_batches, "_ONE_THREAD_BYTES", 0 if pool else 1_000_000)
+    monkeypatch.setattr(numbered_batches, "_ONE_THREAD_BYTES", 0 if pool else 1_000_000)
     steps = 8 * STEPS_OF_AN_EPOCH
     plain = list(batches(dataset, 0, stop_step=steps))
     cached = list(batches(dataset, cache_bytes, stop_step=steps))
