@@ -259,3 +259,20 @@ def test_the_binary_prints_the_table_and_takes_choices(config, tmp_path):
     assert str(workdir / "results.json") in done.stdout
     assert len(ClipDataset(workdir / "seed_3/clips/target_val")) == 24
     assert not (workdir / "seed_3/runs").exists()
+
+
+def test_a_finished_run_elsewhere_labels_the_web_clips(finished, config, tmp_path):
+    workdir, results, _ = finished
+    other = config.copy_and_resolve_references()
+    other.teacher = os.path.join(workdir, "seed_0", "runs", "none")
+    other.predict.classes = "dataset"
+    chosen = ["render", "convert_web", "predict"]
+    found = run_pipeline(other, str(tmp_path / "run"), stages=chosen)
+    names = [stage["stage"] for stage in found["stages"]]
+    assert "seed_0/teacher" not in names
+    assert "seed_0/none/scratch" in names
+    ours, theirs = (
+        ClipDataset(os.path.join(folder, "seed_0", "clips", "web_teacher")).index
+        for folder in (str(tmp_path / "run"), workdir)
+    )
+    np.testing.assert_array_equal(ours.teacher, theirs.teacher)
