@@ -105,7 +105,13 @@ def without_added_columns(directory):
     path = f"{directory}/index.npz"
     with np.load(path) as arrays:
         old = {name: arrays[name] for name in arrays.files}
-    for name in ("confidence", "group", "labels", "label_splits"):
+    for name in (
+        "confidence",
+        "group",
+        "labels",
+        "label_splits",
+        "label_confidence",
+    ):
         del old[name]
     np.savez(path, **old)
 

@@ -32,6 +32,8 @@ _ADDED_COLUMNS = {
     "labels": np.int32,
     "label_splits": np.int64,
 }
+# Which datasets with the others may lack, too.
+_LATEST_COLUMN = {"label_confidence": np.float32}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +85,11 @@ class ClipIndex:
         """int64 [n + 1]; row i has the labels from `label_splits[i]` to the next."""
         return self.column("label_splits")
 
+    @property
+    def label_confidence(self) -> np.ndarray:
+        """float32 [n], the teacher's probability of the label, see `IndexFacts`."""
+        return self.column("label_confidence")
+
     def labels_of(self, row: int) -> np.ndarray:
         """All labels of a clip, int32 [k]."""
         return self.labels[self.label_splits[row] : self.label_splits[row + 1]]
@@ -120,18 +127,21 @@ class ClipIndex:
             "group": [s.groups for s in summaries],
             "labels": [s.label_values for s in summaries],
             "label_splits": [s.label_counts for s in summaries],
+            "label_confidence": [s.label_confidences for s in summaries],
         }
         arrays = {
             name: np.concatenate([np.asarray(part, dtype) for part in columns[name]])
-            for name, dtype in (_COLUMNS | _ADDED_COLUMNS).items()
+            for name, dtype in (_COLUMNS | _ADDED_COLUMNS | _LATEST_COLUMN).items()
         }
-        added = {name: arrays.pop(name) for name in _ADDED_COLUMNS}
+        added = {name: arrays.pop(name) for name in _ADDED_COLUMNS | _LATEST_COLUMN}
         added["label_splits"] = np.cumsum([0, *added["label_splits"]], dtype=np.int64)
-        # Shards that an older version wrote have no summary of these.
-        is_whole = len(added["group"]) == len(arrays["shard"])
-        return cls(
-            tuple(s.name for s in summaries), added=added if is_whole else {}, **arrays
-        )
+        # Shards that an older version wrote have no summary of these, or the last.
+        rows = len(arrays["shard"])
+        if len(added["label_confidence"]) != rows:
+            del added["label_confidence"]
+        if len(added["group"]) != rows:
+            added = {}
+        return cls(tuple(s.name for s in summaries), added=added, **arrays)
 
     def save(self, directory: str | os.PathLike) -> None:
         """Writes `index.npz` into the dataset folder."""
@@ -167,6 +177,7 @@ class ClipIndex:
             columns = {name: arrays[name] for name in _COLUMNS}
             is_old = _ADDED_COLUMNS.keys().isdisjoint(arrays)
             added = {} if is_old else {n: arrays[n] for n in _ADDED_COLUMNS}
+            added |= {n: arrays[n] for n in _LATEST_COLUMN if n in arrays}
         except Exception as error:
             raise ValueError(f"{path} is damaged or no clip index: {error}") from error
         if version != _VERSION:

@@ -187,11 +187,14 @@ class IndexFacts(NamedTuple):
         labels: All of the source's classes.
         confidence: Probability of the teacher's first choice, -1 where there is none.
         group: See `media_group`.
+        label_confidence: The probability that the teacher gives the source's label, the
+            greatest of several; 0 where it is none of its top-k, -1 without a teacher.
     """
 
     labels: tuple[int, ...]
     confidence: float
     group: int
+    label_confidence: float = -1.0
 
 
 def index_facts(context: Mapping[str, tf.train.Feature]) -> IndexFacts:
@@ -201,11 +204,20 @@ def index_facts(context: Mapping[str, tf.train.Feature]) -> IndexFacts:
         return tuple(getattr(context[key], kind).value) if key in context else ()
 
     media_id, *_ = (*values(keys.MEDIA_ID, "bytes_list"), b"")
-    confidence, *_ = (*values(keys.TEACHER_CONFIDENCE, "float_list"), -1.0)
+    confidences = values(keys.TEACHER_CONFIDENCE, "float_list")
+    labels = values(keys.LABEL_INDEX, "int64_list")
+    best = dict(
+        zip(values(keys.TEACHER_INDEX, "int64_list"), confidences, strict=False)
+    )
     return IndexFacts(
-        labels=values(keys.LABEL_INDEX, "int64_list"),
-        confidence=confidence,
+        labels=labels,
+        confidence=confidences[0] if confidences else -1.0,
         group=media_group(_decoded(media_id)),
+        label_confidence=(
+            max((best.get(label, 0.0) for label in labels), default=0.0)
+            if confidences
+            else -1.0
+        ),
     )
 
 

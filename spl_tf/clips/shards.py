@@ -36,6 +36,7 @@ class ShardSummary:
         groups: Media group of each record, see `media_group`.
         label_counts: How many labels each record has.
         label_values: All of them, record by record.
+        label_confidences: Probability of each record's label, see `IndexFacts`.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ShardSummary:
     groups: list[int] = dataclasses.field(default_factory=list)
     label_counts: list[int] = dataclasses.field(default_factory=list)
     label_values: list[int] = dataclasses.field(default_factory=list)
+    label_confidences: list[float] = dataclasses.field(default_factory=list)
 
     def __post_init__(self):
         plain_name(self.name, "the summary of a shard")
@@ -68,6 +70,7 @@ class ShardSummary:
         self.groups.append(facts.group)
         self.label_counts.append(len(facts.labels))
         self.label_values.extend(facts.labels)
+        self.label_confidences.append(facts.label_confidence)
 
     @property
     def entry(self) -> dict[str, str | int]:

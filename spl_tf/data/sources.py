@@ -168,7 +168,7 @@ def filter_rows(source: TrainInput) -> np.ndarray:
     """
     dataset, rule = source.dataset, source.clip_filter
     columns = {name: getattr(dataset.index, name) for name in rule.needs}
-    if "teacher" in columns or "confidence" in columns:
+    if not {"teacher", "confidence", "label_confidence"}.isdisjoint(columns):
         _check_predicted(dataset, f"the filter of source {source.name!r}")
     label = dataset.index.label
     if rule.agreement:

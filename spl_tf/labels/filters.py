@@ -22,6 +22,7 @@ class ClipFilter:
         exclude_ids: Media ids whose clips are left out.
         agreement: Whether the teacher's first choice must be the weak label.
         min_confidence: Least probability of the teacher's first choice.
+        min_label_confidence: Least probability that the teacher gives the weak label.
         keep_fraction: Share of the clips left by the rules above that is kept, those
             of the highest confidence; of as many, those that come first.
         per_class: Whether the share is taken of each weak label's clips, or over all.
@@ -30,11 +31,12 @@ class ClipFilter:
     exclude_ids: frozenset[str] = frozenset()
     agreement: bool = False
     min_confidence: float = 0.0
+    min_label_confidence: float = 0.0
     keep_fraction: float = 1.0
     per_class: bool = True
 
     def __post_init__(self):
-        for name in ("min_confidence", "keep_fraction"):
+        for name in ("min_confidence", "min_label_confidence", "keep_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected 0 to 1")
         if not self.keep_fraction:
@@ -48,6 +50,7 @@ class ClipFilter:
             *["group"] * bool(self.exclude_ids),
             *["teacher"] * self.agreement,
             *["confidence"] * ranks,
+            *["label_confidence"] * (self.min_label_confidence > 0),
         )
 
     def keeps(self, label: np.ndarray, columns: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -55,8 +58,8 @@ class ClipFilter:
 
         Args:
             label: int [n], weak labels.
-            columns: Those of `needs`: teacher int [n], confidence float [n], group
-                int64 [n], see `media_group`.
+            columns: Those of `needs`: teacher int [n], confidence and label_confidence
+                float [n], group int64 [n], see `media_group`.
 
         Returns:
             bool [n].
@@ -69,6 +72,8 @@ class ClipFilter:
             kept &= columns["teacher"] == label
         if self.min_confidence:
             kept &= columns["confidence"] >= self.min_confidence
+        if self.min_label_confidence:
+            kept &= columns["label_confidence"] >= self.min_label_confidence
         if self.keep_fraction < 1:
             kept &= self._best(label, columns["confidence"], kept)
         return kept

@@ -155,6 +155,7 @@ def default_source() -> config_dict.ConfigDict:
             exclude_ids="",  # file of media ids, one a line
             agreement=False,
             min_confidence=0.0,
+            min_label_confidence=0.0,
             keep_fraction=1.0,
             per_class=True,
         ),

@@ -61,14 +61,14 @@ def test_an_index_of_another_version_is_refused(tmp_path):
 def tagged(tmp_path):
     """Three clips with one, three and two labels, the last one not predicted."""
     first, second, last = (
-        make_clip(0, 2, teacher=[1, 0]),
+        make_clip(0, 2, teacher=[1, 2]),
         make_clip(1, 0),
         make_clip(2, 1),
     )
     second = dataclasses.replace(
         second,
-        teacher_index=(2,),
-        teacher_confidence=(0.25,),
+        teacher_index=(2, 1),
+        teacher_confidence=(0.25, 0.125),
         more_labels=((2, "c"), (1, "b")),
     )
     last = dataclasses.replace(last, media_id="", more_labels=((2, "c"),))
@@ -79,6 +79,7 @@ def test_a_written_shard_tells_confidence_group_and_all_labels(tagged):
     index = tagged.index
     assert index.label.tolist() == [2, 0, 1]
     assert index.confidence.tolist() == [1.0, 0.25, -1.0]
+    assert index.label_confidence.tolist() == [0.5, 0.25, -1.0]
     digests = [hashlib.sha256(name).digest() for name in (b"video0", b"video1")]
     groups = [int.from_bytes(digest[:8], "little") // 2 for digest in digests]
     assert index.group.tolist() == [*groups, -1]
@@ -91,6 +92,7 @@ def test_a_written_shard_tells_confidence_group_and_all_labels(tagged):
         "group": "int64",
         "labels": "int32",
         "label_splits": "int64",
+        "label_confidence": "float32",
     }
 
 
@@ -114,6 +116,9 @@ def test_shards_that_an_older_version_summarized_give_an_older_index(tagged):
     new = clips.ShardSummary("new", [length], [8], [0], [0], [0.5], [7], [1], [0])
     assert clips.ClipIndex.from_shards([new]).group.tolist() == [7]
     assert not clips.ClipIndex.from_shards([*SUMMARIES, new]).added
+    # Those of before the last column lack that one alone.
+    with pytest.raises(ValueError, match="no column 'label_confidence'"):
+        clips.ClipIndex.from_shards([new]).column("label_confidence")
 
 
 def test_an_index_with_some_of_the_columns_is_damaged(tagged):

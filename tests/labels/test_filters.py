@@ -8,6 +8,7 @@ LABEL = np.array([0, 0, 0, 0, 1, 1, 2])
 COLUMNS = {
     "teacher": np.array([0, 1, 0, 0, 1, 2, 2]),
     "confidence": np.array([0.9, 0.8, 0.3, 0.3, 0.5, 0.6, 0.1], np.float32),
+    "label_confidence": np.array([0.9, 0.1, 0.3, 0.3, 0.5, 0.2, 0.1], np.float32),
     "group": np.array([media_group(name) for name in "aabbccd"]),
 }
 
@@ -25,6 +26,7 @@ def test_without_rules_everything_is_kept_and_nothing_needed():
 def test_each_rule_keeps_what_it_says():
     assert rows(agreement=True) == [0, 2, 3, 4, 6]
     assert rows(min_confidence=0.5) == [0, 1, 4, 5]
+    assert rows(min_label_confidence=0.3) == [0, 2, 3, 4]
     assert rows(exclude_ids=frozenset({"b", "d", "unknown"})) == [0, 1, 4, 5]
 
 
@@ -52,8 +54,8 @@ def test_a_share_of_many_is_that_of_a_sort():
 
 def test_what_the_rules_need_is_named():
     assert ClipFilter(agreement=True).needs == ("teacher",)
-    everything = ClipFilter(frozenset("a"), True, 0.5, 0.5)
-    assert everything.needs == ("group", "teacher", "confidence")
+    everything = ClipFilter(frozenset("a"), True, 0.5, 0.5, 0.5)
+    assert everything.needs == ("group", "teacher", "confidence", "label_confidence")
 
 
 @pytest.mark.parametrize(

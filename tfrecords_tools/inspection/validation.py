@@ -245,8 +245,11 @@ def _index_rows(
     except (FileNotFoundError, ValueError) as error:
         return None, [], [Fault("index", f"{error}; --reindex makes a new one")]
     sizes = {len(getattr(index, column)) for column in ("shard", *_COLUMNS)}
-    if index.added:
-        sizes |= {len(index.confidence), len(index.group), len(index.label_splits) - 1}
+    sizes |= {
+        len(values) - (name == "label_splits")
+        for name, values in index.added.items()
+        if name != "labels"
+    }
     if len(sizes) != 1 or index.shard_names != tuple(names):
         message = (
             f"index.npz lists {len(index.shard_names)} shards and columns of "
@@ -295,8 +298,14 @@ def _context_faults(
 ) -> Iterator[str]:
     if found is None or not index.added:
         return
-    labels, confidence = index.labels_of(row).tolist(), float(index.confidence[row])
-    listed = IndexFacts(tuple(labels), confidence, int(index.group[row]))
+    listed = found._replace(
+        labels=tuple(index.labels_of(row).tolist()),
+        **{
+            name: index.column(name)[row].item()
+            for name in IndexFacts._fields
+            if name != "labels" and name in index.added
+        },
+    )
     for column, one, other in zip(IndexFacts._fields, listed, found, strict=True):
         if one != other:
             yield f"{column} {one}, found {other}"

@@ -262,7 +262,7 @@ def test_the_binary_prints_the_table_and_takes_choices(config, tmp_path):
 
 
 def test_a_finished_run_elsewhere_labels_the_web_clips(finished, config, tmp_path):
-    workdir, results, _ = finished
+    workdir, _, _ = finished
     other = config.copy_and_resolve_references()
     other.teacher = os.path.join(workdir, "seed_0", "runs", "none")
     other.predict.classes = "dataset"
