@@ -24,6 +24,7 @@ from spl_tf.training.step import (
 )
 from tests.conftest import write_dataset
 from tests.training.finished_run import decode, softmax, textured_clip, write_run
+from tests.training.run_files import lines
 
 NAMES = "abc"
 CROP = (16, 28)  # of frames of 20 x 36
@@ -222,3 +223,16 @@ def test_a_fully_convolutional_test_averages_the_probabilities_of_positions(tmp_
     assert clips.ClipDataset(output).index.teacher.tolist() == list(expected.argmax(1))
     with pytest.raises(ValueError, match="prediction of other inputs"):
         training.predict(run, dataset.directory, output, 4, top_k=1)
+
+
+def test_recomputed_activations_change_no_loss(config, tmp_path):
+    config.schedule.length.steps = 4
+    config.model.dropout = 0.5
+    config.runtime.update(steps_per_call=2, log_every_steps=2, checkpoint_every_steps=2)
+    training.train(config, str(tmp_path / "kept"))
+    config.model.recompute = True
+    training.train(config, str(tmp_path / "recomputed"))
+    kept, recomputed = (lines(tmp_path / name) for name in ("kept", "recomputed"))
+    assert len(kept) == 4
+    for ours, theirs in zip(recomputed, kept, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
