@@ -1,7 +1,7 @@
-"""Forward pass and training step of R3D-50-G, against the same network in PyTorch.
+"""Forward pass and training step of a network, against the same one in PyTorch.
 
-python3 -m venv /tmp/torch && /tmp/torch/bin/pip install torch==2.13.0 numpy
-python -m benchmarks.model_step --torch_python=/tmp/torch/bin/python
+python3 -m venv /tmp/torch && /tmp/torch/bin/pip install torch==2.14.1 numpy
+python -m benchmarks.model_step --network=r3d_50_g --torch_python=/tmp/torch/bin/python
 
 A training step is loss, gradients and an SGD update with momentum; bfloat16 is Keras'
 `mixed_bfloat16` and PyTorch's autocast. On a CPU the rival is eager in
@@ -10,12 +10,15 @@ on JAX.
 
 Both are processes of their own, and take turns. Before that they get the same weights
 and batch, and must count the same parameters and compute the same losses.
+On a machine with other programs, whose turns on a core make threads wait for each
+other, `taskset -c 0 python -m ...` gives each one thread.
+`--recompute` adds ours with activations computed twice (`model.recompute`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,8 +27,15 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks.worker import Worker
+from spl_tf.cores import usable_cores
 
-_TORCH = "torch==2.13.0"
+_TORCH = "torch==2.14.1"
+# Frames, and rows and columns, of a clip.
+_NETWORKS = {
+    "r3d_50_g": (16, 224),
+    "r2plus1d_34": (8, 112),
+    "slow_only_50": (8, 224),
+}
 # Least speed relative to PyTorch, on a CPU.
 _LIMITS = {
     ("float32", "train"): 1.5,
@@ -39,6 +49,7 @@ _LIMITS = {
 _TOLERANCES = {"float32": (1e-4, 1e-2), "bfloat16": (1e-2, 5e-2)}
 # Arithmetic in forward passes; the gradients of inputs and of weights cost one each.
 _PASSES = {"infer": 1, "train": 3}
+_NAMES = ("ours", "PyTorch", "recomputed")
 _TITLES = {"infer": "forward", "train": "training"}
 
 
@@ -51,7 +62,7 @@ def write_batch(path: str, batch_size: int, frames: int, size: int) -> None:
     np.savez(path, clip=clip, labels=labels)
 
 
-def check_equal(ours: Worker, rival: Worker, dtype: str, directory: str) -> None:
+def check_equal(ours: list[Worker], rival: Worker, dtype: str, directory: str) -> None:
     """Gives the rival our weights, and compares counts and the first two losses.
 
     The second loss follows from the first step's gradients.
@@ -60,76 +71,95 @@ def check_equal(ours: Worker, rival: Worker, dtype: str, directory: str) -> None
         AssertionError: They are not the same network.
     """
     path = os.path.join(directory, "weights.npz")
-    ours.ask("save", path)
+    ours[0].ask("save", path)
     rival.ask("load", path)
-    counts = ours.ask("count"), rival.ask("count")
-    losses = ours.ask("train", 2)[1], rival.ask("train", 2)[1]
-    gaps = [abs(a - b) / b for a, b in zip(*losses, strict=True)]
-    close = all(g < t for g, t in zip(gaps, _TOLERANCES[dtype], strict=True))
-    if counts[0] != counts[1] or not close:
-        raise AssertionError(
-            f"the networks differ: parameters and statistics {counts[0]} and "
-            f"{counts[1]}, losses {losses[0]} and {losses[1]} in {dtype}"
+    expected = rival.ask("count"), rival.ask("train", 2)[1]
+    for worker in ours:
+        counts = worker.ask("count"), expected[0]
+        losses = worker.ask("train", 2)[1], expected[1]
+        gaps = [abs(a - b) / b for a, b in zip(*losses, strict=True)]
+        close = all(g < t for g, t in zip(gaps, _TOLERANCES[dtype], strict=True))
+        if counts[0] != counts[1] or not close:
+            raise AssertionError(
+                f"the networks differ: parameters and statistics {counts[0]} and "
+                f"{counts[1]}, losses {losses[0]} and {losses[1]} in {dtype}"
+            )
+        trained, fixed = counts[0]
+        print(
+            f"{dtype}: both have {trained:,} parameters, {trained + fixed:,} with the "
+            f"statistics of batch norm; losses {_format(losses[0])} and "
+            f"{_format(losses[1])}",
+            flush=True,
         )
-    trained, rest = counts[0]
-    print(
-        f"{dtype}: both have {trained:,} parameters, {trained + rest:,} with the "
-        f"statistics of batch norm; losses {_format(losses[0])} and "
-        f"{_format(losses[1])}",
-        flush=True,
-    )
 
 
 def _format(losses: list[float]) -> str:
     return ", ".join(f"{loss:.4f}" for loss in losses)
 
 
-def compare(
-    ours: Worker, rival: Worker, task: str, rounds: int, steps: int
-) -> list[tuple[float, float]]:
-    """Seconds per step of ours and of the rival, by round."""
-    return [
-        tuple(worker.ask(task, steps)[0] / steps for worker in (ours, rival))
-        for _ in range(rounds)
-    ]
+def compare(workers: list[Worker], task: str, rounds: int, steps: int) -> np.ndarray:
+    """Wall and CPU seconds per step, `[rounds, workers, 2]`."""
+    turns = [[worker.ask(task, steps)[0] for worker in workers] for _ in range(rounds)]
+    return np.array(turns) / steps
 
 
 def report(dtype, task, seconds, batch_size: int, flop: int) -> None:
-    """Prints medians, and the ratio with its range over the rounds."""
-    ratios = [rival / ours for ours, rival in seconds]
-    columns = [statistics.median(column) for column in zip(*seconds, strict=True)]
-    for name, median in zip(("ours", "PyTorch"), columns, strict=True):
+    """Prints medians, and the ratio of the first two with its range over the rounds."""
+    for name, median in zip(_NAMES, np.median(seconds[..., 0], 0), strict=False):
         print(
-            f"{dtype:<9} {_TITLES[task]:<9} {name:<8} {median:8.3f} s "
+            f"{dtype:<9} {_TITLES[task]:<9} {name:<10} {median:8.3f} s "
             f"{batch_size / median:8.2f} clips/s "
             f"{_PASSES[task] * flop * batch_size / median / 1e9:8.0f} GFLOP/s"
         )
     print(
-        f"{'':<20} ours is {statistics.median(ratios):.2f} times as fast "
-        f"({min(ratios):.2f} to {max(ratios):.2f}), limit {_LIMITS[dtype, task]}",
+        f"{'':<20} ours is {_ratio(seconds, 1, 0)} times as fast, "
+        f"limit {_LIMITS[dtype, task]}",
         flush=True,
     )
 
 
-def measure(
-    dtype: str, batch: str, batch_size: int, torch_python: str, rounds: int, steps: int
-) -> None:
-    """Compares training steps, memory and forward passes in one precision."""
-    with (
-        Worker(sys.executable, "benchmarks.keras_r3d", dtype, batch) as ours,
-        Worker(torch_python, "benchmarks.torch_r3d", dtype, batch) as rival,
-    ):
-        print(f"\n{ours.ask('describe')}; {rival.ask('describe')}")
+def _ratio(seconds, column: int, other: int) -> str:
+    """Median, minimum and maximum over the rounds; of the CPU time in brackets."""
+    ratios = seconds[:, column] / seconds[:, other]
+    wall, cpu = (
+        f"{np.median(r):.2f} ({r.min():.2f} to {r.max():.2f})" for r in ratios.T
+    )
+    return f"{wall} [CPU {cpu}]"
+
+
+def measure(dtype: str, batch: str, values) -> None:
+    """Compares training steps, memory and forward passes in one precision.
+
+    Args:
+        dtype: The precision.
+        batch: A file of `write_batch`.
+        values: The flags.
+    """
+    network, turns = values.network, (values.rounds, values.steps)
+    own = (sys.executable, "benchmarks.keras_network", network, dtype, batch)
+    other = (values.torch_python, "benchmarks.torch_network", network, dtype, batch)
+    with contextlib.ExitStack() as stack:
+        ours = [stack.enter_context(Worker(*own))]
+        rival = stack.enter_context(Worker(*other))
+        if values.recompute:
+            ours.append(stack.enter_context(Worker(*own, "recompute")))
+        print(f"\n{ours[0].ask('describe')}; {rival.ask('describe')}")
         check_equal(ours, rival, dtype, os.path.dirname(batch))
-        flop = ours.ask("flop")
+        flop = ours[0].ask("flop")
+        workers = [ours[0], rival, *ours[1:]]
         # The check has warmed up.
-        seconds = compare(ours, rival, "train", rounds, steps)
-        report(dtype, "train", seconds, batch_size, flop)
-        peaks = [worker.ask("peak") / 1e9 for worker in (ours, rival)]
+        seconds = compare(workers, "train", *turns)
+        report(dtype, "train", seconds, values.batch_size, flop)
+        peaks = [worker.ask("peak") / 1e9 for worker in workers]
         print(f"{'':<20} peak memory {peaks[0]:.2f} GB, PyTorch {peaks[1]:.2f} GB")
-        compare(ours, rival, "infer", 1, 1)
-        seconds = compare(ours, rival, "infer", rounds, steps)
-        report(dtype, "infer", seconds, batch_size, flop)
+        if values.recompute:
+            print(
+                f"{'':<20} recomputed {peaks[2]:.2f} GB, "
+                f"in {_ratio(seconds, 2, 0)} times the time"
+            )
+        compare(workers[:2], "infer", 1, 1)
+        seconds = compare(workers[:2], "infer", *turns)
+        report(dtype, "infer", seconds, values.batch_size, flop)
 
 
 def check_torch(torch_python: str) -> None:
@@ -156,27 +186,32 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     values = flags.FLAGS
     check_torch(values.torch_python)
+    frames, size = _NETWORKS[values.network]
+    frames, size = values.frames or frames, values.size or size
     print(
-        f"{values.rounds} rounds of {values.steps} steps, {values.batch_size} clips of "
-        f"{values.frames} x {values.size} x {values.size}, {os.cpu_count()} cores"
+        f"{values.network}: {values.rounds} rounds of {values.steps} steps, "
+        f"{values.batch_size} clips of {frames} x {size} x {size}, "
+        f"{usable_cores()} cores"
     )
     with tempfile.TemporaryDirectory() as directory:
         batch = os.path.join(directory, "batch.npz")
-        write_batch(batch, values.batch_size, values.frames, values.size)
+        write_batch(batch, values.batch_size, frames, size)
         for dtype in values.dtype:
-            measure(
-                dtype,
-                batch,
-                values.batch_size,
-                values.torch_python,
-                values.rounds,
-                values.steps,
-            )
+            measure(dtype, batch, values)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("frames", 16, "Frames of a clip.", lower_bound=1)
-    flags.DEFINE_integer("size", 224, "Rows and columns of a frame.", lower_bound=32)
+    flags.DEFINE_enum("network", "r3d_50_g", list(_NETWORKS), "What is measured.")
+    flags.DEFINE_bool("recompute", False, "Adds ours with `model.recompute`.")
+    flags.DEFINE_integer(
+        "frames", None, "Frames of a clip, if not the network's.", lower_bound=1
+    )
+    flags.DEFINE_integer(
+        "size",
+        None,
+        "Rows and columns of a frame, if not the network's.",
+        lower_bound=32,
+    )
     flags.DEFINE_integer("batch_size", 2, "Clips of a step.", lower_bound=1)
     flags.DEFINE_integer("rounds", 5, "Turns of each contender.", lower_bound=1)
     flags.DEFINE_integer("steps", 1, "Steps per turn; more on a GPU.", lower_bound=1)

@@ -1,4 +1,4 @@
-"""R3D-50-G of `spl_tf.models`, for `benchmarks.model_step`; run by it.
+"""A network of `spl_tf.models`, for `benchmarks.model_step`; run by it.
 
 On the backend that `KERAS_BACKEND` names: the steps are a `tf.function` on TensorFlow,
 and compiled by XLA on JAX.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # The rival lives on the same GPU.
@@ -19,7 +18,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from benchmarks.worker import peak_bytes, serve
+from benchmarks.worker import peak_bytes, serve, timed
 from spl_tf.models import build_model, summarize
 
 _CLASSES = 400
@@ -121,14 +120,15 @@ _STEPS = {"tensorflow": TensorFlowSteps, "jax": JaxSteps}
 class Contender:
     """The network, an optimizer and one batch."""
 
-    def __init__(self, dtype: str, path: str):
+    def __init__(self, network: str, dtype: str, path: str, recompute: bool):
         with np.load(path) as batch:
             clip, labels = batch["clip"], batch["labels"]
         keras.utils.set_random_seed(0)
         keras.mixed_precision.set_global_policy(
             "mixed_bfloat16" if dtype == "bfloat16" else dtype
         )
-        self.model = build_model("r3d_50_g", _CLASSES, clip.shape[1:], dropout=0.0)
+        shape, options = clip.shape[1:], {"dropout": 0.0, "recompute": recompute}
+        self.model = build_model(network, _CLASSES, shape, **options)
         self._randomize_norms()
         self._backend = keras.backend.backend()
         if self._backend not in _STEPS:
@@ -172,29 +172,33 @@ class Contender:
         """Of one clip's forward pass; a multiply-add is two."""
         return 2 * sum(stage.multiply_adds for stage in summarize(self.model))
 
-    def train(self, steps: int) -> tuple[float, list[float]]:
+    def train(self, steps: int) -> tuple[tuple[float, float], list[float]]:
         """Seconds of some training steps, and their losses."""
-        start = time.perf_counter()
-        losses = [self._steps.train() for _ in range(steps)]
-        losses = [float(loss) for loss in losses]
-        return time.perf_counter() - start, losses
 
-    def infer(self, steps: int) -> tuple[float, list[float]]:
+        def work():
+            losses = [self._steps.train() for _ in range(steps)]
+            return [float(loss) for loss in losses]
+
+        return timed(work)
+
+    def infer(self, steps: int) -> tuple[tuple[float, float], list[float]]:
         """Seconds of some forward passes, and the first clip's logits."""
-        start = time.perf_counter()
-        for _ in range(steps):
-            logits = self._steps.infer()
-        logits = np.asarray(logits)[0].tolist()
-        return time.perf_counter() - start, logits
+
+        def work():
+            for _ in range(steps):
+                logits = self._steps.infer()
+            return np.asarray(logits)[0].tolist()
+
+        return timed(work)
 
     def peak(self) -> int:
         """Bytes of the device, or of the process on a CPU."""
         return self._steps.peak()
 
 
-def main(dtype: str, path: str) -> None:
+def main(network: str, dtype: str, path: str, recompute: str = "") -> None:
     """Serves `benchmarks.model_step`."""
-    contender = Contender(dtype, path)
+    contender = Contender(network, dtype, path, recompute == "recompute")
     tasks = ("describe", "save", "count", "flop", "train", "infer", "peak")
     serve({task: getattr(contender, task) for task in tasks})
 
