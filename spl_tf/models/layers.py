@@ -73,40 +73,48 @@ class ClipConv(keras.layers.Layer):
 
     def call(self, x):
         """Convolves `[B, T, H, W, C]` to `[B, T', H', W', filters]`."""
+        x, kernel = _kernel_gradient_first(x, self.kernel)
         length, rows, columns = self.kernel_size
         if length == 1:
             if self.temporal_stride > 1:
                 x = x[:, :: self.temporal_stride]
-            return self._per_frame(x, self.kernel[0])
+            return self._per_frame(x, kernel[0])
         if self.temporal_stride == 1:
             if rows == columns == 1 and self.spatial_stride == 1:
-                return self._per_position(x)
+                return self._per_position(x, kernel)
             if length * x.shape[-1] <= _MAX_SHIFTED_CHANNELS:
-                return self._shifted(x)
+                return self._shifted(x, kernel)
         x = ops.pad(x, [(0, 0), *((k // 2, k // 2) for k in self.kernel_size), (0, 0)])
         stride = (self.temporal_stride, self.spatial_stride, self.spatial_stride)
-        return ops.conv(x, self.kernel, stride, "valid", data_format="channels_last")
+        return ops.conv(x, kernel, stride, "valid", data_format="channels_last")
 
     def _per_frame(self, x, kernel):
         """A 2D convolution of every frame; kernel `[h, w, C, filters]`."""
         _, t, h, w, c = static_shape(x)
         x = ops.reshape(x, (-1, h, w, c))
-        padding = "same"
         if self.spatial_stride > 1 and self.symmetric:
-            pad = [(0, 0), *((k // 2, k // 2) for k in self.kernel_size[1:]), (0, 0)]
-            x = ops.pad(x, pad)
-            padding = "valid"
-        x = self._convolve(x, kernel, padding)
+            pads = [(0, 0), *((k // 2, k // 2) for k in self.kernel_size[1:]), (0, 0)]
+            x = self._convolve_padded(x, kernel, pads)
+        else:
+            x = self._convolve(x, kernel, "same")
         return ops.reshape(x, (-1, t, *ops.shape(x)[1:]))
 
     def _convolve(self, x, kernel, padding):
         stride = self.spatial_stride
         return ops.conv(x, kernel, stride, padding, data_format="channels_last")
 
-    def _per_position(self, x):
+    def _convolve_padded(self, x, kernel, pads):
+        if keras.backend.backend() != "tensorflow":
+            return self._convolve(ops.pad(x, pads), kernel, "valid")
+        import tensorflow as tf
+
+        # Without a padded copy, which the kernel's gradient would need.
+        return tf.nn.conv2d(x, kernel, self.spatial_stride, pads)
+
+    def _per_position(self, x, kernel):
         """A convolution over time only, on `[B, T, H * W, C]`."""
         _, t, h, w, c = static_shape(x)
-        kernel = self.kernel[:, 0]  # [t, 1, C, filters]
+        kernel = kernel[:, 0]  # [t, 1, C, filters]
         x = ops.reshape(x, (-1, t, h * w, c))
         if keras.backend.backend() == "tensorflow" and c > self.filters:
             x = _convolve_time(x, kernel)
@@ -114,13 +122,13 @@ class ClipConv(keras.layers.Layer):
             x = ops.conv(x, kernel, 1, "same", data_format="channels_last")
         return ops.reshape(x, (-1, t, h, w, self.filters))
 
-    def _shifted(self, x):
+    def _shifted(self, x, kernel):
         length, rows, columns = self.kernel_size
         t = static_shape(x)[1]
         half = length // 2
         padded = ops.pad(x, [(0, 0), (half, half), (0, 0), (0, 0), (0, 0)])
         x = ops.concatenate([padded[:, i : i + t] for i in range(length)], axis=-1)
-        kernel = ops.transpose(self.kernel, (1, 2, 0, 3, 4))
+        kernel = ops.transpose(kernel, (1, 2, 0, 3, 4))
         return self._per_frame(
             x, ops.reshape(kernel, (rows, columns, -1, self.filters))
         )
@@ -187,6 +195,9 @@ class DepthwiseClipConv(ClipConv):
             x, kernel, stride, padding, data_format="channels_last"
         )
 
+    def _convolve_padded(self, x, kernel, pads):
+        return self._convolve(ops.pad(x, pads), kernel, "valid")
+
     def compute_output_shape(self, input_shape):
         """`[B, ceil(T / s_t), ceil(H / s), ceil(W / s), C]`."""
         return (*super().compute_output_shape(input_shape)[:-1], input_shape[-1])
@@ -196,6 +207,27 @@ class DepthwiseClipConv(ClipConv):
         config = super().get_config()
         del config["filters"]
         return config
+
+
+def _kernel_gradient_first(x, kernel):
+    """Both as they are; backwards, on TensorFlow, x waits for the kernel's gradient.
+
+    Nothing else needs that gradient before the optimizer does: computed late, it would
+    keep the activation and the upstream gradient of many layers in memory.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return x, kernel
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def identity(x, kernel):
+        def gradients(of_x, of_kernel):
+            with tf.control_dependencies([of_kernel]):
+                return tf.identity(of_x), of_kernel
+
+        return (tf.identity(x), tf.identity(kernel)), gradients
+
+    return identity(x, tf.convert_to_tensor(kernel))
 
 
 def _convolve_time(x, kernel):
