@@ -73,7 +73,9 @@ class ClipConv(keras.layers.Layer):
 
     def call(self, x):
         """Convolves `[B, T, H, W, C]` to `[B, T', H', W', filters]`."""
-        x, kernel = _kernel_gradient_first(x, self.kernel)
+        return keeping_inputs(self._apply, x, self.kernel)
+
+    def _apply(self, x, kernel):
         length, rows, columns = self.kernel_size
         if length == 1:
             if self.temporal_stride > 1:
@@ -92,24 +94,17 @@ class ClipConv(keras.layers.Layer):
         """A 2D convolution of every frame; kernel `[h, w, C, filters]`."""
         _, t, h, w, c = static_shape(x)
         x = ops.reshape(x, (-1, h, w, c))
+        padding = "same"
         if self.spatial_stride > 1 and self.symmetric:
-            pads = [(0, 0), *((k // 2, k // 2) for k in self.kernel_size[1:]), (0, 0)]
-            x = self._convolve_padded(x, kernel, pads)
-        else:
-            x = self._convolve(x, kernel, "same")
+            pad = [(0, 0), *((k // 2, k // 2) for k in self.kernel_size[1:]), (0, 0)]
+            x = ops.pad(x, pad)
+            padding = "valid"
+        x = self._convolve(x, kernel, padding)
         return ops.reshape(x, (-1, t, *ops.shape(x)[1:]))
 
     def _convolve(self, x, kernel, padding):
         stride = self.spatial_stride
         return ops.conv(x, kernel, stride, padding, data_format="channels_last")
-
-    def _convolve_padded(self, x, kernel, pads):
-        if keras.backend.backend() != "tensorflow":
-            return self._convolve(ops.pad(x, pads), kernel, "valid")
-        import tensorflow as tf
-
-        # Without a padded copy, which the kernel's gradient would need.
-        return tf.nn.conv2d(x, kernel, self.spatial_stride, pads)
 
     def _per_position(self, x, kernel):
         """A convolution over time only, on `[B, T, H * W, C]`."""
@@ -179,12 +174,15 @@ class DepthwiseClipConv(ClipConv):
 
     def call(self, x):
         """Convolves `[B, T, H, W, C]` to `[B, T', H', W', C]`."""
+        return super().call(x)
+
+    def _apply(self, x, kernel):
         length, half = self.kernel_size[0], self.kernel_size[0] // 2
         frames = static_shape(x)[1]
         padded = ops.pad(x, [(0, 0), (half, half), *[(0, 0)] * 3]) if half else x
         return sum(
             self._per_frame(
-                padded[:, tap : tap + frames : self.temporal_stride], self.kernel[tap]
+                padded[:, tap : tap + frames : self.temporal_stride], kernel[tap]
             )
             for tap in range(length)
         )
@@ -194,9 +192,6 @@ class DepthwiseClipConv(ClipConv):
         return ops.depthwise_conv(
             x, kernel, stride, padding, data_format="channels_last"
         )
-
-    def _convolve_padded(self, x, kernel, pads):
-        return self._convolve(ops.pad(x, pads), kernel, "valid")
 
     def compute_output_shape(self, input_shape):
         """`[B, ceil(T / s_t), ceil(H / s), ceil(W / s), C]`."""
@@ -209,25 +204,36 @@ class DepthwiseClipConv(ClipConv):
         return config
 
 
-def _kernel_gradient_first(x, kernel):
-    """Both as they are; backwards, on TensorFlow, x waits for the kernel's gradient.
+def keeping_inputs(function, x, *weights):
+    """`function(x, *weights)`; in training, TensorFlow keeps its inputs alone.
 
-    Nothing else needs that gradient before the optimizer does: computed late, it would
-    keep the activation and the upstream gradient of many layers in memory.
+    Copies that it makes of x, padded or shifted, are made again for the gradients. The
+    gradient of x waits for those of weights: computed late, as nothing but the
+    optimizer needs them, they would keep the upstream gradients of many layers.
+
+    Args:
+        function: Computes the result from its arguments alone.
+        x: `[B, T, H, W, C]`.
+        *weights: Tensors or variables.
     """
     if keras.backend.backend() != "tensorflow":
-        return x, kernel
+        return function(x, *weights)
     import tensorflow as tf
 
     @tf.custom_gradient
-    def identity(x, kernel):
-        def gradients(of_x, of_kernel):
-            with tf.control_dependencies([of_kernel]):
-                return tf.identity(of_x), of_kernel
+    def call(*inputs):
+        def gradients(upstream):
+            # Else the copies would be taken for the first ones, and these be kept.
+            with tf.control_dependencies([upstream]), tf.GradientTape() as tape:
+                tape.watch(inputs)
+                y = function(*inputs)
+            of_x, *of_weights = tape.gradient(y, inputs, upstream)
+            with tf.control_dependencies(of_weights):
+                return tf.identity(of_x), *of_weights
 
-        return (tf.identity(x), tf.identity(kernel)), gradients
+        return function(*inputs), gradients
 
-    return identity(x, tf.convert_to_tensor(kernel))
+    return call(*(tf.convert_to_tensor(value) for value in (x, *weights)))
 
 
 def _convolve_time(x, kernel):

@@ -7,7 +7,7 @@ import functools
 import keras
 from keras import ops
 
-from spl_tf.models.layers import static_shape
+from spl_tf.models.layers import keeping_inputs, static_shape
 
 
 class MaxPool(keras.layers.Layer):
@@ -34,6 +34,9 @@ class MaxPool(keras.layers.Layer):
 
     def call(self, x):
         """Pools `[B, T, H, W, C]` to `[B, T', H', W', C]`."""
+        return keeping_inputs(self._pool, x)
+
+    def _pool(self, x):
         _, t, h, w, c = static_shape(x)
         _, rows, columns = self._pads
         x = ops.reshape(x, (-1, h, w, c))
