@@ -80,7 +80,7 @@ class ClipConv(keras.layers.Layer):
         if length == 1:
             if self.temporal_stride > 1:
                 x = x[:, :: self.temporal_stride]
-            return self._per_frame(x, kernel[0])
+            return self._per_frame(x, ops.squeeze(kernel, 0))
         if self.temporal_stride == 1:
             if rows == columns == 1 and self.spatial_stride == 1:
                 return self._per_position(x, kernel)
@@ -109,7 +109,7 @@ class ClipConv(keras.layers.Layer):
     def _per_position(self, x, kernel):
         """A convolution over time only, on `[B, T, H * W, C]`."""
         _, t, h, w, c = static_shape(x)
-        kernel = kernel[:, 0]  # [t, 1, C, filters]
+        kernel = ops.squeeze(kernel, 1)  # [t, 1, C, filters]
         x = ops.reshape(x, (-1, t, h * w, c))
         if keras.backend.backend() == "tensorflow" and c > self.filters:
             x = _convolve_time(x, kernel)
@@ -260,7 +260,9 @@ def _convolve_time(x, kernel):
             # Tap i brings frame s to the result at s - i + half.
             shifted = [padded[:, i : i + frames] for i in reversed(range(length))]
             shifted = tf.reshape(tf.concat(shifted, -1), [-1, length * filters])
-            taps = tf.reshape(tf.transpose(kernel[:, 0], [1, 0, 2]), [channels, -1])
+            taps = tf.reshape(
+                tf.transpose(tf.squeeze(kernel, 1), [1, 0, 2]), [channels, -1]
+            )
             of_x = tf.matmul(shifted, taps, transpose_b=True)
             of_taps = tf.matmul(
                 tf.reshape(x, [-1, channels]), shifted, transpose_a=True
