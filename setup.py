@@ -49,6 +49,7 @@ setuptools.setup(
         "matplotlib>=3.8",
         "ml-collections>=1.0",
         "numpy>=1.26",
+        "opencv-python-headless>=4.10",
         "pillow>=10",
         "pyarrow>=15",
         "safetensors>=0.4.3",

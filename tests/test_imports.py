@@ -17,7 +17,8 @@ ALLOWED = {
     "spl_tf/losses": set(),
     "spl_tf/metrics": set(),
     "spl_tf/models": set(),
-    "spl_tf/data": {"clips", "labels"},
+    "spl_tf/motion": {"clips", "labels"},
+    "spl_tf/data": {"clips", "labels", "motion"},
     "spl_tf/distribution": set(),
     "spl_tf/runs": {"distribution", "models", "clips"},
     "spl_tf/inference": {
@@ -30,6 +31,7 @@ ALLOWED = {
         "labels",
     },
     "spl_tf/training": {
+        "motion",
         "inference",
         "runs",
         "distribution",

@@ -12,6 +12,7 @@ from spl_tf.data.device.augmentation import (
     augment,
     unit_pixels,
 )
+from spl_tf.data.image_clips import IMAGE_KINDS, ImageClips
 from spl_tf.data.label_lookup import LabelLookup
 from spl_tf.data.plan import Resampling, TrainPlan, padded_rows, uniform_draws
 from spl_tf.data.records import BadRecordError
@@ -28,11 +29,13 @@ from spl_tf.data.sources import (
 )
 
 __all__ = [
+    "IMAGE_KINDS",
     "MAX_BAD_RECORDS",
     "PAPER_EVALUATION",
     "Augmentation",
     "BadRecordError",
     "ClipSampling",
+    "ImageClips",
     "LabelLookup",
     "Resampling",
     "SkippedRecords",

@@ -32,7 +32,8 @@ from spl_tf.data.numbered_batches import (
     in_order,
     record_spec,
 )
-from spl_tf.data.sources import TrainClips, TrainInput
+from spl_tf.data.sources import TrainInput
+from spl_tf.data.train_clips import TrainClips
 
 
 def train_batches(

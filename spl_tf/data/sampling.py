@@ -10,6 +10,9 @@ import numpy as np
 
 from spl_tf.clips.frame_shape import CropSize, height_and_width
 
+# (top, left, height, width), in pixels.
+Window = tuple[int, int, int, int]
+
 # How frames are taken: a run of them, or one of each segment (TSN).
 SAMPLINGS = ("consecutive", "segments")
 
@@ -116,9 +119,7 @@ def scale_draw(draw: np.float32, choices: int) -> int:
     return min(scaled, choices - 1)  # a product can round up to `choices`
 
 
-def random_window(
-    height: int, width: int, size: CropSize, draws: np.ndarray
-) -> tuple[int, int, int, int]:
+def random_window(height: int, width: int, size: CropSize, draws: np.ndarray) -> Window:
     """A random crop, as (top, left, height, width).
 
     Args:
@@ -135,7 +136,7 @@ def random_window(
 
 def central_windows(
     height: int, width: int, size: CropSize, num_crops: int = 1
-) -> list[tuple[int, int, int, int]]:
+) -> list[Window]:
     """Crops in the middle of the frames' shorter side, as (top, left, height, width).
 
     Args:
@@ -157,7 +158,7 @@ def central_windows(
 
 def scored_windows(
     height: int, width: int, size: CropSize, short_side: int = 0, num_crops: int = 1
-) -> list[tuple[int, int, int, int]]:
+) -> list[Window]:
     """As `central_windows`, of frames that are scaled first, in stored pixels.
 
     Args:

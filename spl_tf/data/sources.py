@@ -1,11 +1,9 @@
-"""What to train on, and the loading of its clips."""
+"""What to train on: labels, filters, and the clips that they keep."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
-from collections.abc import Callable
 
 import numpy as np
 
@@ -13,29 +11,15 @@ from spl_tf.clips import ClipDataset
 from spl_tf.clips.frame_shape import CropSize, height_and_width
 from spl_tf.data.bad_records import (
     MAX_BAD_RECORDS,
-    SkippedRecords,
     check_bad_record_options,
 )
-from spl_tf.data.decoding import ClipLoader, View
-from spl_tf.data.device.augmentation import NUM_DRAWS
-from spl_tf.data.label_lookup import LabelLookup
-from spl_tf.data.plan import Resampling, TrainPlan, uniform_draws
-from spl_tf.data.records import BadRecordError
-from spl_tf.data.sampling import (
-    ClipSampling,
-    jittered_size,
-    random_window,
-)
+from spl_tf.data.image_clips import ImageClips
+from spl_tf.data.plan import Resampling
+from spl_tf.data.sampling import ClipSampling
 from spl_tf.labels import LabelMap
 from spl_tf.labels.assignment import Assignment
 from spl_tf.labels.filters import ClipFilter
 from spl_tf.labels.several import SeveralLabels
-
-# Of each clip: start, top, left, flip; the photometric ones; scale.
-_START, _TOP, _LEFT, _FLIP = range(4)
-_PHOTOMETRIC = slice(4, 4 + NUM_DRAWS)
-_SCALE = 4 + NUM_DRAWS
-_ALL_DRAWS = _SCALE + 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +45,8 @@ class TrainInput:
         clip_filter: Which clips are kept, besides those that have a label.
         name: In messages and logs, where there are several sources.
         clips_per_item: Views of an item in a batch, each with draws of its own.
+        image_clips: How clips of one frame become clips of many; None takes a clip's
+            frames, again from the start where there are too few.
         mixup: Alpha of the Beta distribution of the weight with which each item is
             mixed with another one of its source in the batch (Zhang et al., ICLR
             2018); 0 for no mixing.
@@ -85,6 +71,7 @@ class TrainInput:
     clip_filter: ClipFilter = dataclasses.field(default_factory=ClipFilter)
     name: str = "train"
     clips_per_item: int = 1
+    image_clips: ImageClips | None = None
     mixup: float = 0.0
     several: bool = False
     num_outputs: int = 0
@@ -93,6 +80,13 @@ class TrainInput:
         if (self.label_map, self.assignment, self.several or None).count(None) < 2:
             raise ValueError(
                 "a source has a label map, an assignment or several labels, one of them"
+            )
+        frames = self.dataset.index.frames
+        if self.image_clips is not None and frames.max(initial=1) > 1:
+            raise ValueError(
+                f"{self.dataset.directory} has clips of up to {frames.max()} frames, "
+                f"and source {self.name!r} makes clips of images (clips.kind "
+                f"{self.image_clips.kind!r}), expected clips of one frame"
             )
         if self.several and self.resampling is not None:
             raise ValueError(
@@ -273,123 +267,3 @@ def check_labels(dataset: ClipDataset, column: str = "label") -> None:
 def _place(dataset: ClipDataset, row: int) -> str:
     shard = dataset.index.shard_names[dataset.index.shard[row]]
     return f"{os.path.join(dataset.directory, shard)}, row {row}"
-
-
-class TrainClips:
-    """The clips of one `TrainInput`, in the order of its plan."""
-
-    def __init__(self, source: TrainInput, batch_size: int, num_parts: int):
-        """Plans the run.
-
-        Args:
-            source: What to train on.
-            batch_size: Clips of this source per part of a step.
-            num_parts: Parts of a step: replicas of all workers.
-
-        Raises:
-            ValueError: See `clips_kept`.
-        """
-        self._source = source
-        dataset, label_map = source.dataset, source.label_map
-        rows, labels = clips_kept(source)
-        probabilities = None
-        if source.resampling is not None:
-            probabilities = source.resampling.probabilities(labels)
-        size = batch_size * num_parts
-        self._plan = TrainPlan(rows, size, source.seed, probabilities)
-        self._num_parts = num_parts
-        # Where a view's further frames have theirs, of segments, follows all others.
-        further = source.sampling.num_draws - 1
-        self._draws_per_view = _ALL_DRAWS + further
-        self._starts = [_START, *range(_ALL_DRAWS, self._draws_per_view)]
-        self._loader = ClipLoader(
-            dataset,
-            self._choose_views,
-            source.crop_size,
-            needs_label=source.assignment is None,
-            needs_teacher=label_map is not None and label_map.needs_teacher,
-            scales=source.short_side is not None,
-            cache_bytes=source.cache_bytes,
-        )
-        self._skipped = SkippedRecords(dataset.directory, source.max_bad_records)
-        assigned = None
-        if source.assignment is not None:
-            assigned = source.assignment.labels
-        self.look_up = LabelLookup(
-            label_map,
-            len(dataset.info.class_names),
-            assigned,
-            several_labels(dataset) if source.several else None,
-            source.num_outputs,
-        )
-        self.item_shape = (
-            source.clips_per_item,
-            source.sampling.num_frames,
-            *self._loader.frame_shape,
-        )
-
-    def jobs(self, step: int, part: int, out: np.ndarray) -> list[Callable]:
-        """What is to be done for one part of a step.
-
-        Args:
-            step: From 0.
-            part: From 0.
-            out: uint8 [B, V, T, H, W, C], filled by the jobs, the V clips of an item
-                each.
-
-        Returns:
-            Functions that give (id, label, teacher, row, photometric draws [V, 4], the
-            draws of mixup and of the label).
-        """
-        places = self._plan.places(step, part, self._num_parts)
-        rows, epochs = self._plan.at(places)
-        draws = uniform_draws(self._source.seed, epochs, rows, self._num_draws)
-        return [
-            functools.partial(self._load, *job)
-            for job in zip(places, rows, draws, out, strict=True)
-        ]
-
-    def _load(self, place, row, draws, out) -> tuple:
-        while True:
-            if row not in self._skipped:
-                try:
-                    found = self._loader.load(row, draws, out)
-                    photometric = self._of_views(draws)[:, _PHOTOMETRIC]
-                    return *found, row, photometric, *draws[-2:]
-                except BadRecordError as error:
-                    if self._source.on_bad_record == "error":
-                        raise
-                    self._skipped.add(int(row), error)
-            if len(self._skipped) >= self._plan.num_clips:
-                raise BadRecordError(
-                    f"all {self._plan.num_clips} clips of "
-                    f"{self._source.dataset.directory} are bad"
-                )
-            place = place + 1
-            (row,), epochs = self._plan.at(place[None])
-            seed = self._source.seed
-            draws = uniform_draws(seed, epochs, row[None], self._num_draws)[0]
-
-    @property
-    def _num_draws(self) -> int:
-        """Of an item: those of its clips, then those of mixup and of its label."""
-        return self._draws_per_view * self._source.clips_per_item + 2
-
-    def _of_views(self, draws: np.ndarray) -> np.ndarray:
-        return draws[:-2].reshape(-1, self._draws_per_view)
-
-    def _choose_views(self, length, height, width, draws) -> list[View]:
-        return [
-            self._choose_view(length, height, width, each)
-            for each in self._of_views(draws)
-        ]
-
-    def _choose_view(self, length, height, width, draws) -> View:
-        source, size = self._source, self._source.crop_size
-        if source.short_side is not None:
-            size = jittered_size(size, height, width, source.short_side, draws[_SCALE])
-        return View(
-            frames=source.sampling.random_frames(length, draws[self._starts]),
-            window=random_window(height, width, size, draws[[_TOP, _LEFT]]),
-            flip=source.flip and draws[_FLIP] < 0.5,
-        )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
-import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -20,19 +18,14 @@ from spl_tf.clips import ClipDataset
 from spl_tf.inference.evaluation import Views, evaluate
 from spl_tf.inference.outputs import is_multi_label
 from spl_tf.inference.scores import Evaluation
-from spl_tf.labels import ConfusionMatrix, LabelMap, build_label_map
-from spl_tf.labels.assignment import Assignment
-from spl_tf.labels.filters import ClipFilter, counts_per_class
 from spl_tf.runs import run_folder
 from spl_tf.runs.checkpoints import load_weights
-from spl_tf.text_files import composed, text_of
 from spl_tf.training.config import (
-    default_source,
     replica_batch_size,
-    source_shares,
 )
-from spl_tf.training.objectives import Objective, read_transition
+from spl_tf.training.objectives import Objective
 from spl_tf.training.schedules import WarmupSchedule, resolve_steps
+from spl_tf.training.source_inputs import Sources, open_sources
 from spl_tf.training.step import (
     MovingAverage,
     ReducedSGD,
@@ -46,43 +39,6 @@ _RHYTHM = (
     "checkpoint_every_steps",
     "keep_checkpoints",
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Sources:
-    """What a run trains on.
-
-    Attributes:
-        inputs: One per source, in the order of the config.
-        sizes: Clips of each in a batch of one replica.
-        label_names: What the model's outputs stand for; the same for all sources.
-        clips: Of each source, how many its labels and filter keep.
-        kept: By source with a filter and by class, its clips and those kept of them.
-        clips_per_epoch: Clips of all sources in the steps in which the one that
-            `config.data.epoch_of` names, or the first, is read once.
-    """
-
-    inputs: list[data.TrainInput]
-    sizes: list[int]
-    label_names: list[str]
-    clips: list[int]
-    kept: dict[str, dict[str, list[int]]]
-    clips_per_epoch: int
-
-    @property
-    def names(self) -> list[str]:
-        """Of the sources, where there are several."""
-        names = [source.name for source in self.inputs]
-        return names if len(names) > 1 else []
-
-    def fingerprints(self) -> dict[str, str]:
-        """Of their datasets, by use."""
-        return {
-            "/".join(["train", source.name] if self.names else ["train"]): (
-                run_folder.dataset_fingerprint(source.dataset)
-            )
-            for source in self.inputs
-        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,160 +138,6 @@ def assemble(config: config_dict.ConfigDict, replicas: int) -> Parts:
         },
         **{name: config.runtime[name] for name in _RHYTHM},
     )
-
-
-def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
-    """Opens what is trained on.
-
-    Args:
-        config: A training's whole config.
-        batch_size: Clips of a batch of one replica.
-
-    Raises:
-        ValueError: A dataset does not have what its labels or filter need, no clip is
-            left of one, or the labels of two sources differ.
-    """
-    settings = _settings_of_sources(config)
-    sizes = source_shares(settings, batch_size)
-    if config.data.mixup and min(sizes.values()) < 2:
-        raise ValueError(
-            f"config.data.mixup is {config.data.mixup}, and of a batch of {batch_size} "
-            f"clips source {min(sizes, key=sizes.get)!r} has one, and none to mix it "
-            "with"
-        )
-    inputs, names, clips, kept = [], {}, [], {}
-    for name, each in settings.items():
-        seed = config.seed
-        if len(settings) > 1:  # an order and draws of its own
-            digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-            seed = int.from_bytes(digest[:7], "big")
-        with _names_key(config, name):
-            source, names[name] = _open_source(config, name, each, seed)
-            rows, _ = data.clips_kept(source)
-        inputs.append(source)
-        clips.append(len(rows))
-        if source.clip_filter != ClipFilter():
-            counts = counts_per_class(
-                source.dataset.index.label,
-                data.filter_rows(source),
-                source.dataset.info.class_names,
-            )
-            kept[name] = {label: list(pair) for label, pair in counts.items()}
-            logging.info(
-                "the filter of source %r keeps %d of %d clips; by class: %s",
-                name,
-                sum(after for _, after in kept[name].values()),
-                len(source.dataset),
-                ", ".join(f"{k} {b} of {a}" for k, (a, b) in kept[name].items()),
-            )
-    first, *others = names
-    for other in others:
-        if names[other] != names[first]:
-            raise ValueError(
-                f"config.data.sources: {first} has the labels {_some(names[first])}, "
-                f"{other} has {_some(names[other])}; expected the same, in one order"
-            )
-    if config.loss.name == "forward_correction":
-        # What does not fit is refused here, before the workdir is claimed.
-        read_transition(config.loss.transition, inputs[0].dataset, len(names[first]))
-    place = list(names).index(config.data.epoch_of or first)
-    per_epoch = round(clips[place] * batch_size / sizes[list(names)[place]])
-    return Sources(inputs, list(sizes.values()), names[first], clips, kept, per_epoch)
-
-
-@contextlib.contextmanager
-def _names_key(config, name: str) -> Iterator[None]:
-    """Puts the key of a source before what is wrong with it."""
-    try:
-        yield
-    except ValueError as error:
-        if not config.data.sources:
-            raise
-        raise ValueError(f"config.data.sources.{name}: {error}") from error
-
-
-def _some(names: list[str]) -> str:
-    return f"{', '.join(names[:3])}, ... ({len(names)})"
-
-
-def _settings_of_sources(config) -> Mapping[str, config_dict.ConfigDict]:
-    """`config.data.sources`, or the one that `config.data.train` is short for."""
-    if config.data.sources:
-        return config.data.sources
-    source = default_source()
-    source.dataset = config.data.train
-    if config.data.label_map:
-        source.labels.update(kind="label_map", path=config.data.label_map)
-    source.resampling = config.data.resampling
-    return {"train": source}
-
-
-def _open_source(
-    config, name: str, settings, seed: int
-) -> tuple[data.TrainInput, list[str]]:
-    """The input, and the names of the labels that it has."""
-    dataset = ClipDataset(settings.dataset)
-    kind, path = settings.labels.kind, settings.labels.path
-    label_map = assignment = None
-    names = dataset.info.class_names
-    if kind == "label_map":
-        label_map = LabelMap.load(path)
-    elif kind == "teacher":
-        label_map = build_label_map(ConfusionMatrix(names), "teacher")
-    elif kind == "assignment":
-        assignment = Assignment.load(path)
-        fingerprint = run_folder.dataset_fingerprint(dataset)
-        assignment.check(fingerprint, len(dataset), path)
-        names = assignment.label_names
-    elif kind == "one_of" and not settings.labels.redraw:
-        assignment = _drawn(dataset, seed)
-    if label_map is not None:
-        names = label_map.label_names
-    source = data.TrainInput(
-        dataset=dataset,
-        label_map=label_map,
-        sampling=data.ClipSampling.of(config.data),
-        crop_size=config.data.crop_size,
-        flip=config.data.flip,
-        seed=seed,
-        short_side=tuple(config.data.short_side) or None,
-        resampling=_resampling(settings.resampling),
-        on_bad_record=config.data.on_bad_record,
-        cache_bytes=int(config.runtime.cache_gb * 1e9),
-        assignment=assignment,
-        clip_filter=_clip_filter(settings.filter),
-        name=name,
-        clips_per_item=config.data.clips_per_item,
-        mixup=config.data.mixup,
-        several=kind == "all" or (kind == "one_of" and settings.labels.redraw),
-        num_outputs=len(names) if is_multi_label(config) else 0,
-    )
-    return source, list(names)
-
-
-def _drawn(dataset: ClipDataset, seed: int) -> Assignment:
-    """One label of each clip, for all epochs."""
-    several = data.several_labels(dataset)
-    rows = np.arange(len(several))
-    # An epoch that no clip's other draws are of.
-    draws = data.uniform_draws(seed, np.full_like(rows, -1), rows, 1)[:, 0]
-    fingerprint = run_folder.dataset_fingerprint(dataset)
-    return Assignment(several.draw(draws), dataset.info.class_names, fingerprint)
-
-
-def _clip_filter(settings: config_dict.ConfigDict) -> ClipFilter:
-    rules = settings.to_dict()
-    if path := rules.pop("exclude_ids"):
-        with open(path, "rb") as file:
-            lines = text_of(file.read(), path).splitlines()
-        rules["exclude_ids"] = frozenset(composed(line) for line in lines if line)
-    return ClipFilter(**rules)
-
-
-def _resampling(settings: config_dict.ConfigDict) -> data.Resampling | None:
-    if settings.power != 1:
-        return data.Resampling(power=settings.power)
-    return data.Resampling(limit=settings.limit) if settings.limit else None
 
 
 def open_validation(

@@ -150,6 +150,17 @@ def default_source() -> config_dict.ConfigDict:
             path="",  # of the label map, or the assignment
             redraw=False,  # of one_of: anew in each epoch
         ),
+        # How items of the dataset become clips.
+        clips=config_dict.create(
+            # Of CLIP_KINDS: "frames" of a video, from the start again where there are
+            # too few; or one image, "still" or moved as of `data.ImageClips`.
+            kind="frames",
+            # Of the translations: the window's largest step from frame to frame, as a
+            # share of its height and width.
+            step=0.03,
+            motion="",  # of perspective: a file that fit_camera_motion has made
+            by_class=False,  # of perspective: each class as its videos move
+        ),
         # See `spl_tf.labels.filters.ClipFilter`.
         filter=config_dict.create(
             exclude_ids="",  # file of media ids, one a line

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ml_collections import config_dict
 
 from spl_tf.clips.frame_shape import RGB_CHANNELS, height_and_width
+from spl_tf.data.image_clips import IMAGE_KINDS
 from spl_tf.data.sampling import SAMPLINGS
 from spl_tf.distribution.strategies import STRATEGIES
 from spl_tf.models import (
@@ -25,6 +26,7 @@ from spl_tf.training.objectives import LOSS_TARGETS, LOSSES
 from spl_tf.training.schedules import SHAPES, given_unit
 
 LABEL_KINDS = ("record", "label_map", "teacher", "assignment", "one_of", "all")
+CLIP_KINDS = ("frames", *IMAGE_KINDS)
 # They learn something of each clip, or of one noise.
 _LOSSES_OF_ONE_SOURCE = ("data_parameters", "forward_correction")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -177,8 +179,38 @@ def _check_sources(config) -> None:
                 f"{path}.filter.exclude_ids: there is no {excluded}"
             )
         _check_resampling(settings.resampling, f"{path}.resampling")
+        _check_clips(config, settings, f"{path}.clips")
     if not config.data.global_batch_size:
         source_shares(sources, config.data.batch_size)
+
+
+def _check_clips(config, settings, path: str) -> None:
+    clips, labels = settings.clips, settings.labels
+    if clips.kind not in CLIP_KINDS:
+        raise ValueError(
+            f"{path}.kind is {clips.kind!r}, expected one of {list(CLIP_KINDS)}"
+        )
+    if not 0 <= clips.step <= 1:
+        raise ValueError(f"{path}.step is {clips.step}, expected 0 to 1")
+    if (clips.kind == "perspective") != bool(clips.motion):
+        raise ValueError(
+            f"{path} has kind {clips.kind!r} and motion {clips.motion!r}; kind "
+            "'perspective' needs a file of `python -m experiments.fit_camera_motion`, "
+            "others have none"
+        )
+    if clips.motion and not os.path.exists(clips.motion):
+        raise FileNotFoundError(f"{path}.motion: there is no {clips.motion}")
+    if clips.motion and config.data.sampling == "segments":
+        raise ValueError(
+            f"{path}.kind is 'perspective', which moves as frames at a stride do, and "
+            "config.data.sampling is 'segments'; use kind 'still'"
+        )
+    drawn_anew = labels.kind == "all" or labels.redraw
+    if clips.by_class and (not clips.motion or drawn_anew):
+        raise ValueError(
+            f"{path}.by_class is for kind 'perspective' and clips with one label, and "
+            f"the kinds are {clips.kind!r} and, of labels, {labels.kind!r}"
+        )
 
 
 def _check_folder(path: str, key: str) -> None:

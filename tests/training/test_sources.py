@@ -202,6 +202,11 @@ def test_shares_that_give_no_whole_clips_name_the_nearest_batch(sources, tmp_pat
         ("dataset", "", r"sources\.web\.dataset is empty"),
         ("dataset", "nowhere", r"sources\.web\.dataset: there is no folder nowhere"),
         ("filter.keep_fraction", 1.5, r"sources\.web: keep_fraction is 1\.5"),
+        ("clips.kind", "pan", r"sources\.web\.clips\.kind is 'pan'.*perspective"),
+        ("clips.kind", "perspective", r"web\.clips has kind 'perspective' and mot"),
+        ("clips.step", 1.5, r"sources\.web\.clips\.step is 1\.5"),
+        ("clips.by_class", True, r"web\.clips\.by_class is for kind 'perspective'"),
+        ("clips.kind", "still", r"sources\.web: .* clips of up to 8 frames"),
         ("filter.exclude_ids", "no.csv", r"filter\.exclude_ids: there is no no\.csv"),
     ],
 )
