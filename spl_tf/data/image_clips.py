@@ -11,7 +11,7 @@ from scipy import special
 from spl_tf.data.plan import uniform_draws
 from spl_tf.data.sampling import Window
 from spl_tf.motion import CameraMotion, camera_path
-from spl_tf.motion.camera_motion import NUM_PARAMETERS
+from spl_tf.motion.camera_motion import NUM_PARAMETERS, pixels_to_unit
 
 # How an image moves: not at all, or as one says.
 IMAGE_KINDS = ("still", "translate_random", "translate_constant", "perspective")
@@ -72,7 +72,7 @@ class ImageClips:
             return path @ _crop_to_image(window, crop_size, flip)
         law = self.motion.by_class[label] if self.by_class else self.motion.overall
         path = camera_path(law, num_frames, _Normals(seed, num_frames - 1))
-        to_unit = _pixels_to_unit(frame_size)
+        to_unit = pixels_to_unit(frame_size)
         path = np.linalg.inv(to_unit) @ np.linalg.inv(path) @ to_unit
         return path @ _crop_to_image(window, crop_size, flip)
 
@@ -125,11 +125,3 @@ def _crop_to_image(window: Window, crop_size: Sequence[int], flip: bool) -> np.n
     if flip:
         first, right = left + width - right / 2 - 0.5, -right
     return np.array([[right, 0, first], [0, down, top + down / 2 - 0.5], [0, 0, 1]])
-
-
-def _pixels_to_unit(size: tuple[int, int]) -> np.ndarray:
-    """From (column, row, 1) to places in [-1, 1], [3, 3]."""
-    height, width = size
-    return np.array(
-        [[2 / width, 0, 1 / width - 1], [0, 2 / height, 1 / height - 1], [0, 0, 1]]
-    )

@@ -153,6 +153,17 @@ class CameraMotion:
             ) from error
 
 
+def pixels_to_unit(size: tuple[int, int]) -> np.ndarray:
+    """From (column, row, 1) to places in [-1, 1], float64 [3, 3].
+
+    Pixel i covers i - 1/2 to i + 1/2; the edges of the frame are -1 and 1.
+    """
+    height, width = size
+    return np.array(
+        [[2 / width, 0, 1 / width - 1], [0, 2 / height, 1 / height - 1], [0, 0, 1]]
+    )
+
+
 def stays_in_frame(homography: np.ndarray) -> bool:
     """Whether no place of either frame is mirrored or beyond the other's horizon.
 

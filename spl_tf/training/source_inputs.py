@@ -12,7 +12,7 @@ from absl import logging
 from ml_collections import config_dict
 
 from spl_tf import data
-from spl_tf.clips import ClipDataset
+from spl_tf.clips import ClipDataset, parse_clip
 from spl_tf.inference.outputs import is_multi_label
 from spl_tf.labels import ConfusionMatrix, LabelMap, build_label_map
 from spl_tf.labels.assignment import Assignment
@@ -22,6 +22,10 @@ from spl_tf.runs import run_folder
 from spl_tf.text_files import composed, text_of
 from spl_tf.training.config import default_source, source_shares
 from spl_tf.training.objectives import read_transition
+
+# Videos of 25 and of 30 frames per second are often mixed; twice the rate is a mistake.
+_FRAME_RATE_RATIO = 1.25
+_RATED_CLIPS = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +109,7 @@ def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
                 len(source.dataset),
                 ", ".join(f"{k} {b} of {a}" for k, (a, b) in kept[name].items()),
             )
+    _check_frame_rates(settings, inputs)
     first, *others = names
     for other in others:
         if names[other] != names[first]:
@@ -209,6 +214,34 @@ def _image_clips(config, settings, names: list[str]) -> data.ImageClips | None:
                 f"expected the labels {_some(names)}, in that order"
             )
     return data.ImageClips(settings.kind, settings.step, motion, settings.by_class)
+
+
+def _check_frame_rates(settings, inputs: list[data.TrainInput]) -> None:
+    """Raises ValueError where images would move faster or slower than the videos."""
+    moved = [each for each in inputs if each.image_clips and each.image_clips.motion]
+    if not moved:
+        return
+    for video in inputs:
+        if video.image_clips is not None:
+            continue
+        found = _frame_rate(video.dataset)
+        for image in moved:
+            fitted = image.image_clips.motion.frame_rate
+            if not 1 / _FRAME_RATE_RATIO <= found / fitted <= _FRAME_RATE_RATIO:
+                raise ValueError(
+                    f"config.data.sources.{image.name}.clips.motion: "
+                    f"{settings[image.name].clips.motion} was fitted to videos of "
+                    f"{fitted:g} frames per second, and source {video.name!r} has "
+                    f"{found:g}: fit it to videos of that rate"
+                )
+
+
+def _frame_rate(dataset: ClipDataset) -> float:
+    """Frames per second of the clips, the median of some."""
+    rows = np.linspace(0, len(dataset) - 1, _RATED_CLIPS).round().astype(int)
+    with dataset.reader() as reader:
+        found = [parse_clip(reader.read(row)) for row in np.unique(rows).tolist()]
+    return float(np.median([clip.frame_rate for clip in found]))
 
 
 def _drawn(dataset: ClipDataset, seed: int) -> Assignment:

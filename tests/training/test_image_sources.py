@@ -83,6 +83,14 @@ def test_a_motion_file_of_another_stride_or_of_other_classes_is_refused(config, 
     assert isinstance(open_sources(config, 4).inputs[1].image_clips, data.ImageClips)
 
 
+def test_a_motion_file_of_another_frame_rate_is_refused(config, motion):
+    dataclasses.replace(CameraMotion.load(motion), frame_rate=25.0).save(motion)
+    with pytest.raises(
+        ValueError, match=r"web\.clips\.motion: .*25 frames per.*'target' has 8"
+    ):
+        open_sources(config, 4)
+
+
 def test_a_damaged_motion_file_is_refused(config, motion):
     with np.load(motion) as arrays:
         content = {name: arrays[name] for name in arrays.files}
