@@ -41,10 +41,15 @@ class ConversionSettings(conversion.FileSettings):
     """How videos become clips: all that decides what is written."""
 
     clips_per_video: int = options.option(
-        0, "Clips to cut from a video without start and end; 0 takes it whole."
+        0,
+        "Clips to cut from a video without start and end; 0 takes it whole, "
+        "or all of it in tiles.",
     )
     clip_seconds: float = options.option(10.0, "Length of such a clip.")
-    sampling: str = options.option("uniform", "Where they start: uniform or random.")
+    sampling: str = options.option(
+        "uniform",
+        "Where they start: uniform, random, or tiles: one clip behind the other.",
+    )
     fps: float = options.option(
         0.0, "Frames per second to keep; 0 keeps the source's rate."
     )
@@ -58,7 +63,16 @@ class ConversionSettings(conversion.FileSettings):
             self,
             ("clips_per_video", self.clips_per_video >= 0, "0 or more"),
             ("clip_seconds", 1e-3 <= self.clip_seconds < 1e6, "0.001 to 1,000,000"),
-            ("sampling", self.sampling in ("uniform", "random"), "uniform or random"),
+            (
+                "sampling",
+                self.sampling in cutting.SAMPLINGS,
+                "uniform, random or tiles",
+            ),
+            (
+                "clips_per_video",
+                self.sampling != "tiles" or self.clips_per_video == 0,
+                "0 with sampling 'tiles', which takes all clips of a video",
+            ),
             ("fps", self.fps >= 0, "0 or more"),
             ("video_seconds_limit", self.video_seconds_limit > 0, "more than 0"),
         )

@@ -25,6 +25,7 @@ from spl_tf.data.sources import (
     clips_kept,
     filter_rows,
     labels_kept,
+    media_kept,
     several_labels,
 )
 
@@ -49,6 +50,7 @@ __all__ = [
     "eval_batches",
     "filter_rows",
     "labels_kept",
+    "media_kept",
     "padded_rows",
     "plain_bad_records",
     "predict_batches",

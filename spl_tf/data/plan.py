@@ -163,6 +163,54 @@ class TrainPlan:
             return order
 
 
+@dataclasses.dataclass(frozen=True)
+class MediaRows:
+    """The rows of each medium, of which a random one is read (OmniSource, 3.5).
+
+    Attributes:
+        media: int64 [m], their numbers in an index.
+        rows: int64 [n], those of the first medium, of the second, and so on.
+        splits: int64 [m + 1]; those of medium i are from `splits[i]` to the next.
+    """
+
+    media: np.ndarray
+    rows: np.ndarray
+    splits: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.media)
+
+    @classmethod
+    def of(cls, rows: np.ndarray, groups: np.ndarray) -> MediaRows:
+        """Groups rows.
+
+        Args:
+            rows: int64 [n].
+            groups: int64 [n], of which medium each is; a negative one is of none that
+                is known, and stays alone.
+        """
+        groups = np.where(groups < 0, -1 - rows, groups)
+        order = np.lexsort((rows, groups))
+        media, first = np.unique(groups[order], return_index=True)
+        return cls(media, rows[order], np.append(first, len(rows)))
+
+    def draw(self, seed: int, epochs: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """A row of each of some media, all of a medium's equally likely.
+
+        Args:
+            seed: As in `uniform_draws`.
+            epochs: int64 [b], as there.
+            places: int64 [b], which of `media`.
+
+        Returns:
+            int64 [b].
+        """
+        draws = uniform_draws(seed, epochs, self.media[places], 1)[:, 0]
+        first, behind = self.splits[places], self.splits[places + 1]
+        drawn = first + (draws * (behind - first).astype(np.float32)).astype(np.int64)
+        return self.rows[np.minimum(drawn, behind - 1)]
+
+
 def padded_rows(num_clips: int, multiple: int) -> tuple[np.ndarray, np.ndarray]:
     """Every row once, padded to a multiple so that all replicas get full batches.
 

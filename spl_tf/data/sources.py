@@ -14,7 +14,7 @@ from spl_tf.data.bad_records import (
     check_bad_record_options,
 )
 from spl_tf.data.image_clips import ImageClips
-from spl_tf.data.plan import Resampling
+from spl_tf.data.plan import MediaRows, Resampling
 from spl_tf.data.sampling import ClipSampling
 from spl_tf.labels import LabelMap
 from spl_tf.labels.assignment import Assignment
@@ -47,6 +47,8 @@ class TrainInput:
         clips_per_item: Views of an item in a batch, each with draws of its own.
         image_clips: How clips of one frame become clips of many; None takes a clip's
             frames, again from the start where there are too few.
+        one_per_video: Whether an epoch has each video once, with one of its clips that
+            are kept drawn at random, instead of each clip once.
         mixup: Alpha of the Beta distribution of the weight with which each item is
             mixed with another one of its source in the batch (Zhang et al., ICLR
             2018); 0 for no mixing.
@@ -72,6 +74,7 @@ class TrainInput:
     name: str = "train"
     clips_per_item: int = 1
     image_clips: ImageClips | None = None
+    one_per_video: bool = False
     mixup: float = 0.0
     several: bool = False
     num_outputs: int = 0
@@ -152,6 +155,19 @@ def clips_kept(source: TrainInput) -> tuple[np.ndarray, np.ndarray]:
             f"source {source.name!r} keeps none of them"
         )
     return kept, labels[kept]
+
+
+def media_kept(source: TrainInput, rows: np.ndarray) -> MediaRows:
+    """The videos that have a clip that is kept, and those clips.
+
+    Args:
+        source: With `one_per_video`.
+        rows: int64 [n], see `clips_kept`.
+
+    Raises:
+        ValueError: The index does not say which video a clip is of.
+    """
+    return MediaRows.of(rows, source.dataset.index.group[rows])
 
 
 def filter_rows(source: TrainInput) -> np.ndarray:

@@ -15,7 +15,7 @@ from spl_tf.data.label_lookup import LabelLookup
 from spl_tf.data.plan import TrainPlan, uniform_draws
 from spl_tf.data.records import BadRecordError
 from spl_tf.data.sampling import jittered_size, random_window
-from spl_tf.data.sources import TrainInput, clips_kept, several_labels
+from spl_tf.data.sources import TrainInput, clips_kept, media_kept, several_labels
 
 # Of each clip: start, top, left, flip; the photometric ones; scale.
 _START, _TOP, _LEFT, _FLIP = range(4)
@@ -42,6 +42,12 @@ class TrainClips:
         dataset, label_map = source.dataset, source.label_map
         rows, labels = clips_kept(source)
         self._rows, self._labels = rows, labels
+        self._media = None
+        if source.one_per_video:
+            self._media = media_kept(source, rows)
+            rows = np.arange(len(self._media))
+            # A video is of the class of its first clip.
+            labels = self._labels_of(self._media.rows[self._media.splits[:-1]])
         probabilities = None
         if source.resampling is not None:
             probabilities = source.resampling.probabilities(labels)
@@ -95,12 +101,22 @@ class TrainClips:
             draws of mixup and of the label).
         """
         places = self._plan.places(step, part, self._num_parts)
-        rows, epochs = self._plan.at(places)
-        draws = uniform_draws(self._source.seed, epochs, rows, self._num_draws)
+        rows, draws = self._at(places)
         return [
             functools.partial(self._load, *job)
             for job in zip(places, rows, draws, out, strict=True)
         ]
+
+    def _at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rows at places of the plan, and the draws of each."""
+        seed = self._source.seed
+        rows, epochs = self._plan.at(places)
+        if self._media is not None:
+            rows = self._media.draw(seed, epochs, rows)
+        return rows, uniform_draws(seed, epochs, rows, self._num_draws)
+
+    def _labels_of(self, rows: np.ndarray) -> np.ndarray:
+        return self._labels[np.searchsorted(self._rows, rows)]
 
     def _load(self, place, row, draws, out) -> tuple:
         while True:
@@ -113,15 +129,13 @@ class TrainClips:
                     if self._source.on_bad_record == "error":
                         raise
                     self._skipped.add(int(row), error)
-            if len(self._skipped) >= self._plan.num_clips:
+            if len(self._skipped) >= len(self._rows):
                 raise BadRecordError(
-                    f"all {self._plan.num_clips} clips of "
+                    f"all {len(self._rows)} clips of "
                     f"{self._source.dataset.directory} are bad"
                 )
             place = place + 1
-            (row,), epochs = self._plan.at(place[None])
-            seed = self._source.seed
-            draws = uniform_draws(seed, epochs, row[None], self._num_draws)[0]
+            (row,), (draws,) = self._at(place[None])
 
     @property
     def _num_draws(self) -> int:
@@ -154,6 +168,6 @@ class TrainClips:
                 self._loader.frame_shape[:2],
                 flip,
                 draws[self._motion],
-                self._labels[np.searchsorted(self._rows, row)],
+                self._labels_of(row),
             )
         return View(frames, window, flip, warps)

@@ -161,6 +161,9 @@ def default_source() -> config_dict.ConfigDict:
             motion="",  # of perspective: a file that fit_camera_motion has made
             by_class=False,  # of perspective: each class as its videos move
         ),
+        # Whether an epoch has each video once, with a random one of its clips that are
+        # kept, instead of each clip once.
+        one_per_video=False,
         # See `spl_tf.labels.filters.ClipFilter`.
         filter=config_dict.create(
             exclude_ids="",  # file of media ids, one a line

@@ -36,7 +36,8 @@ class Sources:
         inputs: One per source, in the order of the config.
         sizes: Clips of each in a batch of one replica.
         label_names: What the model's outputs stand for; the same for all sources.
-        clips: Of each source, how many its labels and filter keep.
+        clips: Of each source, how many an epoch reads: clips that its labels and filter
+            keep, or videos that have one.
         kept: By source with a filter and by class, its clips and those kept of them.
         clips_per_epoch: Clips of all sources in the steps in which the one that
             `config.data.epoch_of` names, or the first, is read once.
@@ -93,6 +94,13 @@ def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
         with _names_key(config, name):
             source, names[name] = _open_source(config, name, each, seed)
             rows, _ = data.clips_kept(source)
+            if source.one_per_video:
+                rows = data.media_kept(source, rows)
+                videos = len(np.unique(source.dataset.index.group))
+                logging.info(
+                    "%d of the %d videos of source %r have a clip that is kept",
+                    *(len(rows), videos, name),
+                )
         inputs.append(source)
         clips.append(len(rows))
         if source.clip_filter != ClipFilter():
@@ -189,6 +197,7 @@ def _open_source(
         name=name,
         clips_per_item=config.data.clips_per_item,
         image_clips=_image_clips(config, settings.clips, list(names)),
+        one_per_video=settings.one_per_video,
         mixup=config.data.mixup,
         several=kind == "all" or (kind == "one_of" and settings.labels.redraw),
         num_outputs=len(names) if is_multi_label(config) else 0,

@@ -70,6 +70,32 @@ def test_a_run_from_before_images_were_clips_goes_on(config, tmp_path):
         training.train(config, str(workdir))
 
 
+def test_an_epoch_has_each_untrimmed_video_once(config, tmp_path, caplog):
+    # The teacher is sure of every second clip of a video, and of none of the last one.
+    clips = [
+        dataclasses.replace(
+            make_clip(10 * label + part, label, names="abc", teacher=[label]),
+            id=f"video{label}-{number}@{part}",
+            media_id=f"video{label}-{number}",
+            teacher_confidence=[0.9 if part % 2 and number < 3 else 0.2],
+        )
+        for label in range(3)
+        for number in range(4)
+        for part in range(6)
+    ]
+    dataset = write_dataset(tmp_path / "untrimmed", clips, "abc")
+    source = default_source()
+    source.update(dataset=dataset.directory, one_per_video=True)
+    source.filter.min_confidence = 0.5
+    config.data.sources.web = source
+    config.data.epoch_of = "web"
+    with caplog.at_level("INFO"):
+        opened = open_sources(config, 4)
+    assert opened.clips[1] == 9
+    assert "9 of the 12 videos of source 'web' have a clip" in caplog.text
+    assert training.train(config, str(tmp_path / "run"))["clips"] == 18
+
+
 def test_a_motion_file_of_another_stride_or_of_other_classes_is_refused(config, motion):
     config.data.stride = 3
     with pytest.raises(ValueError, match=r"sources\.web: .*stride 2.*stride is 3"):

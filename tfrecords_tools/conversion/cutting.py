@@ -11,6 +11,8 @@ import numpy as np
 from tfrecords_tools.conversion.manifest import ManifestRow
 from tfrecords_tools.decoding.video import MICROSECONDS
 
+SAMPLINGS = ("uniform", "random", "tiles")
+
 
 @dataclasses.dataclass(frozen=True)
 class ClipPlan:
@@ -50,17 +52,18 @@ def cut_clips(
 ) -> list[ClipPlan]:
     """Cuts one manifest row into clips.
 
-    A row with a start or an end, or `clips_per_video` 0, is one whole clip. Else
-    `clips_per_video` clips of `clip_seconds` are taken at uniform or random starts; a
-    video shorter than one clip is kept whole.
+    A row with a start or an end is one whole clip. Tiles are clips of `clip_seconds`,
+    one behind the other over the whole video, the last as short as what is left
+    (OmniSource, 3.5). Else `clips_per_video` clips are taken at uniform or random
+    starts, or with 0 the whole video. A video shorter than one clip is kept whole.
 
     Args:
         row: The manifest row.
         duration: How long the video is shown, in microseconds.
         clips_per_video: Clips to cut, 0 for the whole video.
         clip_seconds: Length of a clip.
-        sampling: "uniform" (first clip at the start, last at the end of the video) or
-            "random".
+        sampling: "uniform" (first clip at the start, last at the end of the video),
+            "random" or "tiles".
         seed: For random starts; together with the media id it decides the draw.
         frame_rate: Frames per second that the clips will have.
         video_start: When the first frame is shown, in microseconds.
@@ -75,8 +78,15 @@ def cut_clips(
         end = video_end if row.end is None else round(row.end * MICROSECONDS)
         # A start behind the video's end gives a clip of no frames, reported as such.
         spans = [(start, max(end, start + 1))]
-    elif clips_per_video == 0 or duration <= length:
+    elif duration <= length or (clips_per_video == 0 and sampling != "tiles"):
         spans = [(video_start, video_end)]
+    elif sampling == "tiles":
+        least = MICROSECONDS / frame_rate if frame_rate else 1  # a rest has a frame
+        spans = [
+            (video_start + start, video_start + min(start + length, duration))
+            for start in range(0, duration, length)
+            if duration - start >= least
+        ]
     else:
         room = duration - length
         if sampling == "uniform":

@@ -49,6 +49,18 @@ def test_untrimmed_and_trimmed_videos_become_clips_of_the_right_frames(folder):
     assert trimmed.label_index == 0
 
 
+def test_tiles_hold_every_frame_of_a_video(folder):
+    manifest = "video,label\nvideos/one.mp4,jump\n"
+    convert(folder, manifest, sampling="tiles", clip_seconds=1.5)
+    dataset, by_id = read_all(folder / "out")
+    assert len(dataset) == 3
+    assert len(np.unique(dataset.index.group)) == 1
+    parts = [(0, 1_500_000), (1_500_000, 3 * SECOND), (3 * SECOND, 4 * SECOND)]
+    tiles = [by_id[f"videos/one.mp4@{a}-{b}"] for a, b in parts]
+    shown = [number for tile in tiles for number in numbers(tile)]
+    assert shown == list(range(32))
+
+
 def test_frames_are_scaled_to_the_short_side_and_picked_at_the_rate(folder):
     manifest = "video,label\nvideos/one.mp4,run\n"
     convert(folder, manifest, short_side=24, fps=4.0, num_shards=1)
@@ -259,7 +271,11 @@ def test_the_number_of_workers_does_not_change_a_byte(folder):
     ("setting", "message"),
     [
         ({"jpeg_quality": 0}, "jpeg_quality is 0, expected 1 to 100"),
-        ({"sampling": "all"}, "sampling is 'all', expected uniform or random"),
+        ({"sampling": "all"}, "sampling is 'all', expected uniform, random or tiles"),
+        (
+            {"sampling": "tiles", "clips_per_video": 3},
+            "clips_per_video is 3, expected 0 with sampling 'tiles'",
+        ),
         ({"label_kind": "noisy"}, "label_kind is 'noisy', expected weak or clean"),
     ],
 )

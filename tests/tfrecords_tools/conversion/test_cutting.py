@@ -43,6 +43,25 @@ def test_short_whole_and_trimmed_videos_give_one_clip():
     assert spans(tail) == [(7 * SECOND, 10 * SECOND)]
 
 
+def test_tiles_cover_a_video_and_the_last_is_what_is_left():
+    def tiles(duration, seconds=4.0, rate=25.0, start=0):
+        cut = cut_clips(ROW, duration, 0, seconds, "tiles", 0, rate, start)
+        return [(clip.start, clip.end) for clip in cut]
+
+    assert tiles(10 * SECOND) == [
+        (0, 4 * SECOND),
+        (4 * SECOND, 8 * SECOND),
+        (8 * SECOND, 10 * SECOND),
+    ]
+    assert tiles(8 * SECOND, start=7) == [
+        (7, 4 * SECOND + 7),
+        (4 * SECOND + 7, 8 * SECOND + 7),
+    ]
+    assert tiles(8_030_000) == tiles(8 * SECOND)  # less than a frame is left
+    assert tiles(8_040_000)[2:] == [(8 * SECOND, 8_040_000)]
+    assert tiles(3 * SECOND) == [(0, 3 * SECOND)]
+
+
 def test_ids_name_video_start_and_end():
     assert ClipPlan("v.mp4", "v", 1, 0, SECOND).id == "v@0-1000000"
 
