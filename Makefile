@@ -75,6 +75,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.label_maps --pairs=10_000_000
 	$(BIN)/python -m benchmarks.convert_videos --rounds=2 --clips_per_video=1
 	$(BIN)/python -m benchmarks.input_pipeline --clips=256 --rounds=2 --rows=1_000_000
+	$(BIN)/python -m benchmarks.image_clips --clips=128 --rounds=1
 	$(BIN)/python -m benchmarks.train_loop --rounds=1
 
 clean:

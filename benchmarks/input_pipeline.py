@@ -40,8 +40,8 @@ from PIL import Image
 from spl_tf import clips, data
 
 _FRAMES, _HEIGHT, _WIDTH = 100, 256, 340
-_SAMPLING = data.ClipSampling(num_frames=16, stride=4)
-_CROP = 224
+SAMPLING = data.ClipSampling(num_frames=16, stride=4)
+CROP = 224
 _SHARDS = 4
 _VIDEOS = 4
 _CLIPS = 64
@@ -82,11 +82,11 @@ def write_clips(directory: str, videos: list[list[bytes]]) -> clips.ClipDataset:
 
     def records(shard):
         for number in range(shard, _CLIPS, _SHARDS):
-            label = number % 10
+            label, frames = number % 10, videos[number % len(videos)]
             clip = clips.Clip(
                 id=f"clip{number}",
-                frames=videos[number % _VIDEOS],
-                timestamps=[40_000 * t for t in range(_FRAMES)],
+                frames=frames,
+                timestamps=[40_000 * t for t in range(len(frames))],
                 frame_rate=25.0,
                 height=_HEIGHT,
                 width=_WIDTH,
@@ -97,7 +97,7 @@ def write_clips(directory: str, videos: list[list[bytes]]) -> clips.ClipDataset:
                 start=0,
                 end=4_000_000,
             )
-            yield clips.encode_clip(clip), _FRAMES, label, -1
+            yield clips.encode_clip(clip), len(frames), label, -1
 
     summaries = [
         clips.write_shard(directory, clips.shard_name(shard, _SHARDS), records(shard))
@@ -115,8 +115,8 @@ def usual_batches(
 
     def sample(clip):
         length = tf.size(clip["frames"])
-        start = tf.random.uniform([], 0, length - _SAMPLING.span + 1, tf.int32)
-        indices = start + _SAMPLING.stride * tf.range(_SAMPLING.num_frames)
+        start = tf.random.uniform([], 0, length - SAMPLING.span + 1, tf.int32)
+        indices = start + SAMPLING.stride * tf.range(SAMPLING.num_frames)
         return clip | {"frames": tf.gather(clip["frames"], indices)}
 
     def decode(clip):
@@ -139,7 +139,7 @@ def usual_batches(
 
     def augment(batch):
         images = resize_if_needed(batch["clip"])
-        images = tf.image.random_crop(images, [_SAMPLING.num_frames, _CROP, _CROP, 3])
+        images = tf.image.random_crop(images, [SAMPLING.num_frames, CROP, CROP, 3])
         flip = tf.random.uniform([]) < 0.5
         images = tf.cond(flip, lambda: tf.reverse(images, [2]), lambda: images)
         if to_float:
@@ -159,7 +159,7 @@ def our_batches(
     dataset: clips.ClipDataset, batch_size: int, start_step: int = 0
 ) -> tf.data.Dataset:
     """The pipeline of this project."""
-    source = data.TrainInput(dataset, None, _SAMPLING, _CROP, flip=True, seed=0)
+    source = data.TrainInput(dataset, None, SAMPLING, CROP, flip=True, seed=0)
     return data.train_batches(source, batch_size, start_step)
 
 
@@ -187,7 +187,7 @@ class BareDecoder:
         share = num_clips // len(self._pipes)
         start = time.perf_counter()
         for pipe in self._pipes:
-            pipe.send(share * _SAMPLING.num_frames)
+            pipe.send(share * SAMPLING.num_frames)
         cpu = statistics.mean([pipe.recv() for pipe in self._pipes])
         rate = share * len(self._pipes) / (time.perf_counter() - start)
         return rate, cpu / share * 1e3

@@ -105,6 +105,12 @@ def test_a_clip_goes_the_way_with_the_shapes_of_the_table(tmp_path):
     chosen = sampling.random_frames(8, np.float32([0.5]))
     assert [shape(chosen)] == gives["ClipSampling.random_frames"]
 
+    moves = data.ImageClips("translate_random", step=0.1)
+    draws, crop = np.float32([0.1, 0.2]), (SIZES["H"], SIZES["W"])
+    window = (0, 0, *crop)
+    warps = moves.warps(SIZES["T"], (32, 40), window, crop, False, draws, label=0)
+    assert [shape(warps)] == gives["ImageClips.warps"]
+
     def choose_views(length, height, width, draws):
         window = random_window(height, width, SIZES["H"], draws)
         return [View(sampling.random_frames(length, draws[:1]), window)]

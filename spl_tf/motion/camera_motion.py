@@ -164,16 +164,19 @@ def pixels_to_unit(size: tuple[int, int]) -> np.ndarray:
     )
 
 
-def stays_in_frame(homography: np.ndarray) -> bool:
+def stay_in_frame(homographies: np.ndarray) -> np.ndarray:
     """Whether no place of either frame is mirrored or beyond the other's horizon.
 
     Args:
-        homography: float64 [3, 3], of places in [-1, 1].
+        homographies: float64 [n, 3, 3], of places in [-1, 1].
+
+    Returns:
+        bool [n].
     """
-    if not np.linalg.det(homography) > 0:
-        return False
-    both = np.stack([homography[2], np.linalg.inv(homography)[2]])
-    return bool((both @ _CORNERS > 0).all())
+    upright = np.linalg.det(homographies) > 0
+    inverses = np.linalg.inv(np.where(upright[:, None, None], homographies, np.eye(3)))
+    ahead = (homographies[:, 2] @ _CORNERS > 0) & (inverses[:, 2] @ _CORNERS > 0)
+    return upright & ahead.all(axis=1)
 
 
 def camera_path(law: MotionLaw, num_frames: int, draw: DrawNormals) -> np.ndarray:
@@ -191,17 +194,27 @@ def camera_path(law: MotionLaw, num_frames: int, draw: DrawNormals) -> np.ndarra
     Returns:
         float64 [T, 3, 3].
     """
+    steps = law.homographies(draw(0))
     path = np.empty((num_frames, 3, 3))
     path[0] = np.eye(3)
-    tries = {0: law.homographies(draw(0))} if num_frames > 1 else {}
-    for frame in range(1, num_frames):
+    for frame, step in enumerate(steps, start=1):
+        path[frame] = step @ path[frame - 1]
+    if not stay_in_frame(np.concatenate([steps, path])).all():
+        _draw_again(law, path, {0: steps}, draw)
+    return path
+
+
+def _draw_again(
+    law: MotionLaw, path: np.ndarray, tries: dict[int, np.ndarray], draw: DrawNormals
+) -> None:
+    """Makes the path anew, frame by frame, from the first draws that stay in it."""
+    for frame in range(1, len(path)):
         path[frame] = path[frame - 1]
         for attempt in range(_ATTEMPTS):
             if attempt not in tries:
                 tries[attempt] = law.homographies(draw(attempt))
             step = tries[attempt][frame - 1]
             place = step @ path[frame - 1]
-            if stays_in_frame(step) and stays_in_frame(place):
+            if stay_in_frame(np.stack([step, place])).all():
                 path[frame] = place
                 break
-    return path

@@ -20,7 +20,7 @@ from spl_tf.motion.camera_motion import (
     CameraMotion,
     MotionLaw,
     pixels_to_unit,
-    stays_in_frame,
+    stay_in_frame,
 )
 from spl_tf.progress import Progress
 
@@ -87,7 +87,7 @@ def measure_homography(
     if abs(unit[2, 2]) < 1e-6:
         return None
     unit /= unit[2, 2]
-    return unit.ravel()[:NUM_PARAMETERS] if stays_in_frame(unit) else None
+    return unit.ravel()[:NUM_PARAMETERS] if stay_in_frame(unit[None])[0] else None
 
 
 @dataclasses.dataclass(frozen=True)
