@@ -42,6 +42,7 @@ setuptools.setup(
     install_requires=[
         "absl-py>=2.0",
         "av>=17",
+        "faiss-cpu>=1.8",
         "google-crc32c>=1.5",
         "importlib_resources>=5",
         "jinja2>=3.1",

@@ -82,6 +82,11 @@ def composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def listed_ids(text: str) -> frozenset[str]:
+    """The media ids of a list, one a line, composed (NFC); empty lines do not count."""
+    return frozenset(line.strip() for line in composed(text).splitlines()) - {""}
+
+
 def format_of(start: bytes) -> str:
     """Names the format of a file, such as "a zip archive".
 

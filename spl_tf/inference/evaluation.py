@@ -98,6 +98,7 @@ def forward_batches(
     batches,
     features: bool = False,
     multi_label: bool = False,
+    by_view: bool = False,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Runs the model on batches of every replica of this process, in order.
 
@@ -107,13 +108,15 @@ def forward_batches(
         batches: A function from nothing to the dataset of per-replica batches.
         features: Whether the model gives features.
         multi_label: Whether its logits are of labels on their own.
+        by_view: Whether the views of a clip are kept apart.
 
     Returns:
         The batches without `clip`, as NumPy arrays, and with `probabilities` or, as the
-        model gives them, `features`: float32 [B, C], the mean of a clip's views.
+        model gives them, `features`: float32 [B, C], the mean of a clip's views, or
+        [B, V, C].
     """
     batches = distribute_batches(strategy, batches)
-    return _run(model, strategy, batches, features, multi_label)
+    return _run(model, strategy, batches, features, multi_label, by_view=by_view)
 
 
 def _run(
@@ -123,6 +126,7 @@ def _run(
     features: bool,
     multi_label: bool,
     gather: bool = False,
+    by_view: bool = False,
 ):
     """As `forward_batches`; gathered, the results of all processes, without `id`."""
 
@@ -133,8 +137,8 @@ def _run(
             outputs = probabilities_of(outputs, multi_label)
         if outputs.shape.rank == 5:  # of every position
             outputs = tf.reduce_mean(outputs, axis=[1, 2, 3])
-        by_clip = [index.shape[0], -1, outputs.shape[-1]]
-        return tf.reduce_mean(tf.reshape(outputs, by_clip), axis=1)
+        outputs = tf.reshape(outputs, [index.shape[0], -1, outputs.shape[-1]])
+        return outputs if by_view else tf.reduce_mean(outputs, axis=1)
 
     @tf.function
     def forward(batch):

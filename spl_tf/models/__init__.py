@@ -1,7 +1,11 @@
 """Keras 3 networks on clips, written in `keras.ops`."""
 
 from spl_tf.models.heads import HEAD_LAYERS, feature_model, position_model
-from spl_tf.models.inflation import load_inflated
+from spl_tf.models.inflation import (
+    IMAGENET,
+    imagenet_feature_model,
+    load_inflated,
+)
 from spl_tf.models.network import build_network
 from spl_tf.models.normalization import DEFAULT_NORMALIZATION, pixel_statistics
 from spl_tf.models.registry import MODEL_NAMES, build_model
@@ -13,6 +17,7 @@ __all__ = [
     "DEFAULT_NORMALIZATION",
     "GATINGS",
     "HEAD_LAYERS",
+    "IMAGENET",
     "MODEL_NAMES",
     "S3D_GATINGS",
     "ResNetSpec",
@@ -20,6 +25,7 @@ __all__ = [
     "build_network",
     "feature_model",
     "format_summary",
+    "imagenet_feature_model",
     "load_inflated",
     "pixel_statistics",
     "position_model",

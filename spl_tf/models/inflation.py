@@ -219,6 +219,30 @@ def fold_normalization(
     }
 
 
+def imagenet_feature_model(source: str) -> keras.Model:
+    """`keras.applications.ResNet50` as it is, for single frames.
+
+    Args:
+        source: `imagenet` for its public weights (downloaded), or a `.weights.h5` file.
+
+    Returns:
+        A model from float32 `[B, 1, H, W, 3]`, RGB in [0, 1], to the pooled features,
+        float32 `[B, 2048]`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is of another network.
+    """
+    if source != IMAGENET and not os.path.exists(source):
+        raise FileNotFoundError(f"{source} does not exist: no weights to load")
+    network = _open_keras(keras.applications.ResNet50, source)
+    scale, offset = _RESNET_PIXELS
+    clip = keras.Input((1, None, None, len(offset)))
+    pixels = keras.ops.squeeze(clip, axis=1) * scale - np.float32(offset)
+    maps = network(pixels[..., ::-1])  # blue, green, red
+    return keras.Model(clip, keras.ops.mean(maps, axis=(1, 2)), name="resnet50_frame")
+
+
 def _keras_arrays(source: str, model: keras.Model) -> dict[str, np.ndarray]:
     """Weights of the network of Keras that is like the model, for its pixels."""
     if model.name.startswith("efficientnet_b4"):

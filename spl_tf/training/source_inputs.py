@@ -19,7 +19,7 @@ from spl_tf.labels.assignment import Assignment
 from spl_tf.labels.filters import ClipFilter, counts_per_class
 from spl_tf.motion import CameraMotion
 from spl_tf.runs import run_folder
-from spl_tf.text_files import composed, text_of
+from spl_tf.text_files import listed_ids, text_of
 from spl_tf.training.config import default_source, source_shares
 from spl_tf.training.objectives import read_transition
 
@@ -267,8 +267,7 @@ def _clip_filter(settings: config_dict.ConfigDict) -> ClipFilter:
     rules = settings.to_dict()
     if path := rules.pop("exclude_ids"):
         with open(path, "rb") as file:
-            lines = text_of(file.read(), path).splitlines()
-        rules["exclude_ids"] = frozenset(composed(line) for line in lines if line)
+            rules["exclude_ids"] = listed_ids(text_of(file.read(), path))
     return ClipFilter(**rules)
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from spl_tf.clips.remote import scheme, usable_path
 from spl_tf.files import absolute_path
-from spl_tf.text_files import composed, text_of
+from spl_tf.text_files import composed, listed_ids, text_of
 
 _REQUIRED = ("video", "label")
 _OPTIONAL = ("start", "end", "media_id", "split")
@@ -95,16 +95,13 @@ def read_manifest(
     return rows
 
 
-def read_ids(path: str) -> set[str]:
-    """Reads a file of media ids, one a line, composed (NFC); empty lines do not count.
+def read_ids(path: str) -> frozenset[str]:
+    """Reads a file of media ids, see `listed_ids`.
 
     Raises:
-        ValueError: It does not exist, is not UTF-8, or names nothing.
+        ValueError: It does not exist, or is not UTF-8.
     """
-    ids = {line.strip() for line in composed(read_text(path)).splitlines()} - {""}
-    if not ids:
-        raise ValueError(f"{path} names no ids")
-    return ids
+    return listed_ids(read_text(path))
 
 
 def read_text(path: str) -> str:

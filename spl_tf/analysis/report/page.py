@@ -52,11 +52,11 @@ def render_page(content: ReportContent) -> str:
     """
     comparison = compare(content)
     drawn = _charts(content, comparison)
-    script = _joined(_SCRIPTS)
+    script = joined(_SCRIPTS)
     classes = class_table(content.counts)
     web = content.web
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             content=content,
@@ -73,7 +73,7 @@ def render_page(content: ReportContent) -> str:
             max_cells=MAX_CELLS,
             skipped=_skipped(content),
             stages=_stage_groups(content.stages),
-            style=Markup(_joined(_STYLES)),
+            style=Markup(joined(_STYLES)),
             script=Markup(script),
             script_hash=_sha256(script),
         )
@@ -81,7 +81,8 @@ def render_page(content: ReportContent) -> str:
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The templates of this folder, which escape all they are filled with."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__, _TEMPLATES),
         autoescape=True,
@@ -106,7 +107,8 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _joined(names: Sequence[str]) -> str:
+def joined(names: Sequence[str]) -> str:
+    """Styles or scripts of the templates' folder, in one text."""
     folder = importlib.resources.files(__package__) / _TEMPLATES
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
 

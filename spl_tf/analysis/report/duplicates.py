@@ -1,0 +1,64 @@
+"""The page that shows near-copies side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from spl_tf.analysis.report.page import environment, joined
+from spl_tf.analysis.report.sprites import Sprite
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownClip:
+    """One side of a pair.
+
+    Attributes:
+        clip_id: The clip's.
+        label: Its class name; may be empty.
+        frames: Those that were compared, in one row.
+        most_alike: Which of them is most like one of the other side, from 0.
+    """
+
+    clip_id: str
+    label: str
+    frames: Sprite
+    most_alike: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownPair:
+    """Two clips and the cosine of their most similar frames."""
+
+    similarity: float
+    first: ShownClip
+    second: ShownClip
+
+
+def render_duplicates(
+    pairs: Sequence[ShownPair],
+    count: int,
+    threshold: float,
+    names: tuple[str, str],
+    excluded: int,
+) -> str:
+    """Makes one HTML page that needs nothing else; names are text on it.
+
+    Args:
+        pairs: Most similar first.
+        count: Of all pairs, also those that are not shown.
+        threshold: Above which two clips are a pair.
+        names: Of the datasets, left and right.
+        excluded: Media that are left out.
+    """
+    template = environment().get_template("duplicates.html.j2")
+    return template.render(
+        pairs=pairs,
+        count=count,
+        threshold=threshold,
+        names=names,
+        excluded=excluded,
+        style=Markup(joined(("style.css", "duplicates.css"))),
+    )
