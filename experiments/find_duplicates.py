@@ -21,6 +21,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import functools
+import inspect
 import io
 import os
 import shutil
@@ -29,6 +31,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from absl import flags, logging
 
 from spl_tf import binary, clips, data
@@ -50,16 +53,9 @@ _SCALE = 8 / 7  # of the frames' shorter side to the crop's, as 256 to 224
 _CROPS = 3
 _SIDE = 96  # of a frame on the page, in pixels
 _SHOWN = 200
-_PAGE = "index.html"
-_COLUMNS = (
-    "similarity",
-    "id",
-    "media_id",
-    "frame",
-    "against_id",
-    "against_media_id",
-    "against_frame",
-)
+_IDS, _PAIRS, _PAGE = "exclude_ids.csv", "pairs.csv", "index.html"
+_RESULTS = "results.json"
+_COLUMNS = "similarity id media_id frame against_id against_media_id against_frame"
 _SAMPLING = data.ClipSampling(num_frames=1, stride=1, segments=True)  # evenly spread
 
 
@@ -131,58 +127,33 @@ def find_duplicates(
             max_bad_records=max_bad_records,
         )
 
-        def side_of(opened: clips.ClipDataset, frames: int, crops: int = 1) -> _Side:
-            # An image would give the same frame again.
-            frames = min(frames, int(opened.index.frames.max()))
-            looks = dataclasses.replace(views, num_clips=frames, num_crops=crops)
-            found = near_duplicates.frame_features(
-                model, devices, opened, looks, batch_size
-            )
-            return _Side(opened, frames, *found)
-
-        right = side_of(known, num_frames)
+        look = functools.partial(_look, model, devices, views, batch_size)
+        right = look(known, num_frames)
         whitening = near_duplicates.Whitening.fit(right.features)
         right = right.whitened(whitening)
         if threshold is None:
-            crops = side_of(known, 1, _CROPS).whitened(whitening)
+            crops = look(known, 1, _CROPS).whitened(whitening)
             threshold = near_duplicates.crop_similarity(crops.features)
         left = right
         if not is_one:
-            left = side_of(searched, num_frames).whitened(whitening)
+            left = look(searched, num_frames).whitened(whitening)
         pairs = near_duplicates.similar_pairs(
             left.features,
             right.features,
             threshold,
             groups[left.rows] if is_one else None,
         )
-        media = _write_pairs(folder, pairs, left, right)
-        excluded = _write_ids(folder, pairs, media, left, is_one)
-        results = {
-            "pairs": len(pairs.similarity),
+        settings = {
+            "dataset": dataset,
+            "against": against,
+            "checkpoint": checkpoint,
             "threshold": threshold,
-            "clips": len(left.rows),
-            "against_clips": len(right.rows),
-            "excluded_media": len(excluded),
-            "settings": {
-                "dataset": dataset,
-                "against": against,
-                "checkpoint": checkpoint,
-                "num_frames": num_frames,
-                "mirrored": mirrored,
-                "crop_size": views.crop_size,
-                "short_side": views.short_side,
-            },
+            "num_frames": num_frames,
+            "mirrored": mirrored,
+            "crop_size": views.crop_size,
+            "short_side": views.short_side,
         }
-        page = render_duplicates(
-            _shown_pairs(pairs, left, right, shown),
-            len(pairs.similarity),
-            threshold,
-            (dataset, against),
-            len(excluded),
-        )
-        clips.write_atomically(os.path.join(folder, _PAGE), page.encode())
-        run_folder.write_json(os.path.join(folder, "results.json"), results)
-    return results
+        return _write(folder, pairs, left, right, is_one, shown, settings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,6 +178,22 @@ class _Side:
         """The media ids of some clips, composed."""
         with self.dataset.reader() as reader:
             return {place: media_id(reader.read(self.rows[place])) for place in places}
+
+
+def _look(
+    model: keras.Model,
+    devices: tf.distribute.Strategy,
+    views: Views,
+    batch_size: int,
+    dataset: clips.ClipDataset,
+    frames: int,
+    crops: int = 1,
+) -> _Side:
+    # An image would give the same frame again.
+    frames = min(frames, int(dataset.index.frames.max()))
+    views = dataclasses.replace(views, num_clips=frames, num_crops=crops)
+    found = near_duplicates.frame_features(model, devices, dataset, views, batch_size)
+    return _Side(dataset, frames, *found)
 
 
 def _open(directory: str) -> clips.ClipDataset:
@@ -236,10 +223,16 @@ def _open_network(
 @contextlib.contextmanager
 def _folder(output_dir: str, overwrite: bool) -> Iterator[str]:
     """Gives a new folder, which takes the place of `output_dir` at the end."""
-    if os.path.exists(output_dir) and not overwrite and os.listdir(output_dir):
+    there = set(os.listdir(output_dir)) if os.path.exists(output_dir) else set()
+    if there and not overwrite:
         raise FileExistsError(
-            f"{output_dir} is not empty; choose another folder, or replace it with "
-            "--overwrite"
+            f"{output_dir} is not empty; choose another folder, or replace what is in "
+            "it with --overwrite"
+        )
+    if others := there - {_IDS, _PAIRS, _PAGE, _RESULTS}:
+        raise FileExistsError(
+            f"{output_dir} holds {min(others)}, which is none of this command's files; "
+            "choose another folder"
         )
     output_dir = absolute_path(output_dir)
     temporary = temporary_name(output_dir)
@@ -253,6 +246,57 @@ def _folder(output_dir: str, overwrite: bool) -> Iterator[str]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _write(
+    folder: str,
+    pairs: near_duplicates.Pairs,
+    left: _Side,
+    right: _Side,
+    is_one: bool,
+    shown: int,
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """Writes all files; returns what `results.json` has."""
+    media = _write_pairs(folder, pairs, left, right)
+    if is_one:
+        alike = zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)
+        excluded = near_duplicates.copies(alike, media[0] | media[1])
+    else:
+        excluded = set(media[0].values())
+    # A list of a line each has no place for others.
+    excluded = sorted(name for name in excluded if _fits_a_line(name))
+    lost = sum(not _fits_a_line(name) for name in media[0].values())
+    if lost:
+        logging.warning(
+            "%d suspicious clips of %s have no media id that fits a line, and stay; "
+            "pairs.csv has them",
+            lost,
+            settings["dataset"],
+        )
+    results = {
+        "pairs": len(pairs.similarity),
+        "clips": len(left.rows),
+        "against_clips": len(right.rows),
+        "excluded_media": len(excluded),
+        "settings": settings,
+    }
+    page = render_duplicates(
+        _shown_pairs(pairs, left, right, shown),
+        results["pairs"],
+        settings["threshold"],
+        (settings["dataset"], settings["against"]),
+        len(excluded),
+    )
+    listed = "".join(f"{name}\n" for name in excluded)
+    for name, text in ((_IDS, listed), (_PAGE, page)):
+        clips.write_atomically(os.path.join(folder, name), text.encode())
+    run_folder.write_json(os.path.join(folder, _RESULTS), results)
+    return results
+
+
+def _fits_a_line(name: str) -> bool:
+    return listed_ids(name) == {name}
+
+
 def _write_pairs(
     folder: str, pairs: near_duplicates.Pairs, left: _Side, right: _Side
 ) -> tuple[dict[int, str], dict[int, str]]:
@@ -263,7 +307,7 @@ def _write_pairs(
     )
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    writer.writerow(_COLUMNS.split())
     for similarity, *places in zip(*(each.tolist() for each in pairs), strict=True):
         row = [f"{similarity:.6f}"]
         for side, names, place, view in zip(
@@ -271,32 +315,8 @@ def _write_pairs(
         ):
             row += [side.ids[place], names[place], side.chosen(place)[view]]
         writer.writerow(row)
-    clips.write_atomically(os.path.join(folder, "pairs.csv"), text.getvalue().encode())
+    clips.write_atomically(os.path.join(folder, _PAIRS), text.getvalue().encode())
     return media
-
-
-def _write_ids(
-    folder: str, pairs: near_duplicates.Pairs, media, left: _Side, is_one: bool
-) -> list[str]:
-    """Writes `exclude_ids.csv`; returns the ids."""
-    if is_one:
-        alike = zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)
-        found = near_duplicates.copies(alike, media[0] | media[1])
-    else:
-        found = set(media[0].values())
-    # A list of a line each has no place for others.
-    excluded = sorted(name for name in found if listed_ids(name) == {name})
-    lost = sum(listed_ids(name) != {name} for name in media[0].values())
-    if lost:
-        logging.warning(
-            "%d suspicious clips of %s have no media id that fits a line, and stay; "
-            "pairs.csv has them",
-            lost,
-            left.dataset.directory,
-        )
-    text = "".join(f"{name}\n" for name in excluded)
-    clips.write_atomically(os.path.join(folder, "exclude_ids.csv"), text.encode())
-    return excluded
 
 
 def _shown_pairs(
@@ -327,35 +347,17 @@ def summary(results: dict[str, Any]) -> str:
     return (
         f"{results['pairs']:,} pairs of {results['clips']:,} clips of "
         f"{settings['dataset']} and {results['against_clips']:,} of "
-        f"{settings['against']} are more similar than {results['threshold']:.3f}; "
+        f"{settings['against']} are more similar than {settings['threshold']:.3f}; "
         f"{results['excluded_media']:,} media to exclude"
     )
-
-
-_FLAGS = (
-    "dataset",
-    "against",
-    "output_dir",
-    "checkpoint",
-    "threshold",
-    "num_frames",
-    "mirrored",
-    "shown",
-    "batch_size",
-    "strategy",
-    "crop_size",
-    "short_side",
-    "on_bad_record",
-    "max_bad_records",
-    "overwrite",
-)
 
 
 def main(argv: list[str]) -> None:
     """Reads the flags, compares, prints what was found."""
     binary.no_arguments(argv)
     values = flags.FLAGS
-    results = find_duplicates(**{name: values[name].value for name in _FLAGS})
+    names = inspect.signature(find_duplicates).parameters
+    results = find_duplicates(**{name: values[name].value for name in names})
     print(f"{summary(results)}\nwrote {values.output_dir}")
 
 

@@ -257,7 +257,15 @@ def _keras_arrays(source: str, model: keras.Model) -> dict[str, np.ndarray]:
 
 def _open_keras(build: Callable[..., keras.Model], source: str) -> keras.Model:
     weights = IMAGENET if source == IMAGENET else None
-    network = build(include_top=False, weights=weights)
+    try:
+        network = build(include_top=False, weights=weights)
+    except Exception as error:  # Keras raises nothing more special
+        if "URL fetch failure" not in str(error):
+            raise
+        raise ConnectionError(
+            f"the weights of keras.applications.{build.__name__} cannot be downloaded "
+            f"({error}); give a .weights.h5 file of that network instead"
+        ) from error
     if weights is None:
         try:
             # Keras also warns of each container whose layers its error then names.

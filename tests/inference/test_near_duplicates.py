@@ -49,9 +49,7 @@ def test_directions_in_which_nothing_differs_do_not_count():
     # What is new in the web clips is not divided by next to nothing.
     strange = wide[1].copy()
     strange[..., 12] += 1
-    np.testing.assert_allclose(
-        wider.apply(strange), wider.apply(wide[1]), atol=1e-4
-    )
+    np.testing.assert_allclose(wider.apply(strange), wider.apply(wide[1]), atol=1e-4)
     lengths = np.linalg.norm(plain.apply(web), axis=-1)
     np.testing.assert_allclose(lengths, 1, rtol=1e-5)
 
@@ -62,13 +60,13 @@ def test_features_that_cannot_be_compared_are_refused():
     with pytest.raises(ValueError, match="all 60 features are the same"):
         Whitening.fit(same)
     whitening = Whitening.fit(correlated(rng, 20))
-    with pytest.raises(ValueError, match="of 7 numbers cannot be compared with .* 12"):
+    with pytest.raises(ValueError, match=r"of 7 numbers cannot be compared with .* 12"):
         whitening.apply(same)
     with pytest.raises(ValueError, match="of 8 and of 9 numbers"):
         similar_pairs(unit(rng, 2, 1, 8), unit(rng, 2, 1, 9), 0.5)
     with pytest.raises(ValueError, match=r"threshold is 1\.5, expected a cosine"):
         similar_pairs(unit(rng, 2, 1), unit(rng, 2, 1), 1.5)
-    with pytest.raises(ValueError, match="more than 10 pairs .* higher threshold"):
+    with pytest.raises(ValueError, match=r"more than 10 pairs .* higher threshold"):
         similar_pairs(unit(rng, 20, 1), unit(rng, 20, 1), -1, max_pairs=10)
 
 
@@ -100,6 +98,7 @@ def test_pairs_are_all_above_the_threshold_and_no_others(monkeypatch, block):
 def test_within_one_dataset_a_pair_comes_once_and_never_of_one_medium(monkeypatch):
     monkeypatch.setattr(near_duplicates, "_BLOCK", 8)
     features = unit(np.random.default_rng(5), 30, 2)
+    features[1, 1], features[8, 0] = features[0, 0], features[7, 1]
     groups = np.arange(30) // 3
     groups[:6] = -1  # no known medium in common
     found = similar_pairs(features, features, 0.7, groups)
@@ -110,7 +109,9 @@ def test_within_one_dataset_a_pair_comes_once_and_never_of_one_medium(monkeypatc
         for b in range(a)
         if best[a, b] > 0.7 and (groups[a] != groups[b] or groups[a] == -1)
     }
-    assert {(1, 0), (4, 3)} & expected or len(expected) > 10
+    assert (1, 0) in expected
+    assert (8, 7) not in expected
+    assert len(expected) > 10
     assert set(zip(found.first, found.second, strict=True)) == expected
 
 

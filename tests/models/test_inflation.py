@@ -6,6 +6,7 @@ import tensorflow as tf
 from spl_tf.models import (
     build_model,
     feature_model,
+    imagenet_feature_model,
     load_inflated,
     pixel_statistics,
 )
@@ -267,6 +268,20 @@ def test_a_weights_file_of_the_keras_network_is_loaded(
     assert found.keys() == expected.keys()
     for name, array in found.items():
         np.testing.assert_array_equal(array, expected[name], err_msg=name)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # Keras' writer
+def test_features_of_a_frame_are_those_of_the_keras_network(keras_resnet, tmp_path):
+    path = str(tmp_path / "resnet.weights.h5")
+    keras_resnet.save_weights(path)
+    image = np.random.default_rng(2).uniform(0, 255, (2, 64, 48, 3))
+    pixels = keras.applications.resnet.preprocess_input(image.copy())
+    expected = keras_resnet(pixels.astype(np.float32)).numpy()
+    clip = (image / 255).astype(np.float32)[:, None]
+    found = imagenet_feature_model(path)(clip)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    with pytest.raises(FileNotFoundError, match=r"none\.weights\.h5 does not exist"):
+        imagenet_feature_model(str(tmp_path / "none.weights.h5"))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # Keras' writer
