@@ -16,6 +16,12 @@ one is enough to compute the metrics again, for example without a class:
 
 python -m experiments.evaluate --predictions=runs/finetuned/val/predictions.npz \
     --exclude_classes=Background --output_dir=runs/finetuned/val_foreground
+
+With several files, of the same clips, their probabilities are averaged first: two
+streams, or an ensemble.
+
+python -m experiments.evaluate --predictions=rgb/predictions.npz,flow/predictions.npz \
+    --weights=1,0.5 --output_dir=runs/two_streams
 """
 
 from __future__ import annotations
@@ -30,6 +36,7 @@ from absl import app, flags
 from spl_tf import binary, clips, data
 from spl_tf.analysis.label_plots import plot_confusion
 from spl_tf.inference.evaluation import Views, open_run, score
+from spl_tf.inference.fusion import fuse
 from spl_tf.inference.linear_probe import score_linear
 from spl_tf.inference.outputs import is_multi_label
 from spl_tf.inference.scores import ClassResult, Scores, measure, write_class_table
@@ -183,6 +190,32 @@ def evaluate_again(
     return _report(scores, exclude_classes, output_dir)
 
 
+def evaluate_fused(
+    predictions: Sequence[str],
+    output_dir: str,
+    weights: Sequence[float] = (),
+    exclude_classes: Sequence[str] = (),
+) -> Report:
+    """Measures the weighted mean of predictions that were saved, and saves it.
+
+    Args:
+        predictions: The `predictions.npz` of two or more evaluations of the same clips.
+        output_dir: Gets the results.
+        weights: One for each; all the same if empty.
+        exclude_classes: Left out of the mean average precision.
+
+    Raises:
+        FileNotFoundError: A file is not there.
+        ValueError: See `fuse`.
+    """
+    parts = [Scores.load(path) for path in predictions]
+    scores = fuse(parts, weights or [1.0] * len(parts), predictions)
+    MeanAveragePrecision(scores.class_names, exclude_classes)
+    os.makedirs(output_dir, exist_ok=True)
+    scores.save(os.path.join(output_dir, _PREDICTIONS))
+    return _report(scores, exclude_classes, output_dir)
+
+
 def _check_protocol(
     protocol, num_clips, num_crops, train_dataset, fully_convolutional
 ) -> None:
@@ -274,9 +307,14 @@ def main(argv: list[str]) -> None:
         given = [name for name in _OF_A_MODEL if values[name].present]
         if given:
             raise app.UsageError(f"--predictions leaves no use for --{given[0]}")
-        report = evaluate_again(
-            values.predictions, values.output_dir, values.exclude_classes
+        report = _of_predictions(
+            values.predictions,
+            values.weights,
+            values.output_dir,
+            values.exclude_classes,
         )
+    elif values.weights:
+        raise app.UsageError("--weights are of several --predictions")
     else:
         missing = [name for name in ("checkpoint", "dataset") if not values[name].value]
         if missing:
@@ -288,6 +326,22 @@ def main(argv: list[str]) -> None:
         )
     print(summary(report))
     print(f"\nwrote {values.output_dir}")
+
+
+def _of_predictions(
+    predictions: str, weights: str | None, output_dir: str, exclude_classes: list[str]
+) -> Report:
+    # One file may have a comma in its name.
+    paths = [predictions] if os.path.exists(predictions) else predictions.split(",")
+    if len(paths) == 1:
+        if weights:
+            raise app.UsageError("--weights are of several --predictions")
+        return evaluate_again(paths[0], output_dir, exclude_classes)
+    try:
+        numbers = [float(each) for each in weights.split(",")] if weights else []
+    except ValueError as error:
+        raise app.UsageError(f"--weights={weights}: {error}") from error
+    return evaluate_fused(paths, output_dir, numbers, exclude_classes)
 
 
 _OF_A_MODEL = (
@@ -310,7 +364,10 @@ _OF_A_MODEL = (
 if __name__ == "__main__":
     flags.DEFINE_string("checkpoint", None, "Workdir of the run.")
     flags.DEFINE_string("dataset", None, "Folder of the clips to evaluate on.")
-    flags.DEFINE_string("predictions", None, "Measure these again, without a model.")
+    flags.DEFINE_string(
+        "predictions", None, "Measure these again; of several, their mean."
+    )
+    flags.DEFINE_string("weights", None, "Of several predictions, with commas between.")
     flags.DEFINE_string("output_dir", None, "Folder for the results.", required=True)
     flags.DEFINE_enum("protocol", "views", PROTOCOLS, "See above.")
     flags.DEFINE_integer("num_clips", 1, "Runs of frames per clip.", lower_bound=1)

@@ -14,7 +14,12 @@ import pytest
 from PIL import Image
 from sklearn import metrics
 
-from experiments.evaluate import evaluate, evaluate_again, summary
+from experiments.evaluate import (
+    evaluate,
+    evaluate_again,
+    evaluate_fused,
+    summary,
+)
 from spl_tf.inference.scores import Scores
 from tests.conftest import write_dataset
 from tests.training.finished_run import textured_clip, write_run
@@ -141,6 +146,36 @@ def test_predictions_are_measured_again_without_model_and_dataset(
     without = evaluate_again(predictions, str(tmp_path / "again"), ["Background"])
     precision = [result.average_precision for result in first.classes]
     assert without.results["mAP"] == pytest.approx((precision[0] + precision[2]) / 2)
+
+
+def test_the_command_measures_the_mean_of_several_predictions(run, dataset, tmp_path):
+    other = write_run(tmp_path / "other", NAMES, seed=1)
+    for name, workdir in (("a", run), ("c", other)):
+        evaluate(workdir, dataset, str(tmp_path / name))
+    paths = [str(tmp_path / name / "predictions.npz") for name in ("a", "c")]
+    output = tmp_path / "fused"
+    done = command(
+        f"--predictions={','.join(paths)}",
+        "--weights=1,0.5",
+        "--exclude_classes=Background",
+        f"--output_dir={output}",
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    files = ["confusion.png", "per_class.csv", "predictions.npz", "results.json"]
+    assert sorted(os.listdir(output)) == files
+    first, second = map(Scores.load, paths)
+    mean = (2 * first.probabilities + second.probabilities) / 3
+    found = Scores.load(output / "predictions.npz")
+    np.testing.assert_allclose(found.probabilities, mean, rtol=1e-5)
+    results = json.loads((output / "results.json").read_text())
+    expected = metrics.accuracy_score(first.labels, mean.argmax(axis=1))
+    assert results["top_1"] == pytest.approx(expected)
+    assert results["excluded_classes"] == ["Background"]
+    weights = [part["weight"] for part in results["settings"]["fusion"]]
+    assert weights == [1.0, 0.5]
+    with pytest.raises(ValueError, match="cannot leave out none"):
+        evaluate_fused([paths[1], paths[1]], str(tmp_path / "no"), (), ["none"])
+    assert not os.path.exists(tmp_path / "no")
 
 
 def test_the_paper_s_protocol_takes_64_frames_at_stride_4(run, dataset, tmp_path):
