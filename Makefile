@@ -77,6 +77,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.input_pipeline --clips=256 --rounds=2 --rows=1_000_000
 	$(BIN)/python -m benchmarks.image_clips --clips=128 --rounds=1
 	$(BIN)/python -m benchmarks.train_loop --rounds=1
+	$(BIN)/python -m benchmarks.near_duplicates
 
 clean:
 	rm -rf $(VENV) $(S3_VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -44,6 +44,9 @@ ELSEWHERE = {
     "--checkpoint=runs/k400": "tests/experiments/test_import_weights.py",
     # The rendered world's small frames have no texture to follow; the test's have.
     "experiments.fit_camera_motion": "tests/experiments/test_fit_camera_motion.py",
+    # They need several evaluations of the same clips.
+    "--predictions=rgb/": "tests/experiments/test_evaluate.py",
+    "experiments.confusing_pairs": "tests/experiments/test_confusing_pairs.py",
     # They need a cluster; the tests start the processes of one.
     "TF_CONFIG=": "tests/distribution/test_multi_worker.py",
     "srun": "tests/distribution/test_strategies.py",

@@ -44,6 +44,12 @@ def commands(tmp_path, dataset):
             f"--dataset={dataset.directory}",
             "--output_dir={out}",
         ],
+        "experiments.find_duplicates": [
+            f"--checkpoint={teacher}",
+            f"--dataset={dataset.directory}",
+            f"--against={dataset.directory}",
+            "--output_dir={out}",
+        ],
         "experiments.build_labels": [
             f"--pairs={pairs}",
             f"--classes={classes}",
