@@ -45,7 +45,7 @@ def test_the_command_lists_the_largest_changes_first(tmp_path):
         ("a, b", "c"),
         ("c", "d"),
     ]
-    # 3 of 8 clips of the two were taken for the other one, then 1 of 7; and 0, then 1/5.
+    # 3 of 8 clips of the two were taken for the other, then 1 of 7; and 0, then 1/5.
     found = [[float(row[key]) for key in ("before", "after", "change")] for row in rows]
     expected = [[3 / 8, 1 / 7, 1 / 7 - 3 / 8], [0, 1 / 5, 1 / 5]]
     np.testing.assert_allclose(found, expected)
@@ -57,6 +57,6 @@ def test_the_command_lists_the_largest_changes_first(tmp_path):
 def test_evaluations_of_other_clips_are_refused(tmp_path):
     before = write_scores(tmp_path / "a.npz", [0, 1], [0, 1])
     after = write_scores(tmp_path / "b.npz", [0, 1, 2], [0, 1, 1])
-    with pytest.raises(ValueError, match="clip 'clip 2' of .*b.npz is not in"):
+    with pytest.raises(ValueError, match=r"clip 'clip 2' of .*b\.npz is not in"):
         confusing_pairs(before, after, str(tmp_path / "pairs.csv"))
     assert not (tmp_path / "pairs.csv").exists()
