@@ -89,7 +89,7 @@ class CameraMotion:
         class_names: In order of `by_class`.
         pairs: int64 [C], pairs of frames that were measured in each class.
         stride: Frames of the videos from one frame of a pair to the other.
-        frame_rate: Of the videos, frames per second.
+        frame_rate: Of the videos, frames per second; 0 where they do not say.
         size: Rows and columns of most of the videos.
         num_frames: Frames that were looked at in each clip.
     """

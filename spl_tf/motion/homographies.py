@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 
 from spl_tf import clips
-from spl_tf.clips.jpeg import BadJpegError, decode_jpeg
+from spl_tf.clips.jpeg import decode_jpeg
 from spl_tf.cores import usable_cores
 from spl_tf.motion.camera_motion import (
     LEAST_PAIRS,
@@ -118,7 +118,7 @@ def fit_camera_motion(
 
     Raises:
         ValueError: There are no pairs of frames that far apart, too few of them could
-            be matched, or a frame does not decode.
+            be matched, or a record is damaged.
     """
     for name, value, least in (
         ("num_frames", num_frames, 2),
@@ -159,6 +159,7 @@ def fit_camera_motion(
     by_class, counts = _laws_by_class(
         homographies, np.repeat(labels, per_clip), names, overall
     )
+    rates = [each.frame_rate for each in measured if each.frame_rate > 0]
     sizes = collections.Counter(each.size for each in measured)
     return CameraMotion(
         overall=overall,
@@ -166,7 +167,7 @@ def fit_camera_motion(
         class_names=names,
         pairs=counts,
         stride=stride,
-        frame_rate=float(np.median([each.frame_rate for each in measured])),
+        frame_rate=float(np.median(rates)) if rates else 0.0,
         size=sizes.most_common(1)[0][0],
         num_frames=num_frames,
     )
@@ -180,24 +181,28 @@ def _measure_all(dataset, rows, num_frames, stride) -> list[_Measured]:
     ):
         measured = []
         for each in threads.map(
-            lambda row: _measure(reader.read(row), num_frames, stride), rows.tolist()
+            lambda row: _measure(dataset, reader, row, num_frames, stride),
+            rows.tolist(),
         ):
             measured.append(each)
             progress.update(1)
     return measured
 
 
-def _measure(record: bytes, num_frames: int, stride: int) -> _Measured:
-    clip = clips.parse_clip(record)
-    start = max(len(clip.frames) - num_frames * stride, 0) // 2
-    # Not from the start again, as in training: that is no motion of the camera.
-    chosen = clip.frames[start::stride][:num_frames]
+def _measure(dataset, reader, row: int, num_frames: int, stride: int) -> _Measured:
     try:
-        grey = [cv2.cvtColor(decode_jpeg(each), cv2.COLOR_RGB2GRAY) for each in chosen]
-    except BadJpegError as error:
+        clip = clips.parse_clip(reader.read(row))
+        start = max(len(clip.frames) - num_frames * stride, 0) // 2
+        # Not from the start again, as in training: that is no motion of the camera.
+        chosen = map(decode_jpeg, clip.frames[start::stride][:num_frames])
+        grey = [cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in chosen]
+        if len({each.shape for each in grey}) > 1:
+            raise ValueError("its frames differ in size")
+    except ValueError as error:
         raise ValueError(
-            f"clip {clip.id!r}: a frame {error}; look for other faults with "
-            "inspect_records --validate"
+            f"{dataset.directory}, row {row}: {error}. Run `python -m "
+            f"tfrecords_tools.inspect_records {dataset.directory} --validate` to see "
+            "all that is wrong"
         ) from error
     found = [measure_homography(*pair) for pair in itertools.pairwise(grey)]
     homographies = [each for each in found if each is not None]

@@ -236,6 +236,8 @@ def _check_frame_rates(settings, inputs: list[data.TrainInput]) -> None:
         found = _frame_rate(video.dataset)
         for image in moved:
             fitted = image.image_clips.motion.frame_rate
+            if not (found and fitted):  # the records do not say
+                continue
             if not 1 / _FRAME_RATE_RATIO <= found / fitted <= _FRAME_RATE_RATIO:
                 raise ValueError(
                     f"config.data.sources.{image.name}.clips.motion: "
@@ -246,11 +248,16 @@ def _check_frame_rates(settings, inputs: list[data.TrainInput]) -> None:
 
 
 def _frame_rate(dataset: ClipDataset) -> float:
-    """Frames per second of the clips, the median of some."""
-    rows = np.linspace(0, len(dataset) - 1, _RATED_CLIPS).round().astype(int)
+    """Frames per second of the videos, the median of some; 0 where they do not say."""
+    rows = np.flatnonzero(dataset.index.frames > 1)
+    places = np.linspace(0, len(rows) - 1, min(len(rows), _RATED_CLIPS)).astype(int)
+    rates = []
     with dataset.reader() as reader:
-        found = [parse_clip(reader.read(row)) for row in np.unique(rows).tolist()]
-    return float(np.median([clip.frame_rate for clip in found]))
+        for row in rows[places].tolist():
+            with contextlib.suppress(ValueError):  # of a bad record training tells
+                rates.append(parse_clip(reader.read(row)).frame_rate)
+    known = [rate for rate in rates if rate > 0]
+    return float(np.median(known)) if known else 0.0
 
 
 def _drawn(dataset: ClipDataset, seed: int) -> Assignment:

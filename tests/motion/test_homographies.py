@@ -129,6 +129,15 @@ def test_too_few_pairs_are_refused(tmp_path):
         fit_camera_motion(flat, 1, 1)
 
 
+def test_a_damaged_frame_is_named_by_its_row(tmp_path):
+    clip = make_clip(0, 0)
+    bad = dataclasses.replace(clip, frames=[*clip.frames[:4], b"\xff\xd8 no", b"x"] * 2)
+    bad = dataclasses.replace(bad, timestamps=range(12))
+    dataset = write_dataset(tmp_path / "bad", [bad], "a", num_shards=1)
+    with pytest.raises(ValueError, match=r"bad, row 0: is a JPEG of .*inspect_records"):
+        fit_camera_motion(dataset, 8, 1)
+
+
 def test_videos_that_never_move_give_a_law_that_never_moves(tmp_path, caplog):
     clip = make_clip(0, 0, frames=12)
     clip = dataclasses.replace(clip, frames=[jpeg(texture(0).astype(np.uint8))] * 12)

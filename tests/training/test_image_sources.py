@@ -115,6 +115,17 @@ def test_a_motion_file_of_another_frame_rate_is_refused(config, motion):
         ValueError, match=r"web\.clips\.motion: .*25 frames per.*'target' has 8"
     ):
         open_sources(config, 4)
+    # Records of another tool may say no rate; images that stay frames have none.
+    dataclasses.replace(CameraMotion.load(motion), frame_rate=0.0).save(motion)
+    open_sources(config, 4)
+
+
+def test_one_image_source_may_stay_still_beside_a_moved_one(config):
+    other = default_source()
+    other.dataset = config.data.sources.web.dataset
+    with config.data.unlocked():
+        config.data.sources.copies = other
+    assert open_sources(config, 3).sizes == [1, 1, 1]
 
 
 def test_a_damaged_motion_file_is_refused(config, motion):
