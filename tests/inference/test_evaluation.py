@@ -107,7 +107,8 @@ _, _, model = evaluation.open_run(run, strategy)
 dataset, sampling = ClipDataset(directory), data.ClipSampling(2, 2)
 views = evaluation.Views(sampling, 16, num_clips=2)
 evaluation.score(model, strategy, dataset, views, 3).save(output)
-found = evaluation.evaluate(model, strategy, dataset, sampling, 16, 5)
+views = evaluation.Views(sampling, 16)
+found = evaluation.evaluate(model, strategy, dataset, views, 5)
 print(json.dumps([found.metrics, found.confusion.tolist()]))
 """
 
@@ -165,7 +166,8 @@ def counting_load(self, row, *rest):
 ClipLoader.load = counting_load
 _, _, model = evaluation.open_run(sys.argv[1], strategy)
 dataset, sampling = ClipDataset(sys.argv[2]), data.ClipSampling(2, 2)
-found = evaluation.evaluate(model, strategy, dataset, sampling, 16, 3)
+views = evaluation.Views(sampling, 16)
+found = evaluation.evaluate(model, strategy, dataset, views, 3)
 print(json.dumps([sorted(set(decoded)), [found.metrics, found.confusion.tolist()]]))
 """
 
@@ -315,7 +317,6 @@ def test_bad_records_are_named_or_skipped(run, tmp_path):
     bad = write_dataset(tmp_path / "bad", [bad_clip(n) for n in range(4)], NAMES, 1)
     with pytest.raises(data.BadRecordError, match=r"all 4 clips of .*bad are bad"):
         score(bad, on_bad_record="skip")
-    result = evaluation.evaluate(
-        model, devices, mixed, views.sampling, 16, 3, on_bad_record="skip"
-    )
+    views = dataclasses.replace(views, on_bad_record="skip")
+    result = evaluation.evaluate(model, devices, mixed, views, 3)
     assert result.metrics["clips"] == 5

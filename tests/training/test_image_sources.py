@@ -89,7 +89,7 @@ def test_an_epoch_has_each_untrimmed_video_once(config, tmp_path, caplog):
     source.filter.min_confidence = 0.5
     config.data.sources.web = source
     config.data.epoch_of = "web"
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="absl"):
         opened = open_sources(config, 4)
     assert opened.clips[1] == 9
     assert "9 of the 12 videos of source 'web' have a clip" in caplog.text
