@@ -97,15 +97,15 @@ def evaluate(
             of those of `train_dataset`.
         output_dir: Gets the results; former ones are replaced.
         protocol: One of `PROTOCOLS`.
-        num_clips: See `Views`.
-        num_crops: See `Views`.
+        num_clips: Runs of frames per clip.
+        num_crops: 1 or 3 crops of each run.
         train_dataset: What the linear classifier learns from.
         exclude_classes: Left out of the mean average precision.
         batch_size: Clips per replica, each with all its views.
         strategy: See `make_strategy`.
         seed: Of the clips that protocol "linear" holds out.
         on_bad_record: See `Views`; the results say how many were skipped.
-        max_bad_records: See `Views`.
+        max_bad_records: With "skip", more than this many are an error.
         fully_convolutional: See `Views`; not with protocol "linear".
         crop_size: Of the views, in pixels; None for the model's.
         short_side: See `Views`; None for the model's.

@@ -78,8 +78,8 @@ def visualize(
             that its config names, if any.
         explain: "label" explains the label that the run was trained to give the clip,
             or the prediction where there is none; "prediction" the latter for all.
-        weights: See `grad_cam`.
-        layer: See `grad_cam`.
+        weights: How gradients weigh channels, as `grad_cam` has it.
+        layer: Whose output is explained, as `grad_cam` has it.
         seed: Decides which clips are chosen at random.
         animation_format: One of `overlays.ANIMATION_FORMATS`.
 

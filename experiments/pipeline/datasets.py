@@ -98,7 +98,7 @@ def conversions(
     """The stages that make datasets of clips, but for those that are there already.
 
     Args:
-        config: Of the experiment.
+        config: The experiment's whole config.
         seed: Only those of a rendered world depend on it.
         label_kinds: Whether labels are "weak" or "clean", by split.
         *splits: Those to convert.

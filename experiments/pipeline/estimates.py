@@ -77,7 +77,7 @@ def describe(ledger: Ledger, jobs: int, cores: int) -> str:
     Args:
         ledger: Without outcomes yet; gets those of what would not run.
         jobs: Stages at a time.
-        cores: Of the machine.
+        cores: How many cores the machine has.
     """
     reasons = _reasons(ledger)
     estimator = _Estimator(ledger, max(1, cores // jobs))

@@ -20,9 +20,9 @@ def collect(
     """The content of `results.json`: what there is of results that are up to date.
 
     Args:
-        config: Of the experiment.
+        config: The experiment's whole config.
         seeds: Of its rows.
-        ledger: Of its stages.
+        ledger: What is known of former stages.
     """
 
     def record(name: str) -> Record | None:

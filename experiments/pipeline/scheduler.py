@@ -25,7 +25,7 @@ class Machine:
 
     Attributes:
         jobs: Stages that run at a time.
-        cores: Of the machine.
+        cores: How many cores the machine has.
         threads: For TensorFlow in each stage. The same for all and all the time: the
             order in which floats are added up depends on it.
     """
@@ -56,7 +56,7 @@ class Scheduler:
         """Starts nothing yet.
 
         Args:
-            ledger: Of the stages.
+            ledger: What is known of former stages.
             machine: What there is to run them on.
             actions: What stages do, by name.
             echo: Gets a line when a stage starts or ends.

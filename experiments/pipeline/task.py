@@ -34,8 +34,8 @@ class Task:
         inputs: Paths by name.
         output: Folder to write.
         options: What makes no difference to the output.
-        workdir: Of the experiment.
-        share: Of the machine.
+        workdir: The experiment's folder.
+        share: What it may use of the machine.
     """
 
     action: Action

@@ -23,7 +23,7 @@ def training_stage(
     """A training.
 
     Args:
-        name: Of the stage.
+        name: What the stage is called.
         recipe: Config of the training, but for what `inputs` say.
         output: Its folder.
         seed: See `Stage`.

@@ -22,7 +22,7 @@ def collect(
     """What `results.json` says of rows and seeds, as far as there are results.
 
     Args:
-        config: Of the experiment.
+        config: The experiment's whole config.
         seeds: Of its rows.
         record: Gives that of a stage whose result is up to date, by its name.
     """

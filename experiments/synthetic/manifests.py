@@ -54,7 +54,7 @@ class ShownSegment:
 
     Attributes:
         video: Path as in the manifest.
-        segment: Its number in the video.
+        segment: Number of the segment in its video.
         start: Seconds.
         end: Seconds.
         shown: One of `world.SEGMENT_KINDS`.

@@ -86,7 +86,7 @@ def render(
     has them is complete. Files of the same name are replaced, others are left alone.
 
     Args:
-        config: As from `world_config`.
+        config: A world, as `world_config` gives it.
         output_dir: Folder to write to; made if missing.
         num_workers: Processes to draw and encode with; None for one per core.
 

@@ -112,7 +112,7 @@ def segment_shares(
     """Returns what the segments of a web video show, for the video's real class.
 
     Args:
-        config: As from `default_config`.
+        config: A world, as `default_config` gives it.
         class_index: The class.
 
     Returns:

@@ -25,9 +25,9 @@ class LabelRule:
     Attributes:
         num_classes: N.
         diagonal_factor: N + 1 for the strategy `spl`, 1 for all others.
-        weak_factor: See above.
-        teacher_factor: See above.
-        offset: See above.
+        weak_factor: Factor of the weak label in the formula above.
+        teacher_factor: Factor of the teacher's choice in the formula above.
+        offset: Added last in the formula above; `DISCARD` leaves clips out.
         cells: Flat keys of off-diagonal cells with an id of their own, int64, sorted.
         cell_ids: int32, the id of each of `cells`.
     """

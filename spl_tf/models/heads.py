@@ -80,7 +80,7 @@ def feature_model(model: keras.Model) -> keras.Model:
     """The part of a model that gives the pooled features, sharing its weights.
 
     Args:
-        model: Of `build_model`.
+        model: A network that `build_model` made.
 
     Returns:
         A model from clips to float32 `[B, C]`, the input of dropout and head.

@@ -56,7 +56,7 @@ def build_network(
         normalization: Of pixels in [0, 1], by the model's layer `stem_normalization`,
             see `pixel_statistics`; None for a model without that layer, which takes
             what is normalised already.
-        name: Of the model.
+        name: What the model is called.
 
     Returns:
         A model from `[B, T, H, W, C]` to float32 logits `[B, num_classes]`.

@@ -24,7 +24,7 @@ class RecomputingModel(keras.Model):
             borders: Keras tensors: the input, those through each of which all paths
                 run, in order, and the output. The part before the output, the head, is
                 computed once, so that its dropout stays the same.
-            name: Of the model.
+            name: What the model is called.
         """
         model = cls(borders[0], borders[-1], name=name)
         # Else a mixed policy casts weights before they reach their layers.

@@ -56,7 +56,7 @@ def set_recipes(
     """Sets the recipes of all phases.
 
     Args:
-        config: Of the experiment.
+        config: The experiment's whole config.
         pretraining: Steps.
         finetuning: Steps.
     """

@@ -44,7 +44,7 @@ def gather(workdir: str | os.PathLike) -> ReportContent:
     """Reads all that the report shows.
 
     Args:
-        workdir: Of `run_pipeline`.
+        workdir: Folder that `run_pipeline` works in.
 
     Raises:
         FileNotFoundError: There is no `results.json`.

@@ -19,7 +19,7 @@ class Row:
 
     Attributes:
         strategy: Its name, "none" for no pre-training.
-        seed: Of the run.
+        seed: The seed that the run had.
         labels: Size of the label space of pre-training.
         clips: Web clips that pre-training used.
         kept: Their share of all web clips.
@@ -49,7 +49,7 @@ class ClipLabels:
     """Where a clip comes from and how sure the teacher is.
 
     Attributes:
-        clip_id: Its id.
+        clip_id: The clip's `example/id`.
         confidence: Probability of the teacher's first choice; None if not recorded.
     """
 
@@ -96,8 +96,8 @@ class LearningCurve:
     """What a training run logged.
 
     Attributes:
-        strategy: Its name.
-        seed: Of the run.
+        strategy: The strategy's name, as in the config.
+        seed: The seed that the run had.
         phase: "pretrain" or "finetune".
         steps: int64 [n].
         loss: float64 [n], means over the log intervals that end at `steps`.
@@ -115,7 +115,7 @@ class Counts:
     """How one strategy's models classified the validation clips, all seeds together.
 
     Attributes:
-        strategy: Its name.
+        strategy: The strategy's name, as in the config.
         confusion: Label x prediction.
         seeds: How many seeds were added up.
     """

@@ -85,7 +85,7 @@ class Canvas:
         """Makes an empty figure.
 
         Args:
-            name: See `Chart`.
+            name: What the chart is called.
             width: In CSS pixels where the picture is shown in full size.
             height: See `width`.
         """
