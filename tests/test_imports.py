@@ -47,20 +47,26 @@ ALLOWED = {
 }
 
 
+def nodes_of(path):
+    return ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def imported_names(node):
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [f"{node.module}.{alias.name}" for alias in node.names]
+    return []
+
+
 def imported_rooms(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "spl_tf" and len(parts) > 1:
-                if parts[1] not in FOR_ALL:
-                    yield parts[1]
-            elif parts[0] in ("experiments", "benchmarks", "tfrecords_tools"):
-                yield parts[0]
+    for name in (name for node in nodes_of(path) for name in imported_names(node)):
+        parts = name.split(".")
+        if parts[0] == "spl_tf" and len(parts) > 1:
+            if parts[1] not in FOR_ALL:
+                yield parts[1]
+        elif parts[0] in ("experiments", "benchmarks", "tfrecords_tools"):
+            yield parts[0]
 
 
 @pytest.mark.parametrize("room", ALLOWED)
@@ -83,13 +89,9 @@ def test_what_papers_share_knows_none_of_them(room):
     files = list((ROOT / "experiments" / room).rglob("*.py"))
     assert files
     for path in files:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                names = [f"{node.module}.{alias.name}" for alias in node.names]
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        for node in nodes_of(path):
+            names = imported_names(node)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 names = [node.value]
             for paper in PAPERS:
                 excess = [n for n in names if f"experiments.{paper.name}." in f"{n}."]

@@ -277,16 +277,16 @@ def _check_combinations(config) -> None:
             f"config.loss.name {config.loss.name!r} has no label smoothing"
         )
     targets = LOSS_TARGETS[config.loss.name]
-    if config.data.mixup and "pairs" not in targets:
-        raise ValueError(
-            f"config.data.mixup is {config.data.mixup}, which makes pairs of labels, "
-            f"and config.loss.name {config.loss.name!r} takes {' and '.join(targets)}"
-        )
-    if config.data.clips_per_item > 1 and "several clips" not in targets:
-        raise ValueError(
-            f"config.data.clips_per_item is {config.data.clips_per_item}, and "
-            f"config.loss.name {config.loss.name!r} takes {' and '.join(targets)}"
-        )
+    for key, least, made in (
+        ("mixup", 0, "pairs"),
+        ("clips_per_item", 1, "several clips"),
+    ):
+        value = config.data[key]
+        if value > least and made not in targets:
+            raise ValueError(
+                f"config.data.{key} is {value}, which makes {made}, and "
+                f"config.loss.name {config.loss.name!r} takes {' and '.join(targets)}"
+            )
     if config.loss.transition and config.loss.name != "forward_correction":
         raise ValueError(
             f"config.loss.transition is {config.loss.transition!r}, and "
