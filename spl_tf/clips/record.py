@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from spl_tf.clips import keys
+from spl_tf.clips import keys, wire
 from spl_tf.media_groups import media_group
 
 
@@ -125,9 +125,12 @@ def with_teacher(
         index: Class indices, best first.
         confidence: The probability of each of these classes.
     """
-    example = tf.train.SequenceExample.FromString(record)
+    context, others = wire.split_context(record)  # which never looks at the frames
+    example = tf.train.SequenceExample()
+    example.context.ParseFromString(context)
     _set_teacher(example, _text(example.context, keys.EXAMPLE_ID), index, confidence)
-    return example.SerializeToString(deterministic=True)
+    context = example.context.SerializeToString(deterministic=True)
+    return wire.join_context(context, others)
 
 
 def parse_clip(record: bytes) -> Clip:

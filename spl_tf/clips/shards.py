@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
+from spl_tf.clips import wire
 from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES
 from spl_tf.clips.record import IndexFacts, index_facts
 from spl_tf.clips.remote_files import replacing
@@ -112,7 +113,6 @@ def write_shard(
 
 def _facts(record: bytes, label: int) -> IndexFacts:
     try:
-        example = tf.train.SequenceExample.FromString(record)
-    except Exception:  # who reads such a record says what is wrong with it
+        return index_facts(wire.parse_context(wire.context_of(record)))
+    except wire.WireError:  # who reads such a record says what is wrong with it
         return IndexFacts((label,), -1.0, -1)
-    return index_facts(example.context.feature)

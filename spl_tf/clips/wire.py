@@ -112,6 +112,41 @@ def parse_context(data: bytes) -> Mapping:
         raise WireError(str(error)) from error
 
 
+def context_of(data: bytes) -> bytes:
+    """The serialized context of a `tf.train.SequenceExample`.
+
+    Raises:
+        WireError: The bytes are something else.
+    """
+    parts = fields(data, 0, len(data))
+    # Serialized messages merge by being put one after the other.
+    return b"".join(data[slice(*span)] for number, span in parts if number == CONTEXT)
+
+
+def split_context(data: bytes) -> tuple[bytes, bytes]:
+    """The serialized context of a `tf.train.SequenceExample`, and all beside it.
+
+    Raises:
+        WireError: The bytes are something else.
+    """
+    others, place = [], 0
+    for number, (_, stop) in fields(data, 0, len(data)):
+        if number != CONTEXT:
+            others.append(data[place:stop])  # with its head
+        place = stop
+    return context_of(data), b"".join(others)
+
+
+def join_context(context: bytes, others: bytes) -> bytes:
+    """What `split_context` took apart."""
+    size, length = len(context), bytearray()
+    while size > 127:
+        length.append(size & 127 | 128)
+        size >>= 7
+    length.append(size)
+    return b"".join((bytes((CONTEXT << 3 | _BYTES,)), length, context, others))
+
+
 def frame_spans(data, lists: Mapping[str, Span]) -> list[Span]:
     """Where each step of the frames' feature list is; empty without such a list."""
     return [span for _, span in fields(data, *lists.get(keys.IMAGE_ENCODED, _NOTHING))]

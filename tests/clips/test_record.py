@@ -72,6 +72,26 @@ def test_with_teacher_changes_nothing_but_the_teacher():
     )
 
 
+@pytest.mark.parametrize("size", [10, 127, 128, 20_000])
+def test_with_teacher_keeps_what_other_tools_wrote_and_in_what_order(size):
+    """Messages merge by being put together; lists before the context, too."""
+    lists, names, more = (tf.train.SequenceExample() for _ in range(3))
+    for key in ("z/own", "image/encoded"):
+        lists.feature_lists.feature_list[key].feature.add().bytes_list.value.append(
+            b"x"
+        )
+    names.context.feature["example/id"].bytes_list.value.append(b"i" * size)
+    more.context.feature["clip/label/index"].int64_list.value.append(3)
+    parts = [each.SerializeToString() for each in (lists, names, more)]
+    record = clips.with_teacher(b"".join(parts), [1], [0.5])
+    assert record.endswith(parts[0])
+    expected = tf.train.SequenceExample.FromString(b"".join(parts))
+    expected.context.feature["TEACHER/clip/label/index"].int64_list.value.append(1)
+    confidence = expected.context.feature["TEACHER/clip/label/confidence"]
+    confidence.float_list.value.append(0.5)
+    assert tf.train.SequenceExample.FromString(record) == expected
+
+
 def test_an_id_that_is_not_utf_8_is_kept_and_can_be_shown():
     example = tf.train.SequenceExample.FromString(clips.encode_clip(make_clip(3, 1)))
     for key in ("example/id", "clip/media_id", "clip/label/text"):
