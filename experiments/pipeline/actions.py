@@ -13,6 +13,7 @@ from ml_collections import config_dict
 
 from experiments.evaluate import evaluate
 from experiments.pipeline.task import Action, Task
+from experiments.pipeline.trainings import INPUT_KEYS
 from experiments.synthetic import render
 from spl_tf import training
 from spl_tf.clips import DatasetInfo
@@ -115,10 +116,10 @@ _CONVERTERS = {
 
 def _train(task: Task) -> dict[str, Any]:
     config = config_dict.ConfigDict(task.settings | task.options)
-    config.data.train = task.inputs["train"]
-    config.data.label_map = task.inputs.get("label_map", "")
-    if "checkpoint" in task.inputs:
-        config.init.checkpoint = task.inputs["checkpoint"]
+    keys = {name: INPUT_KEYS.get(name, name) for name in task.inputs}
+    config.update_from_flattened_dict(
+        {key: task.inputs[name] for name, key in keys.items() if "." in key}
+    )
     results = training.train(config, task.output)
     return {**results, "count": results["steps"]}
 

@@ -207,9 +207,15 @@ class _Estimator:
         return 1
 
     def _steps(self, stage: Stage) -> int:
-        schedule = stage.settings["schedule"]
-        clips = self._clips(stage.inputs["train"].path)
+        schedule, data = stage.settings["schedule"], stage.settings["data"]
         size = _clips_per_step(stage.settings)
+        if sources := data["sources"]:
+            named = data["epoch_of"] or next(iter(sources))
+            shares = {name: source["share"] for name, source in sources.items()}
+            clips = self._clips(stage.inputs[f"data.sources.{named}.dataset"].path)
+            clips = round(clips * sum(shares.values()) / shares[named])
+        else:
+            clips = self._clips(stage.inputs["train"].path)
         return sum(
             resolve_steps(part, schedule[part], clips, size)
             for part in ("warmup", "length")

@@ -10,7 +10,16 @@ from ml_collections import config_dict
 from experiments.pipeline.stages import Input, Stage
 from spl_tf import training
 from spl_tf.models.inflation import IMAGENET
+from spl_tf.training.config import default_source
 from tfrecords_tools.conversion.manifest import root_of
+
+# The keys of a training's config that inputs of its stage fill in. Inputs of other
+# names are keys themselves if they have a dot, and else only decide the result.
+INPUT_KEYS = {
+    "train": "data.train",
+    "label_map": "data.label_map",
+    "checkpoint": "init.checkpoint",
+}
 
 
 def training_stage(
@@ -27,12 +36,15 @@ def training_stage(
         recipe: Config of the training, but for what `inputs` say.
         output: Its folder.
         seed: See `Stage`.
-        **inputs: `train` (a dataset), and perhaps `label_map` and `checkpoint`.
+        **inputs: By name of `INPUT_KEYS`, or by key of the config, such as
+            `data.sources.web.dataset`.
     """
     settings = recipe.to_dict()
     options = {"runtime": settings.pop("runtime")}
     inputs = _files_of(settings) | inputs
     defaults = training.default_config().to_dict()
+    for source in settings["data"]["sources"]:
+        defaults["data"]["sources"][source] = default_source().to_dict()
     return Stage(
         name, "train", settings, inputs, output, options, seed, defaults=defaults
     )
@@ -62,11 +74,14 @@ def check_recipe(settings: config_dict.ConfigDict, path: str) -> None:
         ValueError: A value is impossible; the message names the key.
         FileNotFoundError: A file does not exist; the message names the key.
     """
-    given = settings.data.train or settings.data.validation or settings.data.label_map
-    if given:
+    data = settings.data
+    given = [data.train, data.validation, data.label_map]
+    given += [source.dataset for source in data.sources.values()]
+    if any(given):
         raise ValueError(
-            f"{path}.data names {given!r}; train, validation and label_map must be "
-            "empty: the stages before say what they are"
+            f"{path}.data names {next(filter(None, given))!r}; train, validation, "
+            "label_map and a source's dataset must be empty: the stages before say "
+            "what they are"
         )
     if settings.runtime.strategy == "multi_worker":
         raise ValueError(
@@ -74,7 +89,13 @@ def check_recipe(settings: config_dict.ConfigDict, path: str) -> None:
             "machine; run `experiments.train` on each of several"
         )
     settings = settings.copy_and_resolve_references()
-    settings.data.train = os.curdir  # the real one does not exist yet
+    # The real ones do not exist yet.
+    for source in settings.data.sources.values():
+        source.dataset = os.curdir
+        if source.clips.kind == "perspective":
+            source.clips.motion = os.curdir
+    if not settings.data.sources:
+        settings.data.train = os.curdir
     try:
         training.check_config(settings)
     except (ValueError, FileNotFoundError) as error:

@@ -9,9 +9,9 @@ from ml_collections import config_dict
 
 from experiments.pipeline.fingerprints import Record
 from experiments.pipeline.results import format_progress
+from experiments.reporting import text_table
 from experiments.spl.config import NONE, SPLITS, Row, parse_row
 from experiments.spl.stages import Layout
-from spl_tf.metrics import estimate, paired_difference
 
 
 def collect(
@@ -112,8 +112,8 @@ def format_table(results: dict[str, Any]) -> str:
     noise = [s["noise_ratio"] for s in results["seeds"] if s["noise_ratio"] is not None]
     if noise:
         lines += [
-            f"noise ratio {_share(noise)}: the share of web clips whose teacher "
-            "disagrees with the query",
+            f"noise ratio {text_table.share(noise)}: the share of web clips whose "
+            "teacher disagrees with the query",
             "",
         ]
     rows = {
@@ -134,53 +134,23 @@ def format_table(results: dict[str, Any]) -> str:
     for name, found in rows.items():
         cells = _cells(name, found, has_probe)
         if several:
-            ahead = "" if name == main else _ahead(rows[main], found)
+            ahead = "" if name == main else text_table.ahead(rows[main], found)
             cells += [ahead, str(len(found))]
         table.append(cells)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for name, *cells in table:
-        shown = [f"{c:>{width}}" for c, width in zip(cells, widths[1:], strict=True)]
-        lines.append("   ".join([f"{name:<{widths[0]}}", *shown]))
+    lines += text_table.aligned(table)
     return "\n".join(lines)
 
 
 def _cells(name: str, rows: Sequence[dict[str, Any]], has_probe: bool) -> list[str]:
     cells = [
         name,
-        f"{_mean(rows, 'labels'):,.0f}",
-        f"{_mean(rows, 'clips'):,.0f}",
-        f"{_mean(rows, 'kept'):.1%}",
-        _share([row["top_1"] for row in rows]),
-        _share([row["top_5"] for row in rows]),
+        f"{text_table.mean(rows, 'labels'):,.0f}",
+        f"{text_table.mean(rows, 'clips'):,.0f}",
+        f"{text_table.mean(rows, 'kept'):.1%}",
+        text_table.share([row["top_1"] for row in rows]),
+        text_table.share([row["top_5"] for row in rows]),
     ]
     if has_probe:
         probed = [row["probe_top_1"] for row in rows]
-        cells.append(_share([share for share in probed if share is not None]))
+        cells.append(text_table.share([share for share in probed if share is not None]))
     return cells
-
-
-def _mean(rows: Sequence[dict[str, Any]], key: str) -> float:
-    return sum(row[key] for row in rows) / len(rows)
-
-
-def _share(values: Sequence[float]) -> str:
-    """Mean, and with several values its standard error, in percent."""
-    found = estimate(values)
-    if found is None:
-        return "-"
-    if found.error is None:
-        return f"{found.mean:.1%}"
-    return f"{100 * found.mean:.1f} ± {100 * found.error:.1f}%"
-
-
-def _ahead(main: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> str:
-    """The difference in points, its standard error, and in how many seeds."""
-    of_main, of_other = (
-        {row["seed"]: row["top_1"] for row in rows} for rows in (main, other)
-    )
-    found = paired_difference(of_main, of_other)
-    if found is None:
-        return "-"
-    mean, error = found.estimate.mean, found.estimate.error
-    text = f"{100 * mean:+.1f}" + ("" if error is None else f" ± {100 * error:.1f}")
-    return f"{text} ({found.wins} of {found.estimate.count})"

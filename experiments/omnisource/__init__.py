@@ -1,0 +1,1 @@
+"""OmniSource: web images, short and untrimmed videos, trained jointly with a target."""

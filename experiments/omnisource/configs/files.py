@@ -1,0 +1,163 @@
+"""What the experiments on a user's own files share: data, teachers, size of a smoke.
+
+A dataset is a folder of `data/`: `classes.txt`; `target.csv` with the splits train and
+val; a manifest per kind of web data; and the files, in folders of the manifests' names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ml_collections import config_dict
+
+from experiments.omnisource.config import default_config
+from experiments.omnisource.configs import recipes
+from experiments.spl.configs.smoke import shrink_recipe
+from experiments.synthetic import render
+from experiments.synthetic.render import TARGET_TRAIN, TARGET_VAL
+from spl_tf.models import IMAGENET
+
+SMOKE = "smoke"
+IMAGE_TEACHER, VIDEO_TEACHER = "image_teacher", "video_teacher"
+
+
+def parse_argument(argument: str, known: Sequence[str]) -> tuple[str, bool]:
+    """Splits a config's argument into what it chooses and whether it is a smoke run.
+
+    Args:
+        argument: Such as "", "tsn", "smoke" or "tsn,smoke".
+        known: What can be chosen; the first is the default.
+
+    Raises:
+        ValueError: It names something else.
+    """
+    words = [word for word in argument.split(",") if word]
+    chosen = [word for word in words if word != SMOKE]
+    if len(chosen) > 1 or not set(chosen) <= set(known):
+        raise ValueError(
+            f"the config's argument is {argument!r}, expected one of "
+            f"{', '.join(known)}, and after a comma perhaps {SMOKE}"
+        )
+    return (chosen or known[:1])[0], SMOKE in words
+
+
+def experiment(
+    dataset: str,
+    title: str,
+    images: Sequence[str] = (),
+    short: Sequence[str] = (),
+    untrimmed: Sequence[str] = (),
+) -> config_dict.ConfigDict:
+    """An experiment on the files in `data/<dataset>`, with teachers, without a recipe.
+
+    The teachers are those of the release: TSN with 8 segments for images, SlowOnly-8x8
+    for videos.
+
+    Args:
+        dataset: A folder of `data/`.
+        title: Of the report.
+        images: Names of the kinds of web images.
+        short: Of short web videos, each a clip.
+        untrimmed: Of web videos that are cut into clips of 10 seconds.
+    """
+    config = default_config(*images, *short, *untrimmed)
+    config.title = title
+    config.data.classes = f"data/{dataset}/classes.txt"
+    for split in (TARGET_TRAIN, TARGET_VAL, *config.sources):
+        name = "target" if split in (TARGET_TRAIN, TARGET_VAL) else split
+        config.data[split].manifest = f"data/{dataset}/{name}.csv"
+        config.data[split].root = f"data/{dataset}/{name}"
+    config.data[TARGET_TRAIN].settings = {"split": "train"}
+    config.data[TARGET_VAL].settings = {"split": "val"}
+    config.conversion = {"short_side": 256}
+    config.teachers[IMAGE_TEACHER] = recipes.tsn(8)
+    config.teachers[VIDEO_TEACHER] = recipes.slow_only(8, 8, pretrained=True)
+    for name in config.sources:
+        teacher = IMAGE_TEACHER if name in images else VIDEO_TEACHER
+        config.sources[name].teacher = teacher
+    for name in images:
+        config.data[name].kind = "images"
+        # The paper's best; the release has only "still".
+        config.sources[name].clips.kind = "perspective"
+    for name in (*short, *untrimmed):
+        config.data[name].settings = {"sampling": "tiles", "clip_seconds": 10.0}
+        config.sources[name].one_per_video = True
+    for name in (*images, *short):
+        # As released; the paper's best is 0.2.
+        config.sources[name].resampling.power = 0.5
+    config.duplicates.checkpoint = IMAGENET
+    return config
+
+
+def _for_2d(config: config_dict.ConfigDict) -> None:
+    """Changes sources for a network that sees single frames.
+
+    Images stay still: frames of a segment each do not move as those at a stride. Each
+    untrimmed video gives a frame that shows the class and others that do not.
+    """
+    for name, source in config.sources.items():
+        if config.data[name].kind == "images":
+            source.clips.kind = "still"
+
+
+def paper(
+    source: str, rows: Mapping[str, Sequence[float]]
+) -> dict[str, dict[str, float]]:
+    """`config.paper`: where numbers are from, and top-1, perhaps top-5, by row."""
+    names = ("top_1", "top_5")
+    rows = {row: dict(zip(names, found, strict=False)) for row, found in rows.items()}
+    return {"source": source, "rows": rows}
+
+
+def finish(config: config_dict.ConfigDict, is_smoke: bool) -> config_dict.ConfigDict:
+    """Adds how rows are tested, and what their network asks of the sources.
+
+    SlowOnly is tested on 10 runs of frames of 3 crops; TSN on 25 frames of 10 crops.
+    """
+    if config.train.data.sampling == "segments":
+        _for_2d(config)
+        config.evaluate.update(num_clips=1, num_crops=10, num_frames=25)
+    else:
+        config.evaluate.update(num_clips=10, num_crops=3, crop_size=256)
+    return _shrunk(config) if is_smoke else config
+
+
+def move(config: config_dict.ConfigDict, former: str, dataset: str) -> None:
+    """Changes the folder of `data/` that an experiment reads."""
+    for settings in (config.data, *config.data.values()):
+        if isinstance(settings, str):
+            continue
+        for key in ("classes", "manifest", "root"):
+            if key in settings:
+                path = settings[key].replace(f"data/{former}", f"data/{dataset}")
+                settings[key] = path
+
+
+def _shrunk(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
+    """The same on a small rendered world, with tiny networks and two steps each."""
+    config.title += " (smoke run)"
+    config.world = render.world_config("omni")
+    config.world.update(
+        target_clips_per_class=1,
+        validation_clips_per_class=1,
+    )
+    kinds = {name: config.data[name].kind for name in config.sources}
+    config.data = default_config(*config.sources).data
+    seconds = config.world.frames_per_segment / config.world.frame_rate
+    for name, kind in kinds.items():
+        config.data[name].kind = kind
+        if kind == "videos":
+            settings = {"sampling": "tiles", "clip_seconds": seconds}
+            config.data[name].settings = settings
+    config.conversion = {"short_side": 0, "num_shards": 2}
+    config.conversion_processes = 1
+    config.max_skipped_fraction = 0.5
+    for settings in (config.train, *config.teachers.values()):
+        if not isinstance(settings, str):
+            shrink_recipe(settings)
+    for source in config.sources.values():
+        # So few steps teach nothing, and of what they say nothing would be left.
+        source.filter.agreement = False
+    config.duplicates.checkpoint = next(iter(config.teachers))
+    config.evaluate.batch_size = config.predict.batch_size = 8
+    return config
