@@ -20,8 +20,10 @@ from spl_tf.data.sampling import PAPER_EVALUATION, ClipSampling
 from spl_tf.data.scoring_batches import eval_batches, predict_batches
 from spl_tf.data.sources import (
     TrainInput,
+    apply_filter,
     check_labels,
     check_one_label,
+    check_predicted,
     clips_kept,
     filter_rows,
     labels_kept,
@@ -42,10 +44,12 @@ __all__ = [
     "SkippedRecords",
     "TrainInput",
     "TrainPlan",
+    "apply_filter",
     "augment",
     "check_bad_record_options",
     "check_labels",
     "check_one_label",
+    "check_predicted",
     "clips_kept",
     "eval_batches",
     "filter_rows",

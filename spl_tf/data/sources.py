@@ -171,15 +171,28 @@ def media_kept(source: TrainInput, rows: np.ndarray) -> MediaRows:
 
 
 def filter_rows(source: TrainInput) -> np.ndarray:
-    """Which clips the source's filter keeps, bool [n].
+    """Which clips the source's filter keeps, bool [n]; see `apply_filter`."""
+    who = f"the filter of source {source.name!r}"
+    return apply_filter(source.dataset, source.clip_filter, who)
+
+
+def apply_filter(dataset: ClipDataset, rule: ClipFilter, who: str) -> np.ndarray:
+    """Which clips of a dataset a filter keeps.
+
+    Args:
+        dataset: The clips.
+        rule: The filter.
+        who: What messages call it.
+
+    Returns:
+        bool [n], by index row.
 
     Raises:
         ValueError: The index lacks what the filter looks at.
     """
-    dataset, rule = source.dataset, source.clip_filter
     columns = {name: getattr(dataset.index, name) for name in rule.needs}
     if not {"teacher", "confidence", "label_confidence"}.isdisjoint(columns):
-        _check_predicted(dataset, f"the filter of source {source.name!r}")
+        check_predicted(dataset, who)
     label = dataset.index.label
     if rule.agreement:
         label = _label_near_teacher(dataset)
@@ -242,12 +255,13 @@ def _labels(dataset: ClipDataset, label_map: LabelMap | None) -> np.ndarray:
     else:
         check_one_label(dataset)
     if label_map.needs_teacher:
-        _check_predicted(dataset, f"strategy {label_map.strategy!r}")
+        check_predicted(dataset, f"strategy {label_map.strategy!r}")
         check_labels(dataset, "teacher")
     return label_map.lookup(index.label, index.teacher)
 
 
-def _check_predicted(dataset: ClipDataset, who: str) -> None:
+def check_predicted(dataset: ClipDataset, who: str) -> None:
+    """Raises ValueError for clips that no teacher has seen, which `who` needs."""
     missing = int((dataset.index.teacher < 0).sum())
     if missing:
         raise ValueError(

@@ -7,11 +7,14 @@ leave clips out by id. All rules here look at columns of an index alone.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from spl_tf.media_groups import media_group
+from spl_tf.text_files import listed_ids, text_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +96,24 @@ class ClipFilter:
         return best
 
 
+def read_filter(rules: Mapping[str, Any]) -> ClipFilter:
+    """Makes a filter of the rules that a config has.
+
+    Args:
+        rules: Attributes of `ClipFilter`; `exclude_ids` is the path of a list of media
+            ids, one a line, or empty.
+
+    Raises:
+        FileNotFoundError: The list is not there.
+        ValueError: A rule is impossible, or the list is no text.
+    """
+    rules = dict(rules)
+    if path := rules.pop("exclude_ids", ""):
+        with open(path, "rb") as file:
+            rules["exclude_ids"] = listed_ids(text_of(file.read(), path))
+    return ClipFilter(**rules)
+
+
 def counts_per_class(
     label: np.ndarray, kept: np.ndarray, class_names: Iterable[str]
 ) -> dict[str, tuple[int, int]]:
@@ -102,3 +123,83 @@ def counts_per_class(
     after = np.bincount(label[kept & (label >= 0)], minlength=len(names))
     pairs = zip(before.tolist(), after.tolist(), strict=True)
     return dict(zip(names, pairs, strict=True))
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassBalance:
+    """How evenly clips are spread over classes.
+
+    Attributes:
+        classes: Those with clips.
+        largest_to_median: Clips of the largest class by those of the median one; of
+            classes with clips, as the next.
+        largest_to_smallest: See `largest_to_median`.
+        effective_classes: e to the entropy of the classes' shares: as many classes of
+            one size are as even.
+        evenness: The entropy by that of equal shares of all classes, also those
+            without clips, in [0, 1].
+    """
+
+    classes: int
+    largest_to_median: float
+    largest_to_smallest: float
+    effective_classes: float
+    evenness: float
+
+    @classmethod
+    def of(cls, sizes: Iterable[int]) -> ClassBalance:
+        """Measures it.
+
+        Args:
+            sizes: Clips of each class, at least one clip in all.
+        """
+        sizes = np.array(list(sizes))
+        filled = sizes[sizes > 0]
+        shares = filled / filled.sum()
+        entropy = float(-(shares * np.log(shares)).sum())
+        return cls(
+            classes=len(filled),
+            largest_to_median=float(filled.max() / np.median(filled)),
+            largest_to_smallest=float(filled.max() / filled.min()),
+            effective_classes=math.exp(entropy),
+            evenness=entropy / math.log(len(sizes)) if len(sizes) > 1 else 1.0,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class KeptClips:
+    """What a filter keeps, class by class (OmniSource, Figure 3).
+
+    Attributes:
+        counts: By class, its clips and those of them that are kept; at least one in
+            all is.
+    """
+
+    counts: Mapping[str, tuple[int, int]]
+
+    @property
+    def before(self) -> int:
+        """Clips in all."""
+        return sum(before for before, _ in self.counts.values())
+
+    @property
+    def after(self) -> int:
+        """Clips that are kept."""
+        return sum(after for _, after in self.counts.values())
+
+    @property
+    def share(self) -> float:
+        """Of the clips, those that are kept."""
+        return self.after / self.before
+
+    @property
+    def emptied(self) -> list[str]:
+        """Classes that have clips, but none that is kept."""
+        pairs = self.counts.items()
+        return [name for name, (before, after) in pairs if before and not after]
+
+    @property
+    def balance(self) -> tuple[ClassBalance, ClassBalance]:
+        """That of all clips, and that of those that are kept."""
+        before, after = zip(*self.counts.values(), strict=True)
+        return ClassBalance.of(before), ClassBalance.of(after)

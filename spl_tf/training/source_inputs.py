@@ -16,10 +16,9 @@ from spl_tf.clips import ClipDataset, parse_clip
 from spl_tf.inference.outputs import is_multi_label
 from spl_tf.labels import ConfusionMatrix, LabelMap, build_label_map
 from spl_tf.labels.assignment import Assignment
-from spl_tf.labels.filters import ClipFilter, counts_per_class
+from spl_tf.labels.filters import ClipFilter, counts_per_class, read_filter
 from spl_tf.motion import CameraMotion
 from spl_tf.runs import run_folder
-from spl_tf.text_files import listed_ids, text_of
 from spl_tf.training.config import default_source, source_shares
 from spl_tf.training.objectives import read_transition
 
@@ -93,7 +92,7 @@ def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
             seed = int.from_bytes(digest[:7], "big")
         with _names_key(config, name):
             source, names[name] = _open_source(config, name, each, seed)
-            rows, _ = data.clips_kept(source)
+            rows, labels = data.clips_kept(source)
             if source.one_per_video:
                 rows = data.media_kept(source, rows)
                 videos = len(np.unique(source.dataset.index.group))
@@ -117,6 +116,7 @@ def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
                 len(source.dataset),
                 ", ".join(f"{k} {b} of {a}" for k, (a, b) in kept[name].items()),
             )
+            _warn_of_emptied(source, labels, names[name])
     _check_frame_rates(settings, inputs)
     first, *others = names
     for other in others:
@@ -131,6 +131,16 @@ def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
     place = list(names).index(config.data.epoch_of or first)
     per_epoch = round(clips[place] * batch_size / sizes[list(names)[place]])
     return Sources(inputs, list(sizes.values()), names[first], clips, kept, per_epoch)
+
+
+def _warn_of_emptied(source: data.TrainInput, labels, names: list[str]) -> None:
+    """Names the labels that the filter leaves no clip of, whatever they are."""
+    unfiltered = dataclasses.replace(source, clip_filter=ClipFilter())
+    if len(lost := np.setdiff1d(data.clips_kept(unfiltered)[1], labels)):
+        logging.warning(
+            "the filter of source %r keeps no clip of %s",
+            *(source.name, ", ".join(names[label] for label in lost)),
+        )
 
 
 @contextlib.contextmanager
@@ -193,7 +203,7 @@ def _open_source(
         on_bad_record=config.data.on_bad_record,
         cache_bytes=int(config.runtime.cache_gb * 1e9),
         assignment=assignment,
-        clip_filter=_clip_filter(settings.filter),
+        clip_filter=read_filter(settings.filter.to_dict()),
         name=name,
         clips_per_item=config.data.clips_per_item,
         image_clips=_image_clips(config, settings.clips, list(names)),
@@ -268,14 +278,6 @@ def _drawn(dataset: ClipDataset, seed: int) -> Assignment:
     draws = data.uniform_draws(seed, np.full_like(rows, -1), rows, 1)[:, 0]
     fingerprint = run_folder.dataset_fingerprint(dataset)
     return Assignment(several.draw(draws), dataset.info.class_names, fingerprint)
-
-
-def _clip_filter(settings: config_dict.ConfigDict) -> ClipFilter:
-    rules = settings.to_dict()
-    if path := rules.pop("exclude_ids"):
-        with open(path, "rb") as file:
-            rules["exclude_ids"] = listed_ids(text_of(file.read(), path))
-    return ClipFilter(**rules)
 
 
 def _resampling(settings: config_dict.ConfigDict) -> data.Resampling | None:

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from spl_tf.labels.filters import ClipFilter, counts_per_class
+from spl_tf.labels.filters import (
+    ClassBalance,
+    ClipFilter,
+    KeptClips,
+    counts_per_class,
+    read_filter,
+)
 from spl_tf.media_groups import media_group
 
 LABEL = np.array([0, 0, 0, 0, 1, 1, 2])
@@ -79,3 +85,32 @@ def test_clips_are_counted_per_class():
         "c": (1, 1),
         "d": (0, 0),
     }
+
+
+def test_rules_of_a_config_may_name_a_list_of_ids(tmp_path):
+    path = tmp_path / "ids.csv"
+    path.write_text("b\n\nunkn\u00f6wn\n", encoding="utf-8")
+    rules = {"agreement": True, "exclude_ids": str(path)}
+    assert read_filter(rules) == ClipFilter(frozenset({"b", "unknöwn"}), True)
+    assert read_filter({"exclude_ids": ""}) == ClipFilter()
+
+
+def test_balance_is_told_by_ratios_and_entropy():
+    even = ClassBalance.of([5, 5, 5, 5])
+    assert (even.largest_to_median, even.largest_to_smallest) == (1, 1)
+    assert even.effective_classes == pytest.approx(4)
+    assert even.evenness == pytest.approx(1)
+    # Shares 1/2, 1/4, 1/4: 1.5 bits, as of 2^1.5 classes; 4 even ones have 2 bits.
+    uneven = ClassBalance.of([2, 0, 1, 1])
+    assert uneven.classes == 3
+    assert (uneven.largest_to_median, uneven.largest_to_smallest) == (2, 2)
+    assert uneven.effective_classes == pytest.approx(2**1.5)
+    assert uneven.evenness == pytest.approx(0.75)
+    assert ClassBalance.of([3]).evenness == 1
+
+
+def test_emptied_classes_are_those_that_had_clips():
+    kept = KeptClips({"a": (4, 3), "b": (6, 0), "c": (0, 0)})
+    assert kept.emptied == ["b"]
+    assert (kept.before, kept.after, kept.share) == (10, 3, 0.3)
+    assert [each.classes for each in kept.balance] == [2, 1]

@@ -253,6 +253,28 @@ def test_a_filter_that_keeps_nothing_or_lacks_the_teacher_is_told(
     assert not os.path.exists(tmp_path / "run")
 
 
+@pytest.mark.parametrize("kind", ["record", "teacher"])
+def test_labels_that_a_filter_empties_are_named(sources, tmp_path, caplog, kind):
+    # The teacher is unsure of all that it takes for b, and says b for all c.
+    clips = [
+        dataclasses.replace(
+            make_clip(n, n % 3, teacher=[min(n % 3, 1)], names="abc"),
+            teacher_confidence=(0.2 if n % 3 else 0.9,),
+        )
+        for n in range(12)
+    ]
+    dataset = write_dataset(tmp_path / "unsure", clips, "abc")
+    settings = sources.data.sources.web
+    settings.update(dataset=dataset.directory)
+    settings.labels.kind = kind
+    settings.filter.update(agreement=False, min_confidence=0.5)
+    caplog.set_level("WARNING")
+    open_sources(sources, 4)
+    (message,) = (each.getMessage() for each in caplog.records)
+    expected = {"record": "b, c", "teacher": "b"}[kind]
+    assert message == f"the filter of source 'web' keeps no clip of {expected}"
+
+
 def test_an_assignment_of_another_dataset_is_refused(config, web, tmp_path):
     path = str(tmp_path / "clusters")
     Assignment(np.zeros(12, int), ("a",), "f" * 64).save(path)

@@ -25,8 +25,8 @@ from spl_tf.labels import ConfusionMatrix, LabelMap
 from spl_tf.metrics import estimate
 
 _HALF, _THIRD = 440, 320  # CSS pixels
-_MAX_POINTS = 240  # of a curve or distribution that the pointer can show
-_MAX_STEPS = 1000  # of a drawn distribution
+MAX_POINTS = 240  # of a curve or distribution that the pointer can show
+MAX_STEPS = 1000  # of a drawn distribution
 _PHASES = {"pretrain": "Pre-training on web clips", "finetune": "Fine-tuning"}
 _BASELINE = 0.5  # where bars on a log axis begin
 
@@ -103,7 +103,7 @@ def _distribution(name: str, strategy: str, label_map: LabelMap, largest: int) -
     for first, counts, name, group in groups:
         if not len(counts):
             continue
-        edges = _thin(len(counts) + 1, _MAX_STEPS)
+        edges = thin(len(counts) + 1, MAX_STEPS)
         axes.stairs(
             counts[edges[:-1]],
             edges + first,
@@ -111,13 +111,13 @@ def _distribution(name: str, strategy: str, label_map: LabelMap, largest: int) -
             baseline=_BASELINE,
             color=color(name),
         )
-        places = _thin(len(counts), _MAX_POINTS)
+        places = thin(len(counts), MAX_POINTS)
         texts = [f"{counts[i]:,} clips, {group} label {i + 1:,}" for i in places]
         canvas.add_points(axes, places + first + 0.5, counts[places], texts)
     _log_counts(axes, largest)
     axes.set_xlim(0, max(len(label_map.class_names) + len(off_diagonal), 1))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-    axes.xaxis.set_major_formatter(_counted)
+    axes.xaxis.set_major_formatter(counted)
     axes.grid(axis="x", visible=False)
     axes.set_xlabel("labels, most frequent first")
     used = len(diagonal) + len(off_diagonal)
@@ -134,7 +134,7 @@ def _distribution(name: str, strategy: str, label_map: LabelMap, largest: int) -
 def _log_counts(axes: Axes, largest: int) -> None:
     axes.set_yscale("log")
     axes.set_ylim(_BASELINE, 2 * largest)
-    axes.yaxis.set_major_formatter(_counted)
+    axes.yaxis.set_major_formatter(counted)
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(which="minor", length=0)
 
@@ -150,9 +150,9 @@ def cover_chart(confusion: ConfusionMatrix, maps: dict[str, LabelMap]) -> Chart 
     labels = confusion.num_classes + np.arange(len(ratio))
     canvas = Canvas("cover", _HALF, 290)
     axes = canvas.axes()
-    drawn = _thin(len(ratio), _MAX_STEPS)
+    drawn = thin(len(ratio), MAX_STEPS)
     axes.plot(labels[drawn], ratio[drawn], color=color("--off"), linewidth=2)
-    places = _thin(len(ratio), _MAX_POINTS)
+    places = thin(len(ratio), MAX_POINTS)
     texts = [f"{labels[i]:,} labels cover {ratio[i]:.1%} of the clips" for i in places]
     canvas.add_points(axes, labels[places], ratio[places], texts)
     for strategy, label_map in maps.items():
@@ -162,7 +162,7 @@ def cover_chart(confusion: ConfusionMatrix, maps: dict[str, LabelMap]) -> Chart 
         axes.set_xscale("log")
     axes.set_ylim(min(ratio[0] * 0.9, 0.9), 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.xaxis.set_major_formatter(_counted)
+    axes.xaxis.set_major_formatter(counted)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("labels of SPL-M and SPL-D")
     return canvas.finish(
@@ -210,12 +210,12 @@ def _learning(phase: str, title: str, curves: Sequence[LearningCurve]) -> Chart:
         steps, loss = _mean_curve(runs)
         if len(runs) > 1:
             for run in runs:
-                drawn = _thin(len(run.steps), _MAX_POINTS)
+                drawn = thin(len(run.steps), MAX_POINTS)
                 style_of_seed = {"linewidth": 0.6, "alpha": 0.3}
                 axes.plot(run.steps[drawn], run.loss[drawn], **style, **style_of_seed)
-        drawn = _thin(len(steps), _MAX_POINTS)
+        drawn = thin(len(steps), MAX_POINTS)
         axes.plot(steps[drawn], loss[drawn], **style, linewidth=2)
-        places = _thin(len(steps), 60)
+        places = thin(len(steps), 60)
         texts = [
             f"{shown.title}, step {steps[i]:,}: loss {loss[i]:.3g}" for i in places
         ]
@@ -226,7 +226,7 @@ def _learning(phase: str, title: str, curves: Sequence[LearningCurve]) -> Chart:
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(which="minor", length=0)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-    axes.xaxis.set_major_formatter(_counted)
+    axes.xaxis.set_major_formatter(counted)
     axes.set_xlabel("step")
     axes.set_ylabel("training loss")
     return canvas.finish(title, f"{title}: training loss by step and strategy")
@@ -331,11 +331,11 @@ def _name_start(axes: Axes, y: float, title: str) -> None:
     axes.text(0.01, y, title, transform=axes.get_yaxis_transform(), **style)
 
 
-def _thin(count: int, most: int) -> np.ndarray:
+def thin(count: int, most: int) -> np.ndarray:
     """Up to `most` of `count` places, evenly spread, with the first and the last."""
     if count <= most:
         return np.arange(count)
     return np.unique(np.linspace(0, count - 1, most).astype(np.int64))
 
 
-_counted = FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else "")
+counted = FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else "")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from spl_tf.analysis.report.page import environment, joined
+from spl_tf.analysis.report.shell import environment, joined
 from spl_tf.analysis.report.sprites import Sprite
 
 

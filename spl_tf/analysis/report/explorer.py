@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.colors import LogNorm
-from matplotlib.ticker import MaxNLocator
 
 from spl_tf.analysis.report.content import CellPictures, WebClips
 from spl_tf.analysis.report.looks import look
-from spl_tf.analysis.report.svg import Canvas, Chart, color
+from spl_tf.analysis.report.svg import Canvas, Chart, name_classes
 from spl_tf.labels import DISCARD, ConfusionMatrix, LabelMap
 
 # What a strategy makes of the clips of a cell.
@@ -22,7 +21,6 @@ _DIAGONAL, _OWN, _QUERY, _TEACHER, _DISCARDED = range(len(ROLES))
 # Cells in the page; of more, the most frequent ones.
 MAX_CELLS = 120_000
 
-_NAMED_CLASSES = 40
 _TOP_CELLS = 8
 
 
@@ -166,20 +164,8 @@ def matrix_picture(confusion: ConfusionMatrix) -> Chart:
             interpolation="nearest",
             extent=(-0.5, size - 0.5, size - 0.5, -0.5),
         )
-    _label_axes(axes, confusion.class_names)
-    return canvas.finish("", "Confusion matrix of weak label and teacher's prediction")
-
-
-def _label_axes(axes, names: Sequence[str]) -> None:
     axes.set_xlabel("what the teacher sees")
     axes.set_ylabel("what the query was")
-    if len(names) > _NAMED_CLASSES:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        return
-    # In the middle: classes often differ in their last word only.
-    short = [n if len(n) <= 24 else f"{n[:12]}…{n[-11:]}" for n in names]
-    style = {"parse_math": False, "color": color("--ink"), "fontsize": 9}
-    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(range(len(names)), short, **style, **turned)
-    axes.set_yticks(range(len(names)), short, **style)
+    name_classes(axes.xaxis, confusion.class_names)
+    name_classes(axes.yaxis, confusion.class_names)
+    return canvas.finish("", "Confusion matrix of weak label and teacher's prediction")

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
-import importlib.resources
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
-from spl_tf.analysis.report import charts, wording
+from spl_tf.analysis.report import charts
 from spl_tf.analysis.report.classes import ClassTable, class_table
 from spl_tf.analysis.report.comparison import Comparison, compare
 from spl_tf.analysis.report.content import CellPictures, ReportContent, Stage, WebClips
@@ -23,10 +17,9 @@ from spl_tf.analysis.report.explorer import (
     matrix_picture,
     pictures_data,
 )
-from spl_tf.analysis.report.looks import look
+from spl_tf.analysis.report.shell import environment, joined, sha256
 from spl_tf.analysis.report.svg import Chart
 
-_TEMPLATES = "templates"
 _STYLES = ("style.css", "explorer.css")
 _SCRIPTS = ("page.js", "matrix.js", "explorer.js")
 _SHOWN_SKIPPED = 40
@@ -75,46 +68,9 @@ def render_page(content: ReportContent) -> str:
             stages=_stage_groups(content.stages),
             style=Markup(joined(_STYLES)),
             script=Markup(script),
-            script_hash=_sha256(script),
+            script_hash=sha256(script),
         )
     )
-
-
-@functools.cache
-def environment() -> jinja2.Environment:
-    """The templates of this folder, which escape all they are filled with."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__, _TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    # In the order of the program, and short.
-    environment.policies["json.dumps_kwargs"] = {
-        "sort_keys": False,
-        "separators": (",", ":"),
-    }
-    for name in ("percent", "points", "behind", "count", "duration", "size"):
-        environment.filters[name] = getattr(wording, name)
-    environment.filters["look"] = look
-    environment.filters["webp"] = lambda data: base64.b64encode(data).decode()
-    environment.filters["pretty"] = functools.partial(
-        json.dumps, indent=2, ensure_ascii=False
-    )
-    environment.globals["lede"] = wording.lede
-    environment.globals["certainty"] = wording.certainty
-    return environment
-
-
-def joined(names: Sequence[str]) -> str:
-    """Styles or scripts of the templates' folder, in one text."""
-    folder = importlib.resources.files(__package__) / _TEMPLATES
-    return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
-
-
-def _sha256(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _charts(content: ReportContent, comparison: Comparison) -> dict[str, list[Chart]]:

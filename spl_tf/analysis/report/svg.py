@@ -15,8 +15,10 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 _SVG = "http://www.w3.org/2000/svg"
@@ -25,6 +27,7 @@ _XLINK = "http://www.w3.org/1999/xlink"
 _DROPPED = (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style")
 _COLOR = re.compile(r"#([0-9a-f]{6})\b")
 _FONT = re.compile(r"font: [^;]*?([\d.]+)px[^;]*")
+_NAMED_CLASSES = 40
 _URL = re.compile(r"url\(#([^)]+)\)")
 
 # What is drawn in these colors is shown in the custom property of that name.
@@ -46,6 +49,7 @@ _PROPERTIES = (
     "--s-other-1",
     "--s-other-2",
     "--s-other-3",
+    "--dropped",
 )
 _PLACEHOLDERS = {name: f"#0a0b{i:02x}" for i, name in enumerate(_PROPERTIES)}
 _BACK = {color: f"var({name})" for name, color in _PLACEHOLDERS.items()}
@@ -148,6 +152,24 @@ class Canvas:
             points,
             note,
         )
+
+
+def name_classes(axis: Axis, names: Sequence[str]) -> None:
+    """Writes class names at 0, 1, ... of an axis, or of many numbers."""
+    if len(names) > _NAMED_CLASSES:
+        axis.set_major_locator(MaxNLocator(integer=True))
+        return
+    # In the middle: classes often differ in their last word only.
+    short = [n if len(n) <= 24 else f"{n[:12]}…{n[-11:]}" for n in names]
+    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axis.set_ticks(
+        range(len(names)),
+        short,
+        parse_math=False,
+        color=color("--ink"),
+        fontsize=9,
+        **(turned if axis.axis_name == "x" else {}),
+    )
 
 
 def _themed(svg: str, prefix: str, label: str) -> str:
