@@ -50,6 +50,21 @@ def find_duplicates(task: Task) -> dict[str, Any]:
     }
 
 
+def filter_clips(task: Task) -> dict[str, Any]:
+    """Tells what a source's filter keeps of each class.
+
+    Returns:
+        `count` and `clips`, those before it, and `kept`, those after.
+    """
+    from experiments.filter_clips import filter_clips  # plots load with it
+
+    rules = dict(task.settings["filter"])
+    rules["exclude_ids"] = task.inputs.get("exclude_ids", "")
+    labels = "teacher" if task.settings["labels"] == "teacher" else "record"
+    kept = filter_clips(task.inputs["dataset"], task.output, rules, labels)
+    return {"count": kept.before, "clips": kept.before, "kept": kept.after}
+
+
 def camera_motion(task: Task) -> dict[str, Any]:
     """Fits how the target's cameras move.
 

@@ -1,0 +1,165 @@
+r"""What matters in OmniSource, one thing at a time, on the rendered world.
+
+python -m experiments.run_pipeline \
+    --config=experiments/omnisource/configs/studies.py:table_8 \
+    --workdir=runs/omnisource_table_8 --jobs=2 --threads=1
+
+The argument is one of `STUDIES`. `make omnisource-studies` runs them all, on the first
+three seeds of `synthetic.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ml_collections import config_dict
+
+from experiments.omnisource.config import EVERY, TARGET
+from experiments.omnisource.configs import synthetic
+from experiments.omnisource.configs.files import paper
+from experiments.omnisource.configs.synthetic import IMAGES, SHORT
+
+_IMAGES_ONLY = {"sources": (IMAGES,)}
+
+
+def get_config(argument: str = "table_8"):
+    """Three seeds of the rows of a study.
+
+    Args:
+        argument: One of `STUDIES`.
+
+    Raises:
+        ValueError: There is no such study.
+    """
+    if argument not in STUDIES:
+        raise ValueError(
+            f"the argument is {argument!r}, expected one of {', '.join(STUDIES)}"
+        )
+    config = synthetic.get_config()
+    config.title = f"OmniSource on the rendered world: {argument.replace('_', ' ')}"
+    config.seeds = config.seeds[:3]
+    config.rows = config_dict.ConfigDict({TARGET: {}})
+    config.paper = config_dict.ConfigDict()
+    study = STUDIES[argument]
+    config.description = " ".join((study.__doc__ or "").split())
+    study(config)
+    config.strategies = tuple(config.rows)
+    return config
+
+
+def _images(**changes: Any) -> dict[str, Any]:
+    """A row with web images, and changes of that source."""
+    return {**_IMAGES_ONLY, "changes": {IMAGES: changes}}
+
+
+def _table_8(config) -> None:
+    """How images become clips: still, moved by translations, or warped as the target's
+    cameras move, over all classes or each as its own.
+    """
+    config.rows.update(
+        still=_images(clips={"kind": "still"}),
+        translate_random=_images(clips={"kind": "translate_random"}),
+        translate_constant=_images(clips={"kind": "translate_constant"}),
+        perspective_by_class=_images(clips={"kind": "perspective", "by_class": True}),
+        perspective=_images(clips={"kind": "perspective"}),
+    )
+    config.paper = paper(
+        "Table 8 (Kinetics-400, SlowOnly-4x16, Google images)",
+        {
+            TARGET: (0.738, 0.909),
+            "still": (0.741, 0.912),
+            "translate_random": (0.737, 0.909),
+            "translate_constant": (0.738, 0.908),
+            "perspective_by_class": (0.744, 0.913),
+            "perspective": (0.745, 0.914),
+        },
+    )
+
+
+def _table_9(config) -> None:
+    """Mixup within the target set, and across target set and images; from random
+    weights, and from those of the teacher.
+    """
+    mixed = {"data": {"mixup": 0.2}}
+    across = {"data": {"mixup": 0.2, "mixup_across": True}}
+    config.rows.update(
+        target_mixup={"train": mixed},
+        images=_IMAGES_ONLY,
+        images_mixup={**_IMAGES_ONLY, "train": across},
+        target_from_teacher={"start": "video_teacher"},
+        target_mixup_from_teacher={"start": "video_teacher", "train": mixed},
+    )
+    config.paper = paper(
+        "Table 9 (Kinetics-400, SlowOnly-4x16; from ImageNet instead of the teacher)",
+        {
+            TARGET: (0.729, 0.909),
+            "target_mixup": (0.733, 0.909),
+            "images": (0.741, 0.910),
+            "images_mixup": (0.744, 0.914),
+            "target_from_teacher": (0.738, 0.909),
+            "target_mixup_from_teacher": (0.736, 0.911),
+        },
+    )
+
+
+def _table_10(config) -> None:
+    """How classes of unequal size are drawn: as they are, at most N of each, or in
+    proportion to a power of their size.
+    """
+    config.rows.update(
+        none=_IMAGES_ONLY,
+        limit=_images(resampling={"limit": 20}),
+        power_05=_images(resampling={"power": 0.5}),
+        power_02=_images(resampling={"power": 0.2}),
+    )
+    config.paper = paper(
+        "Table 10 (Kinetics-400, TSN-3seg, Google images; the limit is 5,000)",
+        {
+            "none": (0.715, 0.895),
+            "limit": (0.719, 0.900),
+            "power_05": (0.718, 0.897),
+            "power_02": (0.720, 0.900),
+        },
+    )
+
+
+def _figure_6(config) -> None:
+    """Worse and better teachers, and two that vote, for the labels of short videos."""
+    worse, other = synthetic.recipe(), synthetic.recipe()
+    worse.schedule.length.steps //= 8
+    other.data.stride = 1
+    config.teachers.worse, config.teachers.other = worse, other
+    config.teachers.ensemble = ("video_teacher", "other")
+    for name in ("worse", "other", "video_teacher", "ensemble"):
+        config.rows[name] = {"sources": (SHORT,), "changes": {SHORT: {"teacher": name}}}
+
+
+def _figure_8(config) -> None:
+    """How many target clips there are in a batch for each clip of a web image."""
+    for row, share in (("4_to_1", 4.0), ("2_to_1", 2.0), ("1_to_1", 1.0), ("1_to_2", 0.5)):
+        config.rows[f"ratio_{row}"] = {**_IMAGES_ONLY, "target_share": share}
+
+
+def _figure_7(percent: int) -> Callable[[config_dict.ConfigDict], None]:
+    def study(config) -> None:
+        base = synthetic.get_config().rows
+        config.world.target_clips_per_class = max(1, round(percent * _ALL_CLIPS / 100))
+        config.rows.update(all=base.all)
+
+    study.__doc__ = (
+        f"{percent} % of a target set of {_ALL_CLIPS} clips a class, also for the "
+        "teachers."
+    )
+    return study
+
+
+_ALL_CLIPS = 33
+STUDIES: Mapping[str, Callable[[config_dict.ConfigDict], None]] = {
+    "table_8": _table_8,
+    "table_9": _table_9,
+    "table_10": _table_10,
+    "figure_6": _figure_6,
+    **{f"figure_7_{percent}": _figure_7(percent) for percent in (3, 10, 30, 100)},
+    "figure_8": _figure_8,
+}
