@@ -19,6 +19,8 @@ from collections.abc import Sequence
 import ml_collections
 import numpy as np
 
+from experiments.synthetic import drawing
+
 SCENES = (
     "horizontal stripes",
     "vertical stripes",
@@ -36,7 +38,6 @@ _MOTIONS = {
 }
 MOTIONS = tuple(_MOTIONS)
 _IDLE = (0.0, 0.0)
-SHAPES = ("disc", "square", "diamond", "cross")
 
 # What a segment can show, as seen from the class that its video is really about.
 ACTION = "action"  # The class itself.
@@ -47,9 +48,6 @@ SEGMENT_KINDS = (ACTION, SIBLING, BACKGROUND, FILLER)
 
 # The scenes take turns through pairs of motions.
 MotionPairs = Sequence[tuple[str, str]]
-
-# BT.601, which video of this size is coded and shown with.
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Look:
         texture_period: Pixels per period of the texture.
         texture_origin: float64 [2], (x, y) of the texture's phase or centre.
         texture_tilt: +1 or -1, which of the two diagonals a diagonal texture follows.
-        sprite_shape: One of `SHAPES`.
+        sprite_shape: One of `drawing.SHAPES`.
         sprite_radius: Pixels from the sprite's centre to its edge.
         sprite_colour: float32 [3].
         gain: Factor of all intensities around middle grey.
@@ -122,16 +120,16 @@ def draw_look(
     background_luma = rng.uniform(0.38, 0.62)
     contrast = rng.uniform(*nuisance.texture_contrast)
     # Half as much colour as luma: the texture has a tint, yet survives 4:2:0.
-    tint = _colour(rng, 1.0, 0.5)
+    tint = drawing.random_colour(rng, 1.0, 0.5)
     return Look(
-        background=_colour(rng, background_luma, nuisance.colour_spread),
+        background=drawing.random_colour(rng, background_luma, nuisance.colour_spread),
         texture_colour=contrast * tint,
         texture_period=rng.uniform(*nuisance.texture_period),
         texture_origin=rng.uniform(0, frame_size, size=2),
         texture_tilt=int(rng.choice((-1, 1))),
-        sprite_shape=SHAPES[rng.integers(len(SHAPES))],
+        sprite_shape=drawing.SHAPES[rng.integers(len(drawing.SHAPES))],
         sprite_radius=rng.uniform(*nuisance.sprite_size) / 2,
-        sprite_colour=_contrasting(
+        sprite_colour=drawing.contrasting_colour(
             rng, background_luma, nuisance.sprite_contrast, nuisance.colour_spread
         ),
         gain=rng.uniform(*nuisance.gain),
@@ -170,25 +168,24 @@ def draw_segment(
     time = np.linspace(-0.5, 0.5, num_frames)
 
     if kind == FILLER:
-        canvas = _filler_backdrop(rng, num_frames, frame_size, nuisance)
+        canvas = drawing.filler_backdrop(rng, num_frames, frame_size, nuisance)
     else:
         pan = rng.uniform(-1, 1, size=2) * nuisance.camera_pan / np.sqrt(2)
         pattern = texture(scene, look, time[:, None] * pan, frame_size)
         canvas = look.background + pattern[..., None] * look.texture_colour
     for _ in range(nuisance.num_specks):
-        _draw_speck(rng, canvas, time, look, nuisance)
+        drawing.draw_speck(rng, canvas, time, look.background, nuisance)
     acts = kind in (ACTION, SIBLING)
     if acts or (kind == BACKGROUND and rng.random() < 0.5):
         direction, growth = _MOTIONS[motion] if acts else _IDLE
-        size = _relative_size(rng, time, growth, nuisance)
-        path = _path(rng, time, direction, size.max(), frame_size, nuisance)
+        size = drawing.relative_size(rng, time, growth, nuisance)
+        path = drawing.sprite_path(
+            rng, time, direction, size.max(), frame_size, nuisance
+        )
         radius = look.sprite_radius * size
-        _blend(canvas, look.sprite_shape, path, radius, look.sprite_colour)
+        drawing.blend(canvas, look.sprite_shape, path, radius, look.sprite_colour)
 
-    canvas = (canvas - 0.5) * look.gain + 0.5
-    noise = rng.standard_normal(canvas.shape[:3], dtype=np.float32)
-    canvas += nuisance.pixel_noise * noise[..., None]
-    return (np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return drawing.expose(rng, canvas, look.gain, nuisance.pixel_noise)
 
 
 def texture(scene: str, look: Look, shift: np.ndarray, frame_size: int) -> np.ndarray:
@@ -226,123 +223,3 @@ def texture(scene: str, look: Look, shift: np.ndarray, frame_size: int) -> np.nd
         raise ValueError(f"scene: got {scene!r}, expected one of {SCENES}")
     shape = (len(shift), frame_size, frame_size)
     return np.broadcast_to(pattern, shape)
-
-
-def _colour(rng: np.random.Generator, luma: float, spread: float) -> np.ndarray:
-    """Returns float32 [3], a random colour of exactly this luma (not clipped)."""
-    offset = rng.normal(0, spread, size=3).astype(np.float32)
-    return (luma + offset - offset @ _LUMA).astype(np.float32)
-
-
-def _contrasting(
-    rng: np.random.Generator, luma: float, contrast: tuple[float, float], spread: float
-) -> np.ndarray:
-    """Returns float32 [3], a colour that is lighter or darker than `luma`."""
-    sign = rng.choice((-1, 1))
-    return _colour(rng, luma + sign * rng.uniform(*contrast), spread)
-
-
-def _relative_size(
-    rng: np.random.Generator,
-    time: np.ndarray,
-    growth: float,
-    nuisance: ml_collections.ConfigDict,
-) -> np.ndarray:
-    """Returns float64 [T], a sprite's size over time, with a geometric mean of 1."""
-    if not growth:
-        return np.ones(len(time))
-    return rng.uniform(*nuisance.growth) ** (growth * time)
-
-
-def _path(
-    rng: np.random.Generator,
-    time: np.ndarray,
-    direction: float,
-    largest: float,
-    frame_size: int,
-    nuisance: ml_collections.ConfigDict,
-) -> np.ndarray:
-    """Returns float64 [T, 2], (x, y) of a sprite that moves by `direction` in y."""
-    length = direction * rng.uniform(*nuisance.path_length)
-    # Far enough from the border that the whole path and the whole sprite are seen.
-    size = nuisance.sprite_size[1] * largest
-    margin = min(abs(length) / 2 + size / 2, frame_size / 2)
-    side = min(size, frame_size / 2)
-    middle = np.array(
-        [rng.uniform(side, frame_size - side), rng.uniform(margin, frame_size - margin)]
-    )
-    drift = rng.normal(0, nuisance.hand_drift, size=2)
-    path = middle + time[:, None] * drift
-    path[:, 1] += time * length
-    return path
-
-
-def _draw_speck(
-    rng: np.random.Generator,
-    canvas: np.ndarray,
-    time: np.ndarray,
-    look: Look,
-    nuisance: ml_collections.ConfigDict,
-) -> None:
-    """Draws a small disc that moves in any direction into `canvas`, in place."""
-    frame_size = canvas.shape[1]
-    travel = rng.normal(0, nuisance.speck_travel, size=2)
-    path = rng.uniform(0, frame_size, size=2) + time[:, None] * travel
-    luma = float(look.background @ _LUMA)
-    colour = _contrasting(rng, luma, nuisance.speck_contrast, nuisance.colour_spread)
-    radius = np.full(len(time), rng.uniform(*nuisance.speck_radius))
-    _blend(canvas, "disc", path, radius, colour)
-
-
-def _blend(
-    canvas: np.ndarray,
-    shape: str,
-    path: np.ndarray,
-    radius: np.ndarray,
-    colour: np.ndarray,
-) -> None:
-    """Draws a shape with soft edges along a path into `canvas`, in place.
-
-    Args:
-        canvas: float32 [T, H, W, 3].
-        shape: One of `SHAPES`.
-        path: float [T, 2], (x, y) of the centre in pixels.
-        radius: float [T], pixels from the centre to the edge.
-        colour: float32 [3].
-    """
-    grid = np.arange(canvas.shape[1], dtype=np.float32)
-    path = path.astype(np.float32)
-    radius = radius.astype(np.float32)[:, None, None]
-    dx = np.abs(grid[None, None, :] - path[:, 0, None, None])
-    dy = np.abs(grid[None, :, None] - path[:, 1, None, None])
-    if shape == "disc":
-        distance = np.hypot(dx, dy)
-    elif shape == "square":
-        distance = np.maximum(dx, dy)
-    elif shape == "diamond":
-        distance = (dx + dy) / np.float32(1.3)
-    else:
-        # A bar in each direction, a third as thick as long.
-        thick = radius * np.float32(2 / 3)
-        bar = np.maximum(dx, dy + thick), np.maximum(dx + thick, dy)
-        distance = np.minimum(*bar)
-    alpha = np.clip(radius + 0.5 - distance, 0, 1)[..., None]
-    canvas += alpha * (colour - canvas)
-
-
-def _filler_backdrop(
-    rng: np.random.Generator,
-    num_frames: int,
-    frame_size: int,
-    nuisance: ml_collections.ConfigDict,
-) -> np.ndarray:
-    """Returns float32 [T, H, W, 3]: a smooth change from one colour to another."""
-    ends = [
-        _colour(rng, rng.uniform(0.2, 0.8), nuisance.colour_spread) for _ in range(2)
-    ]
-    angle = rng.uniform(0, 2 * np.pi)
-    grid = np.linspace(-0.5, 0.5, frame_size, dtype=np.float32)
-    ramp = np.cos(angle) * grid[None, :] + np.sin(angle) * grid[:, None]
-    weight = np.clip(ramp + 0.5, 0, 1).astype(np.float32)[..., None]
-    frame = ends[0] + weight * (ends[1] - ends[0])
-    return np.repeat(frame[None], num_frames, axis=0)
