@@ -1,4 +1,4 @@
-"""Frames to the bytes of video files, whole and damaged."""
+"""Frames to the bytes of image and video files, whole and damaged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import Mapping
 import av
 import ml_collections
 import numpy as np
+from PIL import Image
 
+JPEG = "jpeg"
 DEFAULT_CODEC = "h264"
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow")
 DAMAGES = ("cut_short", "empty", "garbage")
@@ -45,6 +47,11 @@ CODECS = {
 }
 
 
+def suffix_of(codec: str) -> str:
+    """How the names of files end, of one of `CODECS` or of `JPEG`."""
+    return ".jpg" if codec == JPEG else CODECS[codec].suffix
+
+
 def encode_video(
     frames: np.ndarray, config: ml_collections.ConfigDict, codec: str = DEFAULT_CODEC
 ) -> bytes:
@@ -77,6 +84,13 @@ def encode_video(
             frame.pts = index
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+    return file.getvalue()
+
+
+def encode_image(pixels: np.ndarray, quality: int) -> bytes:
+    """Encodes uint8 [H, W, 3], RGB, as a JPEG file of a quality of 1 to 100."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 

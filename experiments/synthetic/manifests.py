@@ -6,18 +6,23 @@ import csv
 import dataclasses
 import io
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import ml_collections
 
-from experiments.synthetic import world
+from experiments.synthetic import settings, world
 from spl_tf.files import replacing
 
 TARGET_TRAIN = "target_train"
 TARGET_VAL = "target_val"
 WEB = "web"
+WEB_IMAGES = "web_images"
+WEB_SHORT = "web_short"
+WEB_UNTRIMMED = "web_untrimmed"
 # The position is part of a video's seed, so new splits go to the end.
 SPLITS = (TARGET_TRAIN, TARGET_VAL, WEB)
+OMNI_SPLITS = (TARGET_TRAIN, TARGET_VAL, WEB_IMAGES, WEB_SHORT, WEB_UNTRIMMED)
+TARGET_SPLITS = (TARGET_TRAIN, TARGET_VAL)
 
 CLASSES_FILE = "classes.txt"
 HIDDEN_TRUTH_FILE = "hidden_truth.csv"
@@ -25,17 +30,19 @@ HIDDEN_TRUTH_FILE = "hidden_truth.csv"
 
 @dataclasses.dataclass(frozen=True)
 class RenderedVideo:
-    """One video, as its file and the manifests have it.
+    """One video or image, as its file and the manifests have it.
 
     Attributes:
-        split: One of `SPLITS`.
+        split: One of `splits_of`.
         path: Of the file, relative to the world's folder.
         label: Class of a target clip; class of the query that found a web video.
         class_index: What the video is really about.
         kinds: What each segment shows, of `world.SEGMENT_KINDS`.
-        codec: One of `encoding.CODECS`.
+        codec: One of `encoding.CODECS`, or `encoding.JPEG`.
         damage: One of `encoding.DAMAGES`, or "".
         num_bytes: Size of the file.
+        num_frames: As it was before any damage.
+        copies: By the number of a segment, the video of which it is a near-copy.
     """
 
     split: str
@@ -46,21 +53,24 @@ class RenderedVideo:
     codec: str
     damage: str
     num_bytes: int
+    num_frames: int
+    copies: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class ShownSegment:
-    """A row of the hidden truth: what a segment of a web video really shows.
+    """A row of the hidden truth: what a segment of a web video, or image, really shows.
 
     Attributes:
         video: Path as in the manifest.
         segment: Number of the segment in its video.
         start: Seconds.
-        end: Seconds.
+        end: Seconds; 0 of an image, as in its clip.
         shown: One of `world.SEGMENT_KINDS`.
         scene: The scene; "" for filler.
         class_name: The class; "" where no sprite does what a class does.
         damage: What happened to the file, one of `encoding.DAMAGES`, or "".
+        copy_of: The target's video of which it is a near-copy, or "".
     """
 
     video: str
@@ -71,6 +81,7 @@ class ShownSegment:
     scene: str
     class_name: str
     damage: str
+    copy_of: str = ""
 
 
 _HIDDEN_TRUTH_HEADER = (
@@ -83,11 +94,18 @@ _HIDDEN_TRUTH_HEADER = (
     "class",
     "damage",
 )
+_OMNI_TRUTH_HEADER = (*_HIDDEN_TRUTH_HEADER, "copy_of")
+
+
+def splits_of(config: Mapping) -> tuple[str, ...]:
+    """The splits of a world."""
+    return OMNI_SPLITS if settings.is_omni(config) else SPLITS
 
 
 def remove_manifests(directory: pathlib.Path) -> None:
     """Removes manifests, which must not vouch for a folder that is being rewritten."""
-    for name in (*(f"{split}.csv" for split in SPLITS), HIDDEN_TRUTH_FILE):
+    splits = dict.fromkeys((*SPLITS, *OMNI_SPLITS))
+    for name in (*(f"{split}.csv" for split in splits), HIDDEN_TRUTH_FILE):
         (directory / name).unlink(missing_ok=True)
 
 
@@ -99,33 +117,26 @@ def write_manifests(
     """Writes the hidden truth, the classes file and, last, the manifests."""
     names = world.class_names(config.motions)
     seconds = config.frames_per_segment / config.frame_rate
-    truth = []
-    for video in (video for video in videos if video.split == WEB):
-        for segment, kind in enumerate(video.kinds):
-            start, end = round(segment * seconds, 6), round((segment + 1) * seconds, 6)
-            scene, name = _shown(config, video.class_index, kind)
-            truth.append(
-                ShownSegment(
-                    video.path, segment, start, end, kind, scene, name, video.damage
-                )
-            )
-    _write_csv(
-        directory / HIDDEN_TRUTH_FILE,
-        _HIDDEN_TRUTH_HEADER,
-        map(dataclasses.astuple, truth),
-    )
+    web = [video for video in videos if video.split not in TARGET_SPLITS]
+    header = _OMNI_TRUTH_HEADER if settings.is_omni(config) else _HIDDEN_TRUTH_HEADER
+    truth = [
+        dataclasses.astuple(segment)[: len(header)]
+        for video in web
+        for segment in _shown_segments(config, video, seconds)
+    ]
+    _write_csv(directory / HIDDEN_TRUTH_FILE, header, truth)
     _write_text(directory / CLASSES_FILE, "".join(f"{name}\n" for name in names))
-    for split in SPLITS:
+    for split in splits_of(config):
         rows = [(v.path, names[v.label]) for v in videos if v.split == split]
         header = ("video", "label")
-        if split != WEB:
+        if split in TARGET_SPLITS:
             header += ("start", "end")
             rows = [(*row, 0.0, round(seconds, 6)) for row in rows]
         _write_csv(directory / f"{split}.csv", header, rows)
 
 
 def read_hidden_truth(directory: pathlib.Path) -> dict[str, list[ShownSegment]]:
-    """Reads what the segments of each web video really show, for diagnosis only.
+    """Reads what the segments of each web video or image really show, for diagnosis.
 
     Args:
         directory: A rendered world.
@@ -142,7 +153,7 @@ def read_hidden_truth(directory: pathlib.Path) -> dict[str, list[ShownSegment]]:
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.reader(file)
         header = tuple(next(reader, ()))
-        if header != _HIDDEN_TRUTH_HEADER:
+        if header not in (_HIDDEN_TRUTH_HEADER, _OMNI_TRUTH_HEADER):
             raise ValueError(
                 f"{path} has the columns {header}, expected {_HIDDEN_TRUTH_HEADER}; "
                 "render the world again"
@@ -151,6 +162,26 @@ def read_hidden_truth(directory: pathlib.Path) -> dict[str, list[ShownSegment]]:
             row = ShownSegment(video, int(segment), float(start), float(end), *shown)
             segments.setdefault(video, []).append(row)
     return segments
+
+
+def _shown_segments(
+    config: ml_collections.ConfigDict, video: RenderedVideo, seconds: float
+) -> Iterator[ShownSegment]:
+    is_image = video.split == WEB_IMAGES
+    for segment, kind in enumerate(video.kinds):
+        start, end = round(segment * seconds, 6), round((segment + 1) * seconds, 6)
+        scene, name = _shown(config, video.class_index, kind)
+        yield ShownSegment(
+            video=video.path,
+            segment=segment,
+            start=start,
+            end=0.0 if is_image else end,
+            shown=kind,
+            scene=scene,
+            class_name=name,
+            damage=video.damage,
+            copy_of=video.copies.get(segment, ""),
+        )
 
 
 def _shown(

@@ -21,56 +21,63 @@ segment k.
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
-import dataclasses
 import functools
 import multiprocessing
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import ml_collections
-import numpy as np
 from absl import flags
 
-from experiments.synthetic import encoding, manifests, settings, world
+from experiments.synthetic import encoding, manifests, media, settings, world
 from experiments.synthetic.manifests import (
     CLASSES_FILE,
     HIDDEN_TRUTH_FILE,
+    OMNI_SPLITS,
     SPLITS,
     TARGET_TRAIN,
     TARGET_VAL,
     WEB,
+    WEB_IMAGES,
+    WEB_SHORT,
+    WEB_UNTRIMMED,
+    splits_of,
 )
+from experiments.synthetic.media import clips_of_splits
 from experiments.synthetic.settings import (
     check_config,
     default_config,
     fw_config,
+    omni_config,
     world_config,
 )
 from spl_tf import binary
 from spl_tf.cores import usable_cores
-from spl_tf.files import replacing
 from spl_tf.progress import Progress
 
 __all__ = [
     "CLASSES_FILE",
     "HIDDEN_TRUTH_FILE",
+    "OMNI_SPLITS",
     "SPLITS",
     "TARGET_TRAIN",
     "TARGET_VAL",
     "WEB",
+    "WEB_IMAGES",
+    "WEB_SHORT",
+    "WEB_UNTRIMMED",
     "check_config",
     "clips_of_splits",
     "default_config",
     "fw_config",
+    "omni_config",
     "render",
+    "splits_of",
     "world_config",
 ]
-
-# Of the random stream that decides about files, apart from that of their content.
-_FILE_STREAM = (1,)
 
 
 def render(
@@ -104,13 +111,13 @@ def render(
     if num_workers < 1:
         raise ValueError(f"num_workers: got {num_workers}, expected 1 or more")
     output_dir = pathlib.Path(output_dir)
-    for split in SPLITS:
-        (output_dir / "videos" / split).mkdir(parents=True, exist_ok=True)
+    for split in manifests.splits_of(config):
+        (output_dir / media.folder_of(split)).mkdir(parents=True, exist_ok=True)
     manifests.remove_manifests(output_dir)
 
-    jobs = _plan(config)
+    jobs = media.plan(config)
     render_one = functools.partial(
-        _render_video, config=config.to_dict(), output_dir=output_dir
+        media.render_file, config=config.to_dict(), output_dir=output_dir
     )
     videos = []
     with Progress(len(jobs), "video", "rendering") as progress:
@@ -121,107 +128,9 @@ def render(
     return _summarize(config, videos)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Job:
-    """One video to render."""
-
-    split: str
-    index: int  # Position in the split; part of the seed.
-    label: int  # Class of a target clip; class of the query that found a web video.
-
-
-def _plan(config: ml_collections.ConfigDict) -> list[_Job]:
-    """Lists all videos, split by split; classes take turns within a split."""
-    num_classes = len(world.class_names(config.motions))
-    return [
-        _Job(split, index, index % num_classes)
-        for split, count in _videos_of_splits(config).items()
-        for index in range(count)
-    ]
-
-
-def _videos_of_splits(config: Mapping[str, Any]) -> dict[str, int]:
-    per_class = {
-        TARGET_TRAIN: config["target_clips_per_class"],
-        TARGET_VAL: config["validation_clips_per_class"],
-        WEB: config["web_videos_per_class"],
-    }
-    num_classes = len(world.class_names(config["motions"]))
-    return {split: per_class[split] * num_classes for split in SPLITS}
-
-
-def clips_of_splits(config: Mapping[str, Any]) -> dict[str, int]:
-    """How many clips a conversion of each split gives, one for each segment."""
-    videos = _videos_of_splits(config)
-    return videos | {WEB: videos[WEB] * config["segments_per_video"]}
-
-
-def _render_video(
-    job: _Job, config: Mapping[str, object], output_dir: pathlib.Path
-) -> manifests.RenderedVideo:
-    """Draws, encodes and perhaps damages one video; runs in a worker process."""
-    config = ml_collections.ConfigDict(config)
-    seed = [config.seed, SPLITS.index(job.split), job.index]
-    class_index, kinds, frames = _draw_video(job, config, np.random.default_rng(seed))
-    codec, how = encoding.DEFAULT_CODEC, ""
-    file_rng = np.random.default_rng(
-        np.random.SeedSequence(seed, spawn_key=_FILE_STREAM)
-    )
-    if job.split == WEB:
-        codec = _choose(config.codec_shares, file_rng) or codec
-        how = _choose(config.damage_shares, file_rng)
-    content = encoding.encode_video(frames, config, codec)
-    if how:
-        content = encoding.damage(content, how, file_rng)
-    name = f"{job.split}_{job.index:06d}{encoding.CODECS[codec].suffix}"
-    path = f"videos/{job.split}/{name}"
-    with replacing(output_dir / path) as temporary:
-        temporary.write_bytes(content)
-    return manifests.RenderedVideo(
-        split=job.split,
-        path=path,
-        label=job.label,
-        class_index=class_index,
-        kinds=kinds,
-        codec=codec,
-        damage=how,
-        num_bytes=len(content),
-    )
-
-
-def _draw_video(
-    job: _Job, config: ml_collections.ConfigDict, rng: np.random.Generator
-) -> tuple[int, tuple[str, ...], np.ndarray]:
-    """Returns what a video is about, what its segments show, and its frames."""
-    class_index, kinds = job.label, (world.ACTION,)
-    if job.split == WEB:
-        if rng.random() < config.query_error:
-            num_classes = len(world.class_names(config.motions))
-            class_index = (job.label + int(rng.integers(1, num_classes))) % num_classes
-        shares = np.array([*settings.segment_shares(config, class_index).values()])
-        drawn = rng.choice(
-            len(shares), size=config.segments_per_video, p=shares / shares.sum()
-        )
-        kinds = tuple(world.SEGMENT_KINDS[kind] for kind in drawn)
-    look = world.draw_look(rng, config.frame_size, config.nuisance)
-    segments = [
-        world.draw_segment(rng, look, class_index, kind, config) for kind in kinds
-    ]
-    return class_index, kinds, np.concatenate(segments)
-
-
-def _choose(shares: Mapping[str, float], rng: np.random.Generator) -> str:
-    """Draws a name with the probability that is its share; "" with what is left."""
-    names = sorted(shares)
-    position = np.searchsorted(
-        np.cumsum([shares[name] for name in names]), rng.random(), side="right"
-    )
-    return names[position] if position < len(names) else ""
-
-
 def _map_in_order(
-    function: Callable[[_Job], manifests.RenderedVideo],
-    jobs: Sequence[_Job],
+    function: Callable[[media.Job], manifests.RenderedVideo],
+    jobs: Sequence[media.Job],
     num_workers: int,
 ) -> Iterator[manifests.RenderedVideo]:
     """Yields `function(job)` for all jobs in order, over a pool of processes."""
@@ -239,24 +148,26 @@ def _summarize(
     config: ml_collections.ConfigDict, videos: Sequence[manifests.RenderedVideo]
 ) -> dict[str, object]:
     """Counts what was rendered; see `render`."""
-    web = [video for video in videos if video.split == WEB]
+    web = [video for video in videos if video.split not in manifests.TARGET_SPLITS]
     kinds = [kind for video in web for kind in video.kinds]
-    codecs = [video.codec for video in web]
+    codecs = collections.Counter(video.codec for video in web)
     damages = [video.damage for video in web]
     return {
         "num_classes": len(world.class_names(config.motions)),
         "num_videos": {
-            split: sum(video.split == split for video in videos) for split in SPLITS
+            split: sum(video.split == split for video in videos)
+            for split in manifests.splits_of(config)
         },
         "num_web_segments": len(kinds),
-        "num_frames": sum(len(v.kinds) for v in videos) * config.frames_per_segment,
+        "num_frames": sum(video.num_frames for video in videos),
         "num_bytes": sum(video.num_bytes for video in videos),
         "segment_shares": {
             kind: kinds.count(kind) / len(kinds) for kind in world.SEGMENT_KINDS
         },
         "query_error": sum(v.label != v.class_index for v in web) / len(web),
-        "codecs": {codec: codecs.count(codec) for codec in encoding.CODECS},
+        "codecs": dict.fromkeys(encoding.CODECS, 0) | codecs,
         "damaged": {how: damages.count(how) for how in encoding.DAMAGES},
+        "near_copies": sum(len(video.copies) for video in web),
     }
 
 

@@ -9,17 +9,24 @@ import ml_collections
 from experiments.synthetic import encoding, world
 
 # What is known of them, and where the numbers come from, is in LOG.md.
-WORLDS = ("fa", "fw")
+WORLDS = ("fa", "fw", "omni")
+_OMNI = "omni"  # of the key `kind`, which the others lack
 
 _COUNTS = (
     "target_clips_per_class",
     "validation_clips_per_class",
     "web_videos_per_class",
+    "web_images_per_class",
+    "web_short_per_class",
+    "web_untrimmed_per_class",
     "segments_per_video",
     "frames_per_segment",
     "frame_rate",
     "frame_size",
 )
+
+
+_GROUPS = ("nuisance", "codec_shares", "damage_shares")
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -73,6 +80,53 @@ def fw_config() -> ml_collections.ConfigDict:
     return config
 
 
+def omni_config() -> ml_collections.ConfigDict:
+    """Returns world omni: clips of a target, and images and videos found for them.
+
+    About half of what a search finds is something else, and a hundredth are copies of
+    the target's clips for validation.
+    """
+    return ml_collections.ConfigDict(
+        {
+            "kind": _OMNI,
+            "seed": 0,
+            "target_clips_per_class": 8,
+            "validation_clips_per_class": 40,
+            "web_images_per_class": 100,
+            "web_short_per_class": 60,  # of one segment each
+            "web_untrimmed_per_class": 25,
+            "segments_per_video": 6,  # of an untrimmed one
+            "frames_per_segment": 8,
+            "frame_rate": 8,  # frames per second
+            "frame_size": 48,  # pixels, height and width, even
+            "motions": (("rise", "sink"), ("grow", "shrink")),
+            # Share of sprites whose shape is their class's; of the others it is any.
+            # Likewise of the colour.
+            "typical_share": 0.6,
+            # Of images and videos of the web as of world FA's videos; what an image or
+            # short video shows is drawn like a segment.
+            "query_error": 0.15,
+            "sibling_shares": (0.15, 0.15),
+            "background_share": 0.15,
+            "filler_share": 0.1,
+            # Share of images, short and untrimmed videos with a near-copy of a clip for
+            # validation: a part of each side is cut off, and it is brighter or darker.
+            "copy_share": 0.01,
+            "copy_crop": (0.02, 0.08),
+            "copy_gain": (0.9, 1.15),
+            "crf": 14,  # quality of H.264: 0 is best, 51 is worst
+            "preset": "ultrafast",
+            "jpeg_quality": 90,
+            "nuisance": omni_nuisance().to_dict(),
+        }
+    )
+
+
+def is_omni(config: Mapping) -> bool:
+    """Whether a config is of the world with three kinds of web data."""
+    return config.get("kind") == _OMNI
+
+
 def world_config(name: str) -> ml_collections.ConfigDict:
     """Returns the config of a world by its name, one of `WORLDS`.
 
@@ -80,7 +134,7 @@ def world_config(name: str) -> ml_collections.ConfigDict:
         ValueError: If there is no such world.
     """
     _check(name in WORLDS, "world", name, f"one of {WORLDS}")
-    return {"fa": default_config, "fw": fw_config}[name]()
+    return {"fa": default_config, "fw": fw_config, "omni": omni_config}[name]()
 
 
 def default_nuisance() -> ml_collections.ConfigDict:
@@ -104,6 +158,33 @@ def default_nuisance() -> ml_collections.ConfigDict:
             "gain": (0.8, 1.2),
         }
     )
+
+
+def omni_nuisance() -> ml_collections.ConfigDict:
+    """Returns ranges and deviations as `default_nuisance` does, of world omni."""
+    nuisance = default_nuisance()
+    nuisance.update(
+        texture_period=(6.0, 12.0),
+        texture_contrast=(0.04, 0.12),
+        pixel_noise=0.03,
+        path_length=(14.0, 22.0),
+        sprite_size=(9.0, 13.0),
+        sprite_contrast=(0.3, 0.5),
+        speck_radius=(2.0, 4.5),
+        speck_travel=12.0,
+        camera_pan=7.0,
+        colour_spread=0.1,
+    )
+    with nuisance.unlocked():
+        nuisance.update(
+            speckle_contrast=(0.06, 0.1),  # root mean square, luma
+            warmth=0.25,  # red above and blue below grey, of a warm sprite
+            camera_zoom=0.12,  # the most that the logarithm of sizes changes
+            camera_turn=0.12,  # radians, the most in a segment
+            camera_tilt=0.05,  # the most that near and far differ, by the middle
+            camera_shake=0.3,  # pixels, deviation from frame to frame
+        )
+    return nuisance
 
 
 def segment_shares(
@@ -135,11 +216,14 @@ def check_config(config: ml_collections.ConfigDict) -> None:
         ValueError: If a key is unknown or missing, or a value is impossible; the
             message names the key, what was found and what was expected.
     """
-    expected = default_config()
+    kind = config.get("kind", _OMNI)
+    _check(kind == _OMNI, "kind", kind, f"{_OMNI!r}, or no such key for other worlds")
+    expected = omni_config() if is_omni(config) else default_config()
     _check_keys("config", config, expected)
-    for key in ("nuisance", "codec_shares", "damage_shares"):
-        _check_keys(key, config[key], expected[key])
-    for key in _COUNTS:
+    for key in _GROUPS:
+        if key in expected:
+            _check_keys(key, config[key], expected[key])
+    for key in (key for key in _COUNTS if key in expected):
         valid = isinstance(config[key], int) and config[key] > 0
         _check(valid, key, config[key], "a positive integer")
     seed, size, crf = config.seed, config.frame_size, config.crf
@@ -150,7 +234,22 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     _check(config.preset in presets, "preset", config.preset, f"one of {presets}")
     _check_motions(config)
     _check_shares(config)
-    _check_nuisance(config.nuisance, size)
+    _check_nuisance(config.nuisance, expected.nuisance, size)
+    if is_omni(config):
+        _check_omni(config)
+
+
+def _check_omni(config: ml_collections.ConfigDict) -> None:
+    quality = config.jpeg_quality
+    _check(1 <= quality <= 100, "jpeg_quality", quality, "a number of 1..100")
+    for key in ("typical_share", "copy_share"):
+        _check(0 <= config[key] <= 1, key, config[key], "0..1")
+    for key, most in (("copy_crop", 0.5), ("copy_gain", 2.0)):
+        low, high = config[key]
+        expected = f"(low, high) with 0 <= low <= high <= {most}"
+        _check(0 <= low <= high <= most, key, config[key], expected)
+    tilt = config.nuisance.camera_tilt
+    _check(tilt < 0.5, "nuisance.camera_tilt", tilt, "less than 0.5")
 
 
 def _check_motions(config: ml_collections.ConfigDict) -> None:
@@ -175,11 +274,11 @@ def _check_shares(config: ml_collections.ConfigDict) -> None:
             shares,
             "shares >= 0 that sum to 1 at most",
         )
-    for key in ("codec_shares", "damage_shares"):
+    for key in (key for key in ("codec_shares", "damage_shares") if key in config):
         shares = config[key].to_dict()
         valid = min(shares.values()) >= 0 and sum(shares.values()) <= 1 + 1e-9
         _check(valid, key, shares, "shares >= 0 that sum to 1 at most")
-    if config.codec_shares.vp9:
+    if "codec_shares" in config and config.codec_shares.vp9:
         # Else a rounded time would put a segment's first frame before its start.
         valid = 1000 * config.frames_per_segment % config.frame_rate == 0
         expected = (
@@ -190,8 +289,8 @@ def _check_shares(config: ml_collections.ConfigDict) -> None:
         _check(valid, "frame_rate", config.frame_rate, expected)
 
 
-def _check_nuisance(nuisance: ml_collections.ConfigDict, frame_size: int) -> None:
-    for key, default in default_nuisance().items():
+def _check_nuisance(nuisance: Mapping, defaults: Mapping, frame_size: int) -> None:
+    for key, default in defaults.items():
         value = nuisance[key]
         if isinstance(default, tuple):
             valid = len(value) == 2 and 0 <= value[0] <= value[1]

@@ -40,6 +40,8 @@ from tfrecords_tools.decoding.video import (
 )
 
 FRAMES = ("video", "image")
+# Not world omni, of whose web data some are images and some are videos.
+_WORLDS = ("fa", "fw")
 
 
 @dataclasses.dataclass(eq=False)
@@ -48,7 +50,7 @@ class SyntheticWebConfig(tfds.core.BuilderConfig):
 
     Attributes:
         frames: "video" for all frames of a clip, "image" for the middle one.
-        world: Which world is rendered, one of `settings.WORLDS`.
+        world: Which world is rendered, "fa" or "fw".
         seed: The world's seed.
         world_dir: A folder that `render` wrote, to be read in place of that world.
             TFDS goes by the variant's name: give each folder a name of its own.
@@ -66,7 +68,8 @@ class SyntheticWebConfig(tfds.core.BuilderConfig):
     def __post_init__(self):
         if self.frames not in FRAMES:
             raise ValueError(f"frames: got {self.frames!r}, expected one of {FRAMES}")
-        settings.world_config(self.world)
+        if self.world not in _WORLDS:
+            raise ValueError(f"world: got {self.world!r}, expected one of {_WORLDS}")
 
 
 class SplSyntheticWeb(tfds.core.GeneratorBasedBuilder):
@@ -80,7 +83,7 @@ class SplSyntheticWeb(tfds.core.GeneratorBasedBuilder):
             frames=frames,
             world=which,
         )
-        for which in settings.WORLDS
+        for which in _WORLDS
         for frames in FRAMES
     ]
 

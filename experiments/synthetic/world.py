@@ -30,14 +30,14 @@ SCENES = (
     "rings",
 )
 # What a sprite can do: the change of its height and of its size, each -1, 0 or 1.
-_MOTIONS = {
+MOTION_CHANGES = {
     "rise": (-1.0, 0.0),
     "sink": (1.0, 0.0),
     "grow": (0.0, 1.0),
     "shrink": (0.0, -1.0),
 }
-MOTIONS = tuple(_MOTIONS)
-_IDLE = (0.0, 0.0)
+MOTIONS = tuple(MOTION_CHANGES)
+IDLE = (0.0, 0.0)
 
 # What a segment can show, as seen from the class that its video is really about.
 ACTION = "action"  # The class itself.
@@ -177,7 +177,7 @@ def draw_segment(
         drawing.draw_speck(rng, canvas, time, look.background, nuisance)
     acts = kind in (ACTION, SIBLING)
     if acts or (kind == BACKGROUND and rng.random() < 0.5):
-        direction, growth = _MOTIONS[motion] if acts else _IDLE
+        direction, growth = MOTION_CHANGES[motion] if acts else IDLE
         size = drawing.relative_size(rng, time, growth, nuisance)
         path = drawing.sprite_path(
             rng, time, direction, size.max(), frame_size, nuisance
