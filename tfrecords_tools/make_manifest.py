@@ -6,9 +6,10 @@ python -m tfrecords_tools.make_manifest --format=kinetics --video_root=k400 \
 
 writes what `convert_videos` and `convert_images` read (`--manifest`, `--classes`,
 `--video_root` and, for one of its splits, `--split`). The formats are kinetics, ucf101,
-hmdb51, soccernet, clothing1m, yt_dlp and folders; each reader in
-`tfrecords_tools/manifest_formats` says which files it takes. A listed video that is not
-on disk is left out; everything left out is counted, and named in `--left_out_output`.
+hmdb51, soccernet, clothing1m, yt_dlp, img2dataset, search_folders and folders; each
+reader in `tfrecords_tools/manifest_formats` says which files it takes. A listed video
+that is not on disk is left out; everything left out is counted, and named in
+`--left_out_output`.
 
 `--exclude=OTHER.csv` takes out every video of another manifest: those with the same
 media id, or with the same YouTube id in the media id or the file name.
@@ -114,7 +115,7 @@ def make_manifest(
 
     Raises:
         ValueError: A file, an entry or a setting is wrong, or nothing is left; the
-            message names the file and the line. Nothing is written then.
+            message names the file and the line. No manifest is written then.
     """
     settings = settings or ManifestSettings()
     _check_format(format_name, settings)
@@ -136,11 +137,14 @@ def make_manifest(
             f"nothing of what {format_name} lists can enter the manifest; --video_root "
             f"is {video_root}, --splits {settings.splits!r}\n{summary.table()}"
         )
+    chosen = [entry for entry in selected if not entry.reason]
+    if settings.extract_images:
+        FORMATS[format_name].extract(files, chosen)
     if left_out_output:
         left_out = (entry for entry in selected if entry.reason)
         _write_csv(left_out_output, _LEFT_OUT_COLUMNS, left_out)
     _write(classes_output, "".join(f"{name}\n" for name in class_names).encode())
-    _write_csv(output, _COLUMNS, (entry for entry in selected if not entry.reason))
+    _write_csv(output, _COLUMNS, chosen)
     return summary
 
 

@@ -9,13 +9,15 @@ from tfrecords_tools.manifest_formats import (
     clothing1m,
     folders,
     hmdb51,
+    img2dataset,
     kinetics,
+    search_folders,
     soccernet,
     ucf101,
     yt_dlp,
 )
 from tfrecords_tools.manifest_formats.file_index import FileIndex
-from tfrecords_tools.manifest_formats.listing import Listing, ManifestSettings
+from tfrecords_tools.manifest_formats.listing import Entry, Listing, ManifestSettings
 
 
 class Format(NamedTuple):
@@ -24,10 +26,13 @@ class Format(NamedTuple):
     Attributes:
         read: Makes its listing from the files, `--annotations` and the settings.
         fields: The settings of its own that it reads.
+        extract: Writes the files of the entries that enter the manifest, where they are
+            still inside of others; None for formats of files.
     """
 
     read: Callable[[FileIndex, Sequence[str], ManifestSettings], Listing]
     fields: tuple[str, ...] = ()
+    extract: Callable[[FileIndex, Sequence[Entry]], None] | None = None
 
 
 FORMATS = {
@@ -48,5 +53,11 @@ FORMATS = {
     ),
     "clothing1m": Format(clothing1m.read),
     "yt_dlp": Format(yt_dlp.read, ("queries", "query_from")),
+    "img2dataset": Format(
+        img2dataset.read,
+        ("queries", "query_column", "extract_images"),
+        img2dataset.extract_images,
+    ),
+    "search_folders": Format(search_folders.read, ("queries",)),
     "folders": Format(folders.read, ("split_folders",)),
 }

@@ -25,7 +25,13 @@ VIDEO_ENDINGS = frozenset(
         *("xvid", "y4m"),
     )
 )
-IMAGE_ENDINGS = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"))
+IMAGE_ENDINGS = frozenset(
+    f".{name}"
+    for name in (
+        *("bmp", "gif", "jfif", "jpeg", "jpg", "pgm", "png", "ppm", "tif", "tiff"),
+        "webp",
+    )
+)
 
 
 class FileIndex:

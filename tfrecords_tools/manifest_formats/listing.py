@@ -85,12 +85,23 @@ class ManifestSettings:
         "folders: the first level of folders are splits, the second classes.",
     )
     queries: str = options.option(
-        "", "yt_dlp: CSV of make_queries; a query's videos get its label."
+        "",
+        "yt_dlp, img2dataset, search_folders: CSV of make_queries; what a query found "
+        "gets its label.",
     )
     query_from: str = options.option(
         "folder",
         "yt_dlp: the query is the name of the video's folder (folder), or the search "
         "that .info.json states as playlist_title (search).",
+    )
+    query_column: str = options.option(
+        "caption",
+        "img2dataset: the query is in this column, caption or one of its "
+        "--save_additional_columns.",
+    )
+    extract_images: bool = options.option(
+        False,
+        "img2dataset: write images that are inside of Parquet files beside them.",
     )
     split_lists: tuple = options.option(
         (), "soccernet: SPLIT=FILE, e.g. train=SoccerNetGamesTrain.json; repeat."

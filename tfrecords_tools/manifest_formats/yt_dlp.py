@@ -6,11 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from spl_tf.progress import Progress
 from spl_tf.text_files import composed
-from tfrecords_tools.manifest_formats.annotations import (
-    no_path,
-    read_columns,
-    read_json,
-)
+from tfrecords_tools.manifest_formats.annotations import no_path, read_json
 from tfrecords_tools.manifest_formats.file_index import (
     VIDEO_ENDINGS,
     FileIndex,
@@ -24,6 +20,7 @@ from tfrecords_tools.manifest_formats.listing import (
     Listing,
     ManifestSettings,
 )
+from tfrecords_tools.manifest_formats.queries import QueryLabels
 
 _ENDING = ".info.json"
 
@@ -52,7 +49,7 @@ def read(
             the message names it.
     """
     no_path(annotations, "the .info.json files are beside the videos")
-    labels = _read_queries(settings.queries) if settings.queries else None
+    queries = QueryLabels(settings.queries)
     infos = [path for path in files.paths if path.endswith(_ENDING)]
     if not infos:
         raise ValueError(f"{files.root} holds no {_ENDING} files (--write-info-json)")
@@ -64,23 +61,11 @@ def read(
     entries = []
     with Progress(len(infos), "file", f"reading {_ENDING} files") as progress:
         for path in infos:
-            entry = _entry(files, path, videos, labels, settings)
+            entry = _entry(files, path, videos, queries, settings)
             entries += [entry] if entry else []
             progress.update()
     entries = list(_marked_repeats(entries))
-    class_names = {entry.label for entry in entries}
-    return Listing(sorted(class_names | set((labels or {}).values())), entries)
-
-
-def _read_queries(path: str) -> dict[str, str]:
-    labels: dict[str, str] = {}
-    for line, (query, label) in read_columns(path, ("query", "label")):
-        if labels.setdefault(query, label) != label:
-            raise ValueError(
-                f"{path}, line {line}: the query {query!r} has the label {label!r}, "
-                f"but {labels[query]!r} in a line before"
-            )
-    return labels
+    return Listing(queries.class_names(entries), entries)
 
 
 def _marked_repeats(entries: list[Entry]) -> Iterator[Entry]:
@@ -95,7 +80,7 @@ def _marked_repeats(entries: list[Entry]) -> Iterator[Entry]:
         yield entry
 
 
-def _entry(files, path, videos, labels, settings) -> Entry | None:
+def _entry(files, path, videos, queries, settings) -> Entry | None:
     where = files.path(path)
     info = read_json(where)
     if not isinstance(info, dict) or "id" not in info:
@@ -110,9 +95,7 @@ def _entry(files, path, videos, labels, settings) -> Entry | None:
             f"{where} has no 'playlist_title'; give --query_from=folder if the folders "
             "are named as the queries"
         )
-    if labels is not None and query not in labels:
-        raise ValueError(f"{where}: the query {query!r} is not in {settings.queries}")
-    label = query if labels is None else labels[query]
+    label = queries.label_of(query, where)
     site = str(info.get("extractor") or "youtube").lower()
     media_id = str(info["id"]) if site == "youtube" else f"{site}:{info['id']}"
     stem = path.removesuffix(_ENDING)
