@@ -29,8 +29,8 @@ class Blocks:
         """Takes the settings.
 
         Args:
-            epsilon: Of batch normalisation.
-            regularizer: Of the kernels of convolutions.
+            epsilon: What batch normalisation adds to variances.
+            regularizer: Penalty on the kernels of convolutions; None for none.
             synchronized: Whether batch normalisation is, over replicas.
         """
         self._norm = {"epsilon": epsilon, "synchronized": synchronized}
@@ -50,14 +50,14 @@ class Blocks:
         """Convolution `name` and batch normalisation `<name>_bn`.
 
         Args:
-            x: `[B, T, H, W, C]`.
+            x: Clips `[B, T, H, W, C]`.
             filters: Output channels; None for one filter per channel of its own
                 (depthwise).
-            kernel_size: Over (time, rows, columns).
-            stride: (temporal, spatial).
-            name: Of the convolution.
+            kernel_size: Lengths over (time, rows, columns).
+            stride: Steps in (time, space); rows and columns share theirs.
+            name: Name of the convolution's layer.
             gamma: Initial scale of the normalisation, "ones" or "zeros".
-            **options: Of `ClipConv`.
+            **options: Further arguments of `ClipConv` or `DepthwiseClipConv`.
         """
         time, space = stride
         options = {
@@ -74,7 +74,7 @@ class Blocks:
         return BatchNorm(gamma_initializer=gamma, name=f"{name}_bn", **self._norm)(x)
 
     def conv_relu(self, x, filters, kernel_size, stride, name):
-        """`conv` and `<name>_relu`."""
+        """`conv`, then the ReLU `<name>_relu`."""
         x = self.conv(x, filters, kernel_size, stride, name)
         return keras.layers.ReLU(name=f"{name}_relu")(x)
 
@@ -93,5 +93,5 @@ class Blocks:
         return self.conv(x, filters, (length, 1, 1), (time_stride, 1), name, gamma)
 
     def gate(self, x, name: str, use_bias: bool):
-        """Feature gating `<name>_gating`."""
+        """Adds feature gating, `<name>_gating`, to `[B, T, H, W, C]`."""
         return FeatureGating(use_bias, name=f"{name}_gating")(x)

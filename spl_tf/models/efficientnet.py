@@ -40,7 +40,7 @@ class EfficientNetSpec:
         depth: Factor on B0's cells per stage, rounded up.
         drop_cells: Rate at which the last cell's branch is dropped in training; it
             grows linearly from 0 at the first.
-        batch_norm_epsilon: Of every batch normalisation.
+        batch_norm_epsilon: What each batch normalisation adds to variances.
     """
 
     width: float

@@ -24,8 +24,8 @@ def add_head(
 
     Args:
         x: Output of the last stage, `[B, T, H, W, C]`.
-        num_classes: Classes.
-        dropout: Rate on the pooled features.
+        num_classes: Number of classes, the logits' last axis.
+        dropout: Share of the pooled features dropped in training, in [0, 1].
         projection_dim: Width of a linear layer before the classifier (paper, section
             4.2, after SimCLR and NPID); 0 for none.
         kernel_regularizer: Penalty on the kernels of projection and classifier.

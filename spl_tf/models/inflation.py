@@ -88,7 +88,7 @@ def inflate(
     Args:
         arrays: By `<layer>/<position>`, as in `weights.npz`; convolution kernels are
             `[1, h, w, C, filters]`.
-        model: Gets the weights.
+        model: Its layers get the weights of those of the same name.
         source: Where they are from, for messages.
         keep_head: Whether the head is loaded too.
 
@@ -198,7 +198,7 @@ def fold_normalization(
     mean colour that Keras takes off.
 
     Args:
-        arrays: As `convert_keras_resnet` gives them.
+        arrays: Weights by `<layer>/<position>`, as `convert_keras_resnet` gives them.
         mean: Taken off pixels in [0, 1], a number per channel or one for all.
         std: What they are then divided by.
         channels: How many there are; where they are not R, G and B, the stem gets the

@@ -44,11 +44,11 @@ class ClipConv(keras.layers.Layer):
         Args:
             filters: Output channels.
             kernel_size: Odd lengths over (time, rows, columns).
-            spatial_stride: Over rows and columns.
-            temporal_stride: Over time.
-            kernel_regularizer: Of the kernel.
+            spatial_stride: Stride over rows and over columns.
+            temporal_stride: Stride over time, in frames.
+            kernel_regularizer: Penalty on the kernel; None for none.
             symmetric: Whether padding is; False needs a kernel of length 1 in time.
-            **kwargs: Of `keras.layers.Layer`.
+            **kwargs: Further arguments of `keras.layers.Layer`, e.g. `name`.
         """
         super().__init__(**kwargs)
         if any(length % 2 == 0 for length in kernel_size):
@@ -213,8 +213,8 @@ def keeping_inputs(function, x, *weights):
 
     Args:
         function: Computes the result from its arguments alone.
-        x: `[B, T, H, W, C]`.
-        *weights: Tensors or variables.
+        x: Clips `[B, T, H, W, C]`.
+        *weights: Tensors or variables that `function` takes after x.
     """
     if keras.backend.backend() != "tensorflow":
         return function(x, *weights)
@@ -243,7 +243,7 @@ def _convolve_time(x, kernel):
     of the kernel: oneDNN's gradient of a t x 1 kernel takes several times as long.
 
     Args:
-        x: `[B, T, P, C]`.
+        x: Frames of P positions each, `[B, T, P, C]`.
         kernel: `[t, 1, C, filters]`.
 
     Returns:
@@ -343,13 +343,13 @@ class FeatureGating(keras.layers.Layer):
 
         Args:
             use_bias: Whether b is there (Model Garden) or not (TF-Slim's S3D-G).
-            **kwargs: Of `keras.layers.Layer`.
+            **kwargs: Further arguments of `keras.layers.Layer`, e.g. `name`.
         """
         super().__init__(**kwargs)
         self.use_bias = use_bias
 
     def build(self, input_shape):
-        """Creates the projection."""
+        """Creates W, `[C, C]`, and, if it is used, b, `[C]`."""
         channels = input_shape[-1]
         self.kernel = self.add_weight(
             name="kernel",

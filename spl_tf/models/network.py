@@ -18,7 +18,7 @@ class NetworkSpec(Protocol):
 
     Attributes:
         total_strides: Input frames, and pixels, per position of the last stage.
-        batch_norm_epsilon: Of every batch normalisation.
+        batch_norm_epsilon: What each batch normalisation adds to variances.
     """
 
     total_strides: tuple[int, int]
@@ -43,20 +43,20 @@ def build_network(
     """Builds a network with a classifier.
 
     Args:
-        spec: Its shape.
+        spec: What its layers are.
         num_classes: Classes of the head, 1 or more.
         input_shape: (T, H, W, C); None where it may vary.
-        dropout: Rate on the pooled features.
+        dropout: Share of the pooled features dropped in training, in [0, 1].
         projection_dim: Width of a linear layer before the classifier; 0 for none.
         weight_decay: The decay d of `d/2 * sum(w^2)` on the kernels of convolutions
             and of the head; not on batch normalisation, biases or gates.
         synchronized_batch_norm: Statistics over all replicas (on TensorFlow).
         recompute: Whether a training step keeps the outputs of cells alone and computes
             what lies between them a second time: less memory, more time, same results.
-        normalization: Of pixels in [0, 1], by the model's layer `stem_normalization`,
-            see `pixel_statistics`; None for a model without that layer, which takes
-            what is normalised already.
-        name: What the model is called.
+        normalization: Mean and deviation by which the layer `stem_normalization`
+            normalises pixels in [0, 1], see `pixel_statistics`; None for a model
+            without that layer, which takes what is normalised already.
+        name: The Keras model's name.
 
     Returns:
         A model from `[B, T, H, W, C]` to float32 logits `[B, num_classes]`.

@@ -61,8 +61,9 @@ class PixelNormalization(keras.layers.Layer):
         """Describes the layer.
 
         Args:
-            normalization: See `pixel_statistics`.
-            **kwargs: Of `keras.layers.Layer`.
+            normalization: Name, or mean and deviation per channel, see
+                `pixel_statistics`.
+            **kwargs: Further arguments of `keras.layers.Layer`, e.g. `name`.
         """
         super().__init__(**{"dtype": "float32", **kwargs})
         self.mean, self.std = pixel_statistics(normalization)
@@ -77,7 +78,7 @@ class PixelNormalization(keras.layers.Layer):
         return (ops.cast(x, "float32") - np.float32(self.mean)) / np.float32(self.std)
 
     def compute_output_shape(self, input_shape):
-        """That of the input."""
+        """The input's shape, which normalising keeps."""
         return input_shape
 
     def get_config(self):

@@ -23,9 +23,9 @@ class MaxPool(keras.layers.Layer):
         """Describes the layer.
 
         Args:
-            size: Lengths over (time, rows, columns).
-            strides: Over the same.
-            **kwargs: Of `keras.layers.Layer`.
+            size: Lengths of the kernel over (time, rows, columns).
+            strides: Strides over (time, rows, columns).
+            **kwargs: Further arguments of `keras.layers.Layer`, e.g. `name`.
         """
         super().__init__(**kwargs)
         self.size = tuple(size)
@@ -60,7 +60,7 @@ class MaxPool(keras.layers.Layer):
         return (padded - self.size[axis]) // self.strides[axis] + 1
 
     def compute_output_shape(self, input_shape):
-        """The shape of the result."""
+        """`[B, T', H', W', C]`, with None where an input's size is unknown."""
         b, *sizes, c = input_shape
         sizes = (
             None if size is None else self._pooled(size, axis)
@@ -101,14 +101,14 @@ class SqueezeExcite(keras.layers.Layer):
         """Describes the layer.
 
         Args:
-            reduced: Channels between W and V.
-            **kwargs: Of `keras.layers.Layer`.
+            reduced: Channels after W, before V.
+            **kwargs: Further arguments of `keras.layers.Layer`, e.g. `name`.
         """
         super().__init__(**kwargs)
         self.reduced = reduced
 
     def build(self, input_shape):
-        """Creates the projections."""
+        """Creates W, b, V and c."""
         channels = input_shape[-1]
         self.reduce_kernel = self._kernel("reduce_kernel", channels, self.reduced)
         self.reduce_bias = self._bias("reduce_bias", self.reduced)

@@ -24,7 +24,7 @@ class RecomputingModel(keras.Model):
             borders: Keras tensors: the input, those through each of which all paths
                 run, in order, and the output. The part before the output, the head, is
                 computed once, so that its dropout stays the same.
-            name: What the model is called.
+            name: The Keras model's name.
         """
         model = cls(borders[0], borders[-1], name=name)
         # Else a mixed policy casts weights before they reach their layers.
@@ -37,7 +37,7 @@ class RecomputingModel(keras.Model):
         return model
 
     def call(self, inputs, training=None, mask=None):
-        """As the plain model."""
+        """The plain model's result; in training, few activations are kept for it."""
         if not training:
             return super().call(inputs, training=training, mask=mask)
         *segments, head = self._segments

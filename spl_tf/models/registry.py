@@ -125,7 +125,7 @@ def build_model(
         name: One of `MODEL_NAMES`. `resnet_*` and `efficientnet_*` are 2D networks:
             they look at frames alone and average their features, which gives the mean
             of the frames' logits (TSN's consensus of segments).
-        num_classes: Classes of the head.
+        num_classes: Number of classes, the logits' last axis; 1 or more.
         input_shape: (T, H, W, C); None where it may vary.
         width: Factor on the network's channels.
         depth: Factor on the cells of each stage.
@@ -136,8 +136,9 @@ def build_model(
             turn; (1, 3, 1) is NL's res5. None for the network's own.
         shared_middle: Whether the two convolutions of a `r2plus1d_18` or `_34` cell
             share their number of middle channels, as torchvision's.
-        batch_norm_epsilon: Of batch normalisation; None for the network's own.
-        **options: See `build_network`.
+        batch_norm_epsilon: What batch normalisation adds to variances; None for the
+            network's own.
+        **options: Further arguments of `build_network`, e.g. `dropout`.
 
     Raises:
         ValueError: The name is unknown (the message lists the known ones), or another

@@ -36,11 +36,11 @@ class ResNetSpec:
 
     Attributes:
         stem_kernel: Kernel over (time, rows, columns) of the first convolution.
-        stem_stride: Its spatial stride.
-        stem_filters: Its channels.
+        stem_stride: Spatial stride of that convolution.
+        stem_filters: Channels that it gives.
         stem_pool: Whether a 1x3x3 max pool of stride 1x2x2 follows it.
         widths: Per stage, channels of a cell; a bottleneck gives four times as many.
-        cells: Per stage, how many.
+        cells: Per stage, number of cells.
         temporal_kernels: Per stage, the lengths in time that its cells take in turn.
         strides: Per stage, (temporal, spatial) stride of its first cell.
         stem_middle: Channels between a stem's convolution over space and the one over
@@ -53,7 +53,7 @@ class ResNetSpec:
             t x 3 x 3 between two 1 x 1 x 1.
         shared_middle: Whether both convolutions of a "factorised" cell have the middle
             channels of the first (torchvision; VMZ computes them for each).
-        batch_norm_epsilon: Of every batch normalisation.
+        batch_norm_epsilon: What each batch normalisation adds to variances.
         zero_init_residual: Whether a fresh cell hands on its shortcut alone, as the
             last batch normalisation of its branch starts at zero (NL).
         gating: Where gates stand: "none"; "stage", on the output of each stage;

@@ -42,7 +42,7 @@ class S3DSpec:
         gating_bias: Whether gates have a bias.
         stem_widths: Channels of the stem's three convolutions.
         cells: Per stage and cell, channels of its branches.
-        batch_norm_epsilon: Of every batch normalisation.
+        batch_norm_epsilon: What each batch normalisation adds to variances.
     """
 
     gating: str = "none"

@@ -26,9 +26,9 @@ class StageSummary:
 
     Attributes:
         name: `stem`, `res2`, ..., `head`: what layers' names begin with.
-        output_shape: Without the batch.
-        parameters: Weights, trained or not.
-        multiply_adds: For one clip.
+        output_shape: Shape of its last layer's output, without the batch.
+        parameters: Number of weights, trained or not.
+        multiply_adds: Multiply-adds of the forward pass of one clip.
     """
 
     name: str
@@ -41,7 +41,7 @@ def summarize(model: keras.Model) -> list[StageSummary]:
     """Summarises a network stage by stage.
 
     Args:
-        model: Of `build_model`, with an input shape that is wholly known.
+        model: A model of `build_model`, with an input shape that is wholly known.
 
     Raises:
         ValueError: A size of the input is unknown.

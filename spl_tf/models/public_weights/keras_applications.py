@@ -34,7 +34,7 @@ def convert_efficientnet(source: keras.Model) -> dict[str, np.ndarray]:
     [0, 1] less `IMAGENET_PIXELS["mean"]`, divided by `IMAGENET_PIXELS["std"]`.
 
     Args:
-        source: Of `keras.applications.efficientnet`, with its top or without.
+        source: A model of `keras.applications.efficientnet`, with its top or without.
     """
     arrays = {}
     for layer in source.layers:

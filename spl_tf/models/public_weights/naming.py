@@ -61,7 +61,7 @@ def load_tensors(
     Args:
         model: Gets the weights: of the head, too.
         tensors: float arrays by PyTorch's names.
-        naming: Of the project.
+        naming: What the project that made the file calls our layers.
         source: The file, for messages.
 
     Returns:

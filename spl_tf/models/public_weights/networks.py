@@ -24,16 +24,16 @@ class PublicNetwork:
     """A network as a project publishes it.
 
     Attributes:
-        model: The name in `build_model`.
-        naming: Of its tensors.
-        frames: Of its clips.
-        stride: From one of a clip's frames to the next.
+        model: Its name in `build_model`.
+        naming: What the project calls our layers, for its checkpoints.
+        frames: Frames of a clip that it was trained on.
+        stride: Frames of the video from one of a clip's frames to the next.
         short_side: Pixels of the frames' shorter side before the crop.
         crop: Pixels of the square that it was trained on.
-        mean: Of R, G and B on [0, 1], taken off the pixels.
+        mean: Mean of R, G and B in [0, 1], taken off the pixels.
         std: What they are then divided by.
         sampling: How frames are taken, of `SAMPLINGS`.
-        options: Of `build_model`, where ours differs by default.
+        options: Arguments of `build_model`, where ours differs by default.
     """
 
     model: str
@@ -78,7 +78,7 @@ class PublicNetwork:
             tensors: float arrays by PyTorch's names.
             source: The file, for messages.
             input_shape: (T, H, W, C); None for that of the published clips.
-            **options: Of `build_model`, over those of the network.
+            **options: Arguments of `build_model`, over those of the network.
 
         Returns:
             The model, with as many classes as the checkpoint has, and the names of the
