@@ -273,7 +273,7 @@ def measure_memory(directory: str) -> dict[int, tuple[int, int]]:
 
 
 def main(argv: list[str]) -> None:
-    """Prints what was measured."""
+    """Prints the rates of all contenders, or the growth of memory."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     values = flags.FLAGS

@@ -120,7 +120,7 @@ def compare(num_rows: int, num_processes: int) -> None:
 
 
 def main(unused_argv: list[str]) -> None:
-    """Reads the flags."""
+    """Compares the ways of opening an index, at the size that the flags give."""
     compare(flags.FLAGS.rows, flags.FLAGS.processes)
 
 

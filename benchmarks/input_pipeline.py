@@ -158,7 +158,7 @@ def usual_batches(
 def our_batches(
     dataset: clips.ClipDataset, batch_size: int, start_step: int = 0
 ) -> tf.data.Dataset:
-    """The pipeline of this project."""
+    """This project's training batches, of augmented crops from one dataset."""
     source = data.TrainInput(dataset, None, SAMPLING, CROP, flip=True, seed=0)
     return data.train_batches(source, batch_size, start_step)
 
@@ -167,7 +167,7 @@ class BareDecoder:
     """One process per core that does nothing but decode crops."""
 
     def __init__(self, videos: list[list[bytes]]):
-        """Starts the processes."""
+        """Starts the processes, each with a copy of the JPEGs."""
         context = multiprocessing.get_context("spawn")
         self._pipes = []
         for _ in range(os.cpu_count()):

@@ -59,12 +59,12 @@ class TensorFlowSteps:
         return self._tf.config.experimental.get_memory_info("GPU:0")["peak"]
 
     def device(self) -> str:
-        """`cpu` or `gpu`."""
+        """What it runs on: `cpu` or `gpu`."""
         return "gpu" if self._tf.config.list_physical_devices("GPU") else "cpu"
 
 
 class JaxSteps:
-    """The same, without state inside of the compiled functions."""
+    """The steps of `TensorFlowSteps`, without state inside of compiled functions."""
 
     def __init__(self, model: keras.Model, optimizer, clip, labels):
         import jax
@@ -96,12 +96,12 @@ class JaxSteps:
         self._infer = jax.jit(infer)
 
     def train(self):
-        """One step; its loss."""
+        """Takes one training step, and gives its loss."""
         loss, self._values = self._train(self._values, *self._batch)
         return loss
 
     def infer(self):
-        """Logits."""
+        """Logits of the batch."""
         return self._infer(self._values, self._batch[0])
 
     def peak(self) -> int:
@@ -110,7 +110,7 @@ class JaxSteps:
         return statistics.get("peak_bytes_in_use") or peak_bytes()
 
     def device(self) -> str:
-        """`cpu` or `gpu`."""
+        """What it runs on: `cpu` or `gpu`."""
         return self._jax.default_backend()
 
 
@@ -169,7 +169,7 @@ class Contender:
         )
 
     def flop(self) -> int:
-        """Of one clip's forward pass; a multiply-add is two."""
+        """Operations of one clip's forward pass; a multiply-add is two."""
         return 2 * sum(stage.multiply_adds for stage in summarize(self.model))
 
     def train(self, steps: int) -> tuple[tuple[float, float], list[float]]:
@@ -197,7 +197,7 @@ class Contender:
 
 
 def main(network: str, dtype: str, path: str, recompute: str = "") -> None:
-    """Serves `benchmarks.model_step`."""
+    """Serves `benchmarks.model_step` with a network of Keras."""
     contender = Contender(network, dtype, path, recompute == "recompute")
     tasks = ("describe", "save", "count", "flop", "train", "infer", "peak")
     serve({task: getattr(contender, task) for task in tasks})

@@ -43,7 +43,7 @@ def draw_pairs(
     order that depends on the weak label.
 
     Yields:
-        weak and teacher, int32 [n].
+        Weak and teacher's labels of a chunk, int32 [n] each.
     """
     generator = np.random.default_rng(seed)
     for start in range(0, num_pairs, _CHUNK):

@@ -134,9 +134,9 @@ def measure(dtype: str, batch: str, values) -> None:
     """Compares training steps, memory and forward passes in one precision.
 
     Args:
-        dtype: The precision.
-        batch: A file of `write_batch`.
-        values: The flags.
+        dtype: Precision of the network, one of the flag's.
+        batch: Path of a file of `write_batch`.
+        values: The parsed flags.
     """
     network, turns = values.network, (values.rounds, values.steps)
     own = (sys.executable, "benchmarks.keras_network", network, dtype, batch)
@@ -184,7 +184,7 @@ def check_torch(torch_python: str) -> None:
 
 
 def main(argv: list[str]) -> None:
-    """Measures each precision in turn."""
+    """Measures the chosen network in each precision in turn."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     values = flags.FLAGS

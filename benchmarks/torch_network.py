@@ -27,10 +27,10 @@ class Spec:
 
     Attributes:
         lengths: Per stage, the lengths in time of its cells' kernels, in turn.
-        stem_length: Of the stem's kernel.
+        stem_length: Length in time of the stem's kernel.
         gating: Whether a gate ends each stage.
         factorised: Whether cells are R(2+1)D's, else bottlenecks.
-        epsilon: Of batch normalisation.
+        epsilon: What batch normalisation adds to variances.
     """
 
     lengths: tuple[tuple[int, ...], ...]
@@ -96,7 +96,7 @@ class Factorised(nn.Module):
         self.time = ConvNorm(middle, filters, (3, 1, 1), (time, 1), spec)
 
     def forward(self, x):
-        """Of `[B, C, T, H, W]`."""
+        """Convolves `[B, C, T, H, W]` to `[B, filters, T', H', W']`."""
         return self.time(self.relu(self.space(x)))
 
 
@@ -127,7 +127,7 @@ class Cell(nn.Module):
         return Factorised(channels, filters, middle, 3, stride, spec)
 
     def forward(self, x):
-        """Of `[B, C, T, H, W]`."""
+        """From `[B, C, T, H, W]` to `[B, filters, T', H', W']`."""
         shortcut = x if self.shortcut is None else self.shortcut(x)
         for part in self.branch[:-1]:
             x = self.relu(getattr(self, part)(x))
@@ -135,7 +135,7 @@ class Cell(nn.Module):
 
 
 class Network(nn.Module):
-    """Stem, stages and classifier."""
+    """A network of `_SPECS`: stem, stages and classifier, from clips to logits."""
 
     def __init__(self, spec: Spec):
         super().__init__()
@@ -271,7 +271,7 @@ class Contender:
 
 
 def main(network: str, dtype: str, path: str) -> None:
-    """Serves `benchmarks.model_step`."""
+    """Serves `benchmarks.model_step` with a network of PyTorch."""
     contender = Contender(network, dtype, path)
     serve(
         {

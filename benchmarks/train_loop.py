@@ -54,11 +54,11 @@ class Setting:
     """A network and its clips.
 
     Attributes:
-        model: A name of `build_model`.
-        num_frames: That it sees.
-        crop_size: Pixels that it sees.
+        model: Name of the network in `build_model`.
+        num_frames: Frames of a clip that it sees.
+        crop_size: Side of the square that it sees, in pixels.
         stored: Frames, rows and columns of a stored clip.
-        batch_size: Clips of a step.
+        batch_size: Clips per step.
         num_clips: How many clips the dataset has.
         steps: Measured per turn, as many as are passed over before.
     """
@@ -224,7 +224,7 @@ class Contenders:
         return steps * self._setting.batch_size / (time.perf_counter() - start)
 
     def loop(self) -> float:
-        """`train` on batches in memory."""
+        """Clips per second of a run of `train` on batches in memory."""
         workdir = self._empty("loop")
         os.makedirs(workdir)
         strategy = make_strategy("one")
@@ -233,7 +233,7 @@ class Contenders:
         return _logged_rate(workdir)
 
     def train(self) -> float:
-        """`train` on the dataset."""
+        """Clips per second of a run of `train` on the dataset."""
         workdir = self._empty("train")
         train(self._config, workdir)
         return _logged_rate(workdir)
@@ -254,7 +254,7 @@ class Contenders:
         return steps * self._setting.batch_size / (time.perf_counter() - start)
 
     def predict(self) -> float:
-        """`predict`, without its start."""
+        """Clips per second of `predict`, without its start."""
         start, whole = (self._predict(path) for path in (self._few, self._dataset))
         num_clips = self._setting.num_clips - self._setting.batch_size
         return num_clips / (whole - start)
@@ -302,7 +302,7 @@ def report(name: str, rates: list[dict[str, float]]) -> None:
 
 
 def main(argv: list[str]) -> None:
-    """Measures the chosen settings."""
+    """Measures the settings that the flags choose, and prints rates and ratios."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     values = flags.FLAGS

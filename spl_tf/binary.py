@@ -132,7 +132,7 @@ def _is_raised_here(error: Exception) -> bool:
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
-    """As absl parses them; a key that a config does not have is one line, too."""
+    """Flags and arguments by absl; a key that a config lacks is one line, too."""
     try:
         return app.parse_flags_with_usage(argv)
     except (AttributeError, KeyError) as error:

@@ -36,7 +36,7 @@ def plain_name(name: Any, origin: str) -> str:
 
     Args:
         name: The name that a file gives, not trusted yet.
-        origin: That file, for the message.
+        origin: The file that gives it, for the message.
 
     Raises:
         ValueError: It is a path, or no name at all.
@@ -125,8 +125,8 @@ def locked(folder: str, name: str) -> Iterator[None]:
     system without locks keeps nobody out.
 
     Args:
-        folder: Exists.
-        name: Of the file.
+        folder: The folder to hold, which exists.
+        name: File name of the lock in it.
 
     Raises:
         FolderBusyError: Another process holds it.

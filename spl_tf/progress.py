@@ -23,7 +23,7 @@ class Progress:
         """Starts counting.
 
         Args:
-            total: Units in all.
+            total: Units that there are in all, finished ones too.
             unit: Name of one, for example "clip".
             description: What is being done, for example "converting".
             initial: Units that an earlier run has finished.

@@ -91,7 +91,7 @@ def format_of(start: bytes) -> str:
     """Names the format of a file, such as "a zip archive".
 
     Args:
-        start: Its first bytes; some kilobytes tell most.
+        start: The file's first bytes; some kilobytes tell most.
 
     Returns:
         The name; empty for text, in UTF-8 or another encoding of one byte a letter.

@@ -53,8 +53,8 @@ def plot_confusion(
         confusion: Any matrix. Class names stand on the axes up to 40 classes, class
             indices above; above 800 classes each pixel is a sum of neighbouring cells.
         path: A PNG file, replaced in one step. Its folder must exist.
-        rows: What the rows stand for.
-        columns: What the columns stand for.
+        rows: What the rows stand for, written beside the axis.
+        columns: What the columns stand for, written below the axis.
         off_diagonal: What the share of clips off the diagonal is called.
     """
     size = confusion.num_classes
@@ -130,8 +130,8 @@ def split_counts(label_map: LabelMap) -> tuple[np.ndarray, np.ndarray]:
     """Returns the clips per used label, int64, sorted from the largest down.
 
     Returns:
-        Those of the diagonal labels and those of the off-diagonal ones; labels without
-        a clip are in neither.
+        Counts of the diagonal labels and of the off-diagonal ones, [n] each; labels
+        without a clip are in neither.
     """
     factor = label_map.rule.diagonal_factor
     used, counts = label_map.used_labels, label_map.used_label_counts

@@ -50,10 +50,10 @@ class Caption:
 
     Attributes:
         clip_id: The clip's `example/id`.
-        label: The source's label.
-        teacher: The teacher's first choice.
+        label: Name of the source's label.
+        teacher: Name of the teacher's first choice.
         spl_label: The label that a label map gives the clip.
-        prediction: What the model says.
+        prediction: The model's first choice, with its probability.
         explained: The class for which the heat is evidence.
         label_kind: "weak" or "clean", what `label` is.
     """
@@ -68,7 +68,7 @@ class Caption:
 
     @property
     def lines(self) -> tuple[tuple[str, str, str], ...]:
-        """Of each line: title, text, color."""
+        """Title, text and color of each line, from the top."""
         return tuple(
             (title, "none" if text is None else text, color)
             for title, text, color in (
@@ -92,7 +92,7 @@ def overlay_heat(frames: np.ndarray, heat: np.ndarray) -> np.ndarray:
         heat: float `[T, H, W]` in [0, 1].
 
     Returns:
-        uint8 `[T, H, W, 3]`.
+        uint8 `[T, H, W, 3]`, RGB.
 
     Raises:
         ValueError: The two do not belong together.
@@ -112,7 +112,7 @@ def draw_strip(
     Args:
         frames: uint8 `[T, H, W, 3]`, RGB.
         heat: float `[T, H, W]` in [0, 1].
-        caption: Written above.
+        caption: Text above the frames.
         path: A PNG file, replaced in one step. Its folder must exist.
 
     Raises:
@@ -142,7 +142,7 @@ def write_animation(
     Args:
         frames: uint8 `[T, H, W, 3]`, RGB.
         heat: float `[T, H, W]` in [0, 1].
-        caption: Written above.
+        caption: Text above the frames.
         path: A file whose name ends in .webp or .gif, replaced in one step. Its folder
             must exist.
         frame_rate: Frames per second; 0 where it is not known.
@@ -249,7 +249,7 @@ def _draw_caption(caption: Caption, body_width: int) -> np.ndarray:
 
 
 def _shortened(text: str, room: float, face: FontProperties, renderer) -> str:
-    """As much of a text as fits into so many pixels."""
+    """The start of a text, with an ellipsis where it is wider than `room` pixels."""
     shown, kept = text, len(text)
     while kept and renderer.get_text_width_height_descent(shown, face, False)[0] > room:
         kept -= 1

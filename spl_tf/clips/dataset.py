@@ -1,4 +1,4 @@
-"""A dataset folder, opened."""
+"""A dataset folder: writing what makes it one, and opening it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def finish_dataset(
         directory: The folder that holds the shards.
         summaries: What was written to each shard, in order of the shards.
         class_names: The classes in index order.
-        label_kind: "weak" or "clean".
+        label_kind: What labels are: "weak" or "clean", see `DatasetInfo`.
         source: The tool that made it, and its settings.
-        skipped: What was left out.
+        skipped: Files and clips that were left out, as in `DatasetInfo.skipped`.
         files: Size and time of each source file, as in `DatasetInfo.files`.
     """
     info = DatasetInfo(
@@ -51,8 +51,8 @@ class ClipDataset:
 
     Attributes:
         directory: The folder.
-        info: Its `dataset.json`.
-        index: Its `index.npz`.
+        info: Content of `dataset.json`.
+        index: Content of `index.npz`, a row per clip.
     """
 
     def __init__(self, directory: str | os.PathLike):

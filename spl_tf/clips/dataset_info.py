@@ -25,10 +25,10 @@ class DatasetInfo:
     """The description of a dataset.
 
     Attributes:
-        class_names: In index order, composed (NFC).
+        class_names: Names of the classes, in index order, composed (NFC).
         label_kind: "weak" (the query that found the video) or "clean".
         shards: One {"name", "num_clips", "num_bytes"} per shard.
-        source: The tool and its settings.
+        source: The tool that made it, and its settings.
         skipped: One {"video", "clip", "kind", "reason"} per file, or clip of one, that
             was left out; "clip" is empty for a whole file, "kind" is the category of
             the reason.

@@ -45,7 +45,7 @@ class ClipIndex:
         shard: int32 [n], position in `shard_names`.
         offset: int64 [n], byte where the record (its length field) starts.
         length: int64 [n], bytes of the record's data.
-        frames: int32 [n].
+        frames: int32 [n], number of frames.
         label: int32 [n], the source's label; of several, the first.
         teacher: int32 [n], the teacher's first choice, -1 before prediction.
         added: The columns below, by name, which older datasets lack.
@@ -158,7 +158,7 @@ class ClipIndex:
         """Opens `index.npz`; of a large local one, the processes share the columns.
 
         Raises:
-            FileNotFoundError: There is none.
+            FileNotFoundError: The folder has no index.
             ValueError: It is damaged, of another version, or names shards outside of
                 the folder.
         """

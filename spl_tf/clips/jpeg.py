@@ -22,7 +22,7 @@ def decode_jpeg(jpeg: bytes, out: np.ndarray | None = None) -> np.ndarray:
     of it would be trained on without a word.
 
     Args:
-        jpeg: The frame.
+        jpeg: The encoded frame.
         out: uint8 [H, W, 3] of the frame's size, to be filled.
 
     Returns:
@@ -65,7 +65,7 @@ def frame_header(jpeg: bytes) -> int:
     """Byte at which the frame header of a JPEG starts.
 
     Raises:
-        BadJpegError: There is none.
+        BadJpegError: The data is no JPEG, or has no such header.
     """
     if jpeg[:2] != b"\xff\xd8":
         raise BadJpegError(

@@ -26,11 +26,11 @@ class Clip:
         width: Columns of every frame.
         label_index: The source's class: weak for web clips, clean for target clips;
             of several, the first.
-        label_name: The class name.
+        label_name: Name of that class.
         media_id: The video the clip was cut from.
         data_path: The file of that video, as the manifest names it.
-        start: Microseconds in the source video.
-        end: Microseconds in the source video.
+        start: Where it begins, in microseconds of the source video.
+        end: Where it ends, in microseconds of the source video.
         teacher_index: The teacher's classes, best first; empty before prediction.
         teacher_confidence: Their probabilities, as long as `teacher_index`.
         more_labels: Index and name of each further label of the source.
@@ -187,9 +187,9 @@ class IndexFacts(NamedTuple):
     """What the index has of a clip's context, besides its teacher's first choice.
 
     Attributes:
-        labels: All of the source's classes.
+        labels: All classes that the source gives the clip.
         confidence: Probability of the teacher's first choice, -1 where there is none.
-        group: See `media_group`.
+        group: Number of its media id, see `media_group`.
         label_confidence: The probability that the teacher gives the source's label, the
             greatest of several; 0 where it is none of its top-k, -1 without a teacher.
     """
@@ -278,7 +278,7 @@ def parse_in_graph(record: tf.Tensor) -> dict[str, tf.Tensor]:
     """Parses one serialized clip inside a tf.data graph.
 
     Args:
-        record: string scalar.
+        record: string scalar, a serialized `tf.train.SequenceExample`.
 
     Returns:
         `id` string scalar; `frames` string [n], the JPEGs; `label` and `teacher` int64

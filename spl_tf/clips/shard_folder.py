@@ -37,8 +37,8 @@ class ShardFolder:
         """Touches nothing.
 
         Args:
-            directory: The dataset's folder.
-            kind: "conversion" or "prediction".
+            directory: The dataset's folder, in which the shards are.
+            kind: What is made in it: "conversion" or "prediction".
             remedy: What to do about a folder that holds another one.
             report_type: Class of the reports: a dataclass of JSON values, of which the
                 first is the `ShardSummary`, named `summary`.

@@ -32,11 +32,11 @@ class ShardSummary:
         frames: Frames of each record.
         labels: Label index of each record.
         teachers: Teacher's first choice of each record, -1 before prediction.
-        confidences: Its probability, -1 before prediction. This and the next are empty
-            in what was written before there were such columns.
+        confidences: Probability of that choice, -1 before prediction. This and the next
+            are empty in what was written before there were such columns.
         groups: Media group of each record, see `media_group`.
         label_counts: How many labels each record has.
-        label_values: All of them, record by record.
+        label_values: Label indices of all records, one after another.
         label_confidences: Probability of each record's label, see `IndexFacts`.
     """
 
@@ -75,7 +75,7 @@ class ShardSummary:
 
     @property
     def entry(self) -> dict[str, str | int]:
-        """What `DatasetInfo.shards` says of it."""
+        """The shard's entry in `DatasetInfo.shards`."""
         return {
             "name": self.name,
             "num_clips": len(self.lengths),

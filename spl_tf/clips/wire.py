@@ -35,7 +35,7 @@ def fields(data, start: int, stop: int, whole: bool = True) -> list[tuple[int, S
     """The fields of a message: number, and where the content is.
 
     Args:
-        data: Holds the message.
+        data: The bytes that hold the message.
         start: Where in `data` the message begins.
         stop: The byte after its last one.
         whole: Whether it ends there; else the last field may go on.

@@ -193,7 +193,7 @@ def spread_batches(
     """Hands each replica its batches, which are spread over all processes.
 
     Args:
-        strategy: Where they go.
+        strategy: Whose replicas get them.
         make_batches: Makes the dataset of a process, which holds one batch per replica
             and step, in turn.
 
@@ -221,7 +221,7 @@ def distribute_batches(
     For evaluation: several processes each see the whole dataset.
 
     Args:
-        strategy: Where they go.
+        strategy: Whose replicas get them.
         make_batches: Makes the dataset, which holds one batch per replica and step, in
             turn.
 

@@ -20,7 +20,7 @@ class Assignment:
     Attributes:
         labels: int32 [n], -1 leaves a clip out.
         label_names: In the order of the labels.
-        fingerprint: Of the dataset, `run_folder.dataset_fingerprint`.
+        fingerprint: The dataset's, as `run_folder.dataset_fingerprint` gives it.
     """
 
     labels: np.ndarray

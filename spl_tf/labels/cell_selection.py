@@ -47,7 +47,7 @@ def choose_num_labels(confusion: ConfusionMatrix, sample_cover_ratio: float) -> 
     the map's number of labels, or to a smaller one with the same ratio.
 
     Args:
-        confusion: With at least one clip.
+        confusion: Counts of the clips to pre-train on, one at least.
         sample_cover_ratio: The share to reach, in (0, 1].
 
     Returns:

@@ -31,7 +31,7 @@ def parse_class_names(content: bytes, path: str) -> list[str]:
         path: Where they are from, named in errors.
 
     Raises:
-        ValueError: As for `read_class_names`.
+        ValueError: The content is no such file, see `read_class_names`.
     """
     text = text_of(content, path, "a class name a line, in UTF-8")
     # Only "\n", "\r" and both end a line: names may hold other separators.

@@ -57,7 +57,8 @@ class ConfusionMatrix:
                 are given twice add up.
 
         Raises:
-            ValueError: As for `update`, and for a bad count.
+            ValueError: What `update` refuses, or counts that are no integers of 0 or
+                more.
         """
         confusion = cls(class_names)
         size = confusion.num_classes

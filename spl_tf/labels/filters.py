@@ -61,11 +61,11 @@ class ClipFilter:
 
         Args:
             label: int [n], weak labels.
-            columns: Those of `needs`: teacher int [n], confidence and label_confidence
-                float [n], group int64 [n], see `media_group`.
+            columns: Columns that `needs` names: teacher int [n], confidence and
+                label_confidence float [n], group int64 [n], see `media_group`.
 
         Returns:
-            bool [n].
+            bool [n], True for the clips that are kept.
         """
         kept = np.ones(len(label), bool)
         if self.exclude_ids:

@@ -65,7 +65,7 @@ class LabelMap:
 
     Attributes:
         class_names: The N class names in index order.
-        strategy: One of `STRATEGIES`.
+        strategy: Name of the rule, one of `STRATEGIES`.
         rule: What a lookup needs, for those who build their own table.
         num_labels: Size of the label space: ids are in [0, num_labels).
         requested_num_labels: What the caller asked for; None if the strategy fixes it.
@@ -107,7 +107,7 @@ class LabelMap:
 
     @property
     def cell_ids(self) -> np.ndarray:
-        """The labels of `cells`, int32."""
+        """The label of each of `cells`, int32."""
         return self.rule.cell_ids
 
     @property
@@ -154,8 +154,8 @@ class LabelMap:
                 not needed, by the strategy `weak`.
 
         Raises:
-            ValueError: As for `ConfusionMatrix.update`, or no teacher where one is
-                needed.
+            ValueError: What `ConfusionMatrix.update` refuses, or no teacher where one
+                is needed.
         """
         size = len(self.class_names)
         if not self.needs_teacher:
@@ -248,8 +248,8 @@ def build_label_map(
     Args:
         confusion: Counts of the clips to pre-train on.
         strategy: One of `STRATEGIES`; the module's table says what each one does.
-        num_labels: For `spl_m` and `spl_d`: size of the label space, K * N in the
-            paper for a K that need not be whole; default 2 * N, its smallest setting.
+        num_labels: Size of the label space of `spl_m` and `spl_d`, K * N in the paper
+            for a K that need not be whole; default 2 * N, its smallest setting.
 
     Raises:
         ValueError: Unknown strategy; num_labels below N, or given to a strategy whose

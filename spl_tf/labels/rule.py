@@ -23,7 +23,7 @@ class LabelRule:
       discards the clip.
 
     Attributes:
-        num_classes: N.
+        num_classes: N, the number of classes.
         diagonal_factor: N + 1 for the strategy `spl`, 1 for all others.
         weak_factor: Factor of the weak label in the formula above.
         teacher_factor: Factor of the teacher's choice in the formula above.

@@ -29,7 +29,7 @@ class SeveralLabels:
             draws: float32 [n], uniform in [0, 1).
 
         Returns:
-            int32 [n].
+            int32 [n], a label per clip.
         """
         counts = np.diff(self.splits)
         places = self.splits[:-1] + (draws * counts.astype(np.float32)).astype(np.int64)
@@ -40,11 +40,11 @@ class SeveralLabels:
         """Labels of some clips as multi-hot rows.
 
         Args:
-            rows: int64 [b].
-            num_labels: C.
+            rows: int64 [b], rows of the index.
+            num_labels: C, above every label.
 
         Returns:
-            bool [b, C].
+            bool [b, C], True at each label of a row.
         """
         counts = np.diff(self.splits)[rows]
         starts = np.repeat(self.splits[rows] - np.cumsum(counts) + counts, counts)

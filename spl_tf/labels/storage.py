@@ -51,8 +51,8 @@ def save(
     Args:
         path: A file if it ends in `.npz`, else a folder. Parents are made.
         kind: What is stored, such as `label_map`; also the stem of the files' names.
-        version: Of the format of this kind.
-        header: What `json` can hold.
+        version: Version of that kind's format; `load` asks for the same.
+        header: Further entries of the JSON; what `json` can hold.
         arrays: By name, none of them of Python objects.
     """
     path = Path(path)

@@ -116,8 +116,8 @@ def matrix_of_keys(
 
     Args:
         keys: N * row + column, int64 [cells], ascending.
-        counts: Integers [cells].
-        num_classes: N.
+        counts: Integers [cells], clips in each cell.
+        num_classes: N, rows and columns of the matrix.
     """
     row_starts = np.arange(num_classes + 1, dtype=np.int64) * num_classes
     index_type = np.int32 if len(keys) <= INT32_MAX else np.int64

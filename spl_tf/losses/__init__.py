@@ -1,4 +1,4 @@
-"""What is minimised."""
+"""Losses of a batch, one per clip, and how some allow for noisy labels."""
 
 from spl_tf.losses.anchor import anchor_loss
 from spl_tf.losses.cross_entropy import softmax_cross_entropy

@@ -46,8 +46,8 @@ def anchor_loss(
         logits: float [B, C], of any precision.
         epoch: Number or scalar tensor, epochs trained so far; needed for the warm-up.
         gamma: How strongly a factor changes; 0 gives the plain sum over classes.
-        slack: The margin, in [0, 1).
-        anchor: "negative" or "positive".
+        slack: Margin around the anchor, a probability in [0, 1).
+        anchor: "negative" or "positive", as in the module's formulas.
         form: "sigmoid" or, with negative anchors only, "softmax".
         warm_up_epochs: While epoch is below, the softmax cross entropy is returned.
 
@@ -110,7 +110,7 @@ def _sigmoid_terms(logits):
 
 
 def _softmax_terms(logits):
-    """As `_sigmoid_terms`; log(1 - q) is exact also where q rounds to 1."""
+    """`_sigmoid_terms` for softmax; log(1 - q) is exact also where q rounds to 1."""
     log_scores = ops.log_softmax(logits, axis=-1)
     scores = ops.exp(log_scores)
     # Only the largest score can be near 1; the rest of it is the others' sum.

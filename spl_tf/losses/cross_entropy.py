@@ -1,4 +1,4 @@
-"""Softmax cross entropy."""
+"""Softmax cross entropy of hard and of soft labels."""
 
 from __future__ import annotations
 

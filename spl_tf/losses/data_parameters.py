@@ -25,8 +25,9 @@ class TemperatureSettings:
 
     Attributes:
         initial: Temperature at the start; clamped only by the first update.
-        learning_rate: Of the logarithm of the temperature.
-        weight_decay: Of that logarithm, for each clip that it occurs in.
+        learning_rate: Step size of the temperature's logarithm.
+        weight_decay: The d of `d/2 * log(temperature)^2`, for each clip that it occurs
+            in.
     """
 
     initial: float = 1.0
@@ -70,14 +71,15 @@ class DataParameters(keras.layers.Layer):
         """Creates the temperatures.
 
         Args:
-            mode: "class", "instance" or "joint".
+            mode: Whose temperatures there are: one of `MODES`.
             num_classes: Labels; needed unless the mode is "instance".
             num_instances: Training clips; needed unless the mode is "class".
-            class_settings: None takes the published ones.
+            class_settings: How those of classes are learned; None takes the published
+                ones.
             instance_settings: None takes the published ones of the mode.
             momentum: Share of the former step that the next one keeps.
             bounds: Least and greatest temperature after an update.
-            name: What the layer is called.
+            name: The layer's name.
 
         Raises:
             ValueError: An unknown mode, or a number of temperatures below 1.
@@ -144,9 +146,9 @@ class DataParameters(keras.layers.Layer):
         afterwards all are clamped.
 
         Args:
-            labels: As for the losses.
-            logits: As for the losses, from before the model's step.
-            instances: As for the losses.
+            labels: Integers [B] in [0, num_classes).
+            logits: float [B, C], from before the model's step.
+            instances: Integers [B] in [0, num_instances), see `call`.
             mask: bool [B], False for padding, which counts for nothing; None counts
                 all.
             sum_replicas: Adds a tensor up over the replicas, where there are several
@@ -154,8 +156,8 @@ class DataParameters(keras.layers.Layer):
                 `lambda x: tf.distribute.get_replica_context().all_reduce("SUM", x)`.
 
         Raises:
-            ValueError: As for the losses. In a graph a clip that is out of range moves
-                nothing; its loss is NaN.
+            ValueError: What `call` refuses. In a graph a clip that is out of range
+                moves nothing; its loss is NaN.
         """
         logits = ops.cast(logits, "float32")
         parts, valid = self._look_up(labels, instances)

@@ -18,9 +18,9 @@ def class_indices(indices, size: int, name: str = "label"):
     """Indices that are safe to look up, and which clips' own they are.
 
     Args:
-        indices: Integers [B].
+        indices: Integers [B], of labels or of clips.
         size: They must be in [0, size).
-        name: What they are, for errors.
+        name: What an index is called in errors.
 
     Returns:
         int32 [B], 0 in place of what is out of range, and bool [B], False there.
@@ -45,7 +45,7 @@ def probability_rows(targets, num_classes: int):
 
     Args:
         targets: Numbers [B, C], rows that are not negative and add up to 1.
-        num_classes: C.
+        num_classes: C, the number of the logits.
 
     Raises:
         ValueError: Another C, or (values known) a row that is no distribution.
@@ -62,7 +62,7 @@ def probabilities_of_labels(targets, num_classes: int):
 
     Args:
         targets: Numbers [B, C], each in [0, 1].
-        num_classes: C.
+        num_classes: C, the number of the logits.
 
     Returns:
         float32 [B, C], and bool [B].

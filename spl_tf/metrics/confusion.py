@@ -118,7 +118,7 @@ def confusion_changes(
     """Pairs of classes by how their confusion score changed, largest drop first.
 
     Args:
-        before: Counts of one model.
+        before: Counts of the model to start from.
         after: Counts of another, of the same classes.
 
     Returns:

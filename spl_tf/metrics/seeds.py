@@ -14,9 +14,9 @@ class Estimate:
     """A mean over seeds.
 
     Attributes:
-        mean: Mean over the seeds.
+        mean: Arithmetic mean of the values, in their unit.
         error: Standard error of the mean; None for one value.
-        count: How many values.
+        count: Number of values, one per seed.
     """
 
     mean: float
@@ -29,7 +29,7 @@ class Difference:
     """What one is better by than another, seed by seed.
 
     Attributes:
-        estimate: Of the differences, over the seeds that both have.
+        estimate: Mean of first minus second, over the seeds that both have.
         wins: Seeds in which the first one is better.
     """
 
@@ -54,11 +54,11 @@ def paired_difference(
     """First minus second.
 
     Args:
-        first: Values by seed.
-        second: Values of the other row, for the same seeds.
+        first: Values of one row, by seed.
+        second: Values of the other row, by seed.
 
     Returns:
-        None without a common seed.
+        Mean, error and wins of the differences; None without a common seed.
     """
     gaps = [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
     found = estimate(gaps)

@@ -34,8 +34,8 @@ class MotionLaw:
     """A normal distribution of homographies.
 
     Attributes:
-        mean: float64 [8].
-        covariance: float64 [8, 8], symmetric, positive semidefinite.
+        mean: float64 [8], the homography's entries row by row; the ninth is 1.
+        covariance: float64 [8, 8], symmetric, positive semidefinite; of these entries.
     """
 
     mean: np.ndarray
@@ -84,12 +84,13 @@ class CameraMotion:
     """The laws of a dataset's camera motion, over all and by class.
 
     Attributes:
-        overall: Of all clips.
-        by_class: Of each class; of one with fewer than `LEAST_PAIRS` pairs, `overall`.
-        class_names: In order of `by_class`.
+        overall: The law of all clips.
+        by_class: The law of each class; of one with fewer than `LEAST_PAIRS` pairs,
+            `overall`.
+        class_names: Names of the C classes, in order of `by_class`.
         pairs: int64 [C], pairs of frames that were measured in each class.
         stride: Frames of the videos from one frame of a pair to the other.
-        frame_rate: Of the videos, frames per second; 0 where they do not say.
+        frame_rate: Frames per second of the videos; 0 where they do not say.
         size: Rows and columns of most of the videos.
         num_frames: Frames that were looked at in each clip.
     """
@@ -171,7 +172,7 @@ def stay_in_frame(homographies: np.ndarray) -> np.ndarray:
         homographies: float64 [n, 3, 3], of places in [-1, 1].
 
     Returns:
-        bool [n].
+        bool [n], True for those that are usable.
     """
     upright = np.linalg.det(homographies) > 0
     inverses = np.linalg.inv(np.where(upright[:, None, None], homographies, np.eye(3)))
@@ -186,13 +187,13 @@ def camera_path(law: MotionLaw, num_frames: int, draw: DrawNormals) -> np.ndarra
     stay in the frame is made anew.
 
     Args:
-        law: Of H_i.
-        num_frames: T, 1 or more.
+        law: The law that each step H_i is drawn from.
+        num_frames: T, number of frames; 1 or more.
         draw: Gives the normal numbers of all steps; asked again, with the number of
             the attempt, where some are made anew.
 
     Returns:
-        float64 [T, 3, 3].
+        float64 [T, 3, 3], the G_i, for places in [-1, 1].
     """
     steps = law.homographies(draw(0))
     path = np.empty((num_frames, 3, 3))

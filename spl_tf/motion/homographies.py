@@ -46,7 +46,7 @@ def measure_homography(
 
     Args:
         previous: uint8 [H, W], grey.
-        following: uint8 [H, W].
+        following: uint8 [H, W], grey; the next frame.
 
     Returns:
         float64 [8], row by row, for places in [-1, 1]; None where too few corners are
@@ -110,11 +110,11 @@ def fit_camera_motion(
     """The most likely law of a dataset's camera motion, over all and by class.
 
     Args:
-        dataset: Clips of videos.
+        dataset: Clips of videos; those of `stride` frames or fewer are passed over.
         num_frames: Frames to look at in the middle of each clip.
         stride: Distance between them, in frames of the clip.
-        max_clips: As many clips, drawn at random, are looked at; 0 for all.
-        seed: Decides which.
+        max_clips: Clips to look at, drawn at random; 0 for all.
+        seed: Decides which clips are drawn.
 
     Raises:
         ValueError: There are no pairs of frames that far apart, too few of them could

@@ -85,10 +85,11 @@ class RunCheckpoints:
         Args:
             workdir: The run's folder, which gets a folder of checkpoints.
             step: The run's step; one of the objects holds it too.
-            keep: How many checkpoints stay.
+            keep: Number of checkpoints that stay, the newest.
             writes: Whether this process writes them. The others take part in saving,
                 because some values are spread over all, and write nothing that stays.
-            **objects: What is saved.
+            **objects: Trackable objects to save, by the names that they have in the
+                file.
         """
         self._writes = writes
         self._directory = os.path.join(workdir, _CHECKPOINTS)
@@ -281,7 +282,7 @@ def load_weights(workdir: str, model: keras.Model, keep_head: bool) -> None:
 
     Args:
         workdir: The folder of a run that is finished.
-        model: Gets the weights.
+        model: Its layers get the weights of those of the same name.
         keep_head: Whether classifier and projection are copied too, or stay as they
             are.
 

@@ -96,7 +96,7 @@ class MetricsLog(tf.Module):
                 line has its mean over labels, TensorBoard also its histogram.
 
         Returns:
-            The line.
+            The line: numbers by name.
         """
         seen = label_accuracy[~np.isnan(label_accuracy)]
         *sums, steps = self._sums.numpy()
@@ -131,7 +131,7 @@ class MetricsLog(tf.Module):
 
         Args:
             step: How many steps the run has taken.
-            results: The scalars.
+            results: Numbers by name, e.g. `top_1`.
             class_accuracy: Top-1 accuracy of each class that has clips.
         """
         if self._writes:

@@ -69,7 +69,7 @@ def describe(
     learning rate, warmup or limit of the gradient; `changes` then says so in the file.
 
     Args:
-        workdir: Folder of the run.
+        workdir: Folder that the run is to have, with or without a run in it.
         config: What the run was asked to do.
         defaults: What keys mean that a config from before they were made lacks.
         **facts: Written beside it; for a training run `label_names`, what the
@@ -170,7 +170,7 @@ def check_start(workdir: str, keep_head: bool, label_names: list[str]) -> None:
 
     Raises:
         FileNotFoundError: It is no run, or has not finished.
-        ValueError: Its head is of other labels.
+        ValueError: Its head, which is to be loaded, is of other labels.
     """
     config, weights = (os.path.join(workdir, name) for name in (_CONFIG, WEIGHTS))
     for path in (config, weights):
@@ -261,7 +261,7 @@ def _build(config, data, num_classes: int) -> keras.Model:
 
 
 def _normalization(settings: Mapping[str, Any]):
-    """That of a run's `config.model`; of a time before there was a choice, the one."""
+    """How a run's model normalises pixels; what all did before there was a choice."""
     return settings.get("normalization", DEFAULT_NORMALIZATION)
 
 
@@ -305,7 +305,7 @@ def read_json(path: str) -> dict[str, Any]:
     """Reads a JSON object.
 
     Raises:
-        ValueError: The file is damaged.
+        ValueError: The file is no JSON.
     """
     with open(path, encoding="utf-8") as file:
         try:
