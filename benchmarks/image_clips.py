@@ -100,5 +100,5 @@ if __name__ == "__main__":
     flags.DEFINE_integer("clips", 512, "Clips to read per contender and round.")
     flags.DEFINE_integer("rounds", 5, "Rounds.")
     flags.DEFINE_integer("batch_size", 16, "Clips per batch.")
-    flags.DEFINE_integer("quality", 90, "Of the JPEGs.")
+    flags.DEFINE_integer("quality", 90, "Quality of the JPEGs.")
     app.run(main)

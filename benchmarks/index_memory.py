@@ -125,6 +125,8 @@ def main(unused_argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("rows", 10_000_000, "Of the index.", lower_bound=100_000)
-    flags.DEFINE_integer("processes", 8, "That open it at once.", lower_bound=1)
+    flags.DEFINE_integer("rows", 10_000_000, "Rows of the index.", lower_bound=100_000)
+    flags.DEFINE_integer(
+        "processes", 8, "Processes that open it at once.", lower_bound=1
+    )
     app.run(main)

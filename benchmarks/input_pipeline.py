@@ -341,6 +341,6 @@ if __name__ == "__main__":
     flags.DEFINE_integer("clips", 1024, "Clips to read per contender and round.")
     flags.DEFINE_integer("rounds", 10, "Rounds.")
     flags.DEFINE_integer("batch_size", 16, "Clips per batch.")
-    flags.DEFINE_integer("quality", 90, "Of the JPEGs.")
+    flags.DEFINE_integer("quality", 90, "Quality of the JPEGs.")
     flags.DEFINE_integer("rows", 10_000_000, "Rows of the large index.")
     app.run(main)

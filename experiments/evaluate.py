@@ -64,7 +64,7 @@ class Report:
     Attributes:
         results: The content of `results.json`: the metrics, `excluded_classes`, and
             under `settings` how the predictions were made.
-        classes: The lines of `per_class.csv`.
+        classes: Results of each class: the lines of `per_class.csv`.
     """
 
     results: dict[str, Any]
@@ -96,19 +96,22 @@ def evaluate(
         dataset: The clips, with labels of the model's classes; with protocol "linear"
             of those of `train_dataset`.
         output_dir: Gets the results; former ones are replaced.
-        protocol: One of `PROTOCOLS`.
-        num_clips: Runs of frames per clip.
+        protocol: How clips are looked at, one of `PROTOCOLS`; see the module.
+        num_clips: Runs of frames to take of each clip.
         num_crops: 1 or 3 crops of each run.
         train_dataset: What the linear classifier learns from.
         exclude_classes: Left out of the mean average precision.
         batch_size: Clips per replica, each with all its views.
-        strategy: See `make_strategy`.
-        seed: Of the clips that protocol "linear" holds out.
-        on_bad_record: See `Views`; the results say how many were skipped.
+        strategy: Devices to run on, see `make_strategy`.
+        seed: Decides which training clips protocol "linear" holds out.
+        on_bad_record: "error", or "skip" to leave the clip out; the results say how
+            many.
         max_bad_records: With "skip", more than this many are an error.
-        fully_convolutional: See `Views`; not with protocol "linear".
-        crop_size: Of the views, in pixels; None for the model's.
-        short_side: See `Views`; None for the model's.
+        fully_convolutional: Whether every position of a view is classified, see
+            `Views`; not with protocol "linear".
+        crop_size: Side of a view's square, in pixels; None for the model's.
+        short_side: What a stored frame's shorter side is scaled to, see `eval_batches`;
+            None for the model's.
 
     Raises:
         BadRecordError: A record cannot be read, or too many; the message names it.
@@ -182,7 +185,7 @@ def evaluate_again(
 
     Args:
         predictions: The `predictions.npz` of an evaluation.
-        output_dir: Gets the results.
+        output_dir: Folder of the results; former ones are replaced.
         exclude_classes: Left out of the mean average precision.
     """
     scores = Scores.load(predictions)
@@ -200,13 +203,13 @@ def evaluate_fused(
 
     Args:
         predictions: The `predictions.npz` of two or more evaluations of the same clips.
-        output_dir: Gets the results.
-        weights: One for each; all the same if empty.
+        output_dir: Folder of the results; former ones are replaced.
+        weights: Weight of each prediction; all the same if empty.
         exclude_classes: Left out of the mean average precision.
 
     Raises:
         FileNotFoundError: A file is not there.
-        ValueError: See `fuse`.
+        ValueError: Weights or clips do not fit together, see `fuse`.
     """
     parts = [Scores.load(path) for path in predictions]
     scores = fuse(parts, weights or [1.0] * len(parts), predictions)
@@ -367,9 +370,11 @@ if __name__ == "__main__":
     flags.DEFINE_string(
         "predictions", None, "Measure these again; of several, their mean."
     )
-    flags.DEFINE_string("weights", None, "Of several predictions, with commas between.")
+    flags.DEFINE_string(
+        "weights", None, "Weights of several --predictions, with commas."
+    )
     flags.DEFINE_string("output_dir", None, "Folder for the results.", required=True)
-    flags.DEFINE_enum("protocol", "views", PROTOCOLS, "See above.")
+    flags.DEFINE_enum("protocol", "views", PROTOCOLS, "How to look at clips.")
     flags.DEFINE_integer("num_clips", 1, "Runs of frames per clip.", lower_bound=1)
     flags.DEFINE_integer("num_crops", 1, "Crops of each, 1 or 3.")
     binary.define_view_flags()
@@ -378,7 +383,7 @@ if __name__ == "__main__":
     flags.DEFINE_integer("batch_size", 8, "Clips per replica.", lower_bound=1)
     flags.DEFINE_enum("strategy", "auto", _STRATEGIES, "Devices to use.")
     flags.DEFINE_integer(
-        "seed", 0, "Of the clips that protocol linear holds out.", lower_bound=0
+        "seed", 0, "Decides which clips protocol linear holds out.", lower_bound=0
     )
     flags.DEFINE_enum(
         "on_bad_record", "error", ("error", "skip"), "skip: leave the clip out."

@@ -81,21 +81,22 @@ def find_duplicates(
     Args:
         dataset: The clips to leave out where they are near-copies.
         against: The clips that they are compared with.
-        output_dir: Folder to make.
+        output_dir: Folder to make, with the results and a page.
         checkpoint: `imagenet`, a `.weights.h5` file, or the workdir of a finished run.
         threshold: Cosine above which a pair is suspicious; None for the mean similarity
             of three crops of one frame.
-        num_frames: Of each clip, evenly spread.
+        num_frames: Frames that are compared of each clip, evenly spread.
         mirrored: Whether features are means over a frame and its mirror image, so that
             a mirrored copy is one, too.
-        shown: Pairs on the page.
+        shown: How many pairs the page shows, most similar first.
         batch_size: Clips per replica, each with all its frames.
-        strategy: See `make_strategy`.
-        crop_size: In pixels; None for the network's.
+        strategy: Devices to run on, see `make_strategy`.
+        crop_size: Side of the square that the network sees, in pixels; None for its
+            own.
         short_side: What the frames' shorter side is scaled to; None for 8/7 of the
             crop's.
-        on_bad_record: See `Views`.
-        max_bad_records: See `Views`, of each dataset.
+        on_bad_record: "error", or "skip" to leave the clip out.
+        max_bad_records: With "skip", more than this many in a dataset are an error.
         overwrite: Whether a former `output_dir` is replaced.
 
     Returns:
@@ -342,7 +343,7 @@ def _shown_pairs(
 
 
 def summary(results: dict[str, Any]) -> str:
-    """The results in one line."""
+    """How many pairs and media were found, in one line."""
     settings = results["settings"]
     return (
         f"{results['pairs']:,} pairs of {results['clips']:,} clips of "
@@ -368,12 +369,12 @@ if __name__ == "__main__":
     )
     flags.DEFINE_string("output_dir", None, "Folder for the results.", required=True)
     flags.DEFINE_string(
-        "checkpoint", IMAGENET, "Or a .weights.h5 file, or the workdir of a run."
+        "checkpoint", IMAGENET, "imagenet, a .weights.h5 file, or the workdir of a run."
     )
     flags.DEFINE_float(
-        "threshold", None, "Cosine above which a pair is suspicious; see above."
+        "threshold", None, "Cosine above which a pair is suspicious; default: measured."
     )
-    flags.DEFINE_integer("num_frames", 4, "Of each clip, evenly spread.")
+    flags.DEFINE_integer("num_frames", 4, "Frames of each clip, evenly spread.")
     flags.DEFINE_bool("mirrored", False, "Find mirrored copies, too.")
     flags.DEFINE_integer("shown", _SHOWN, "Pairs on the page.", lower_bound=0)
     flags.DEFINE_integer("batch_size", 8, "Clips per replica.", lower_bound=1)

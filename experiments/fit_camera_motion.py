@@ -33,8 +33,8 @@ def draw_sheet(
     """Draws some clips, and under each what its first frame becomes.
 
     Args:
-        motion: Fitted to the dataset.
-        dataset: Clips of videos.
+        motion: The law that was fitted to the dataset.
+        dataset: Clips of videos to draw from.
         path: A PNG file to write.
         seed: Decides the clips and the homographies.
     """
@@ -89,15 +89,15 @@ def fit(
     """Writes the file and, beside it, the sheet.
 
     Args:
-        dataset_dir: Folder of the clips.
-        output: The `.npz` file.
-        num_frames: See `fit_camera_motion`, as for all below.
+        dataset_dir: Folder of the dataset that is measured.
+        output: The `.npz` file of the law; its name with `.png` is the sheet's.
+        num_frames: Frames to look at in the middle of each clip.
         stride: Frames from one that is looked at to the next.
         max_clips: How many clips are looked at, 0 for all.
-        seed: Decides which, and what the sheet shows.
+        seed: Decides which clips, and what the sheet shows.
 
     Raises:
-        ValueError: The name has another ending, or see `fit_camera_motion`.
+        ValueError: `output` has another ending, or what `fit_camera_motion` refuses.
     """
     stem, ending = os.path.splitext(output)
     if ending != ".npz":
@@ -132,7 +132,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("dataset", None, "Folder of the clips.", required=True)
     flags.DEFINE_string("output", None, "The .npz file to write.", required=True)
     flags.DEFINE_integer("num_frames", 16, "Frames to look at in each clip.")
-    flags.DEFINE_integer("stride", 4, "From one of them to the next.")
+    flags.DEFINE_integer("stride", 4, "Frames of the clip from one to the next.")
     flags.DEFINE_integer("clips", 1000, "Clips to look at; 0 for all.")
-    flags.DEFINE_integer("seed", 0, "Of the choice of clips, and of the sheet.")
+    flags.DEFINE_integer("seed", 0, "Decides which clips, and what the sheet shows.")
     binary.run(main)

@@ -34,10 +34,10 @@ def import_weights(
     """Writes a finished run.
 
     Args:
-        source: The project, of `PUBLIC_NETWORKS`.
+        source: The project that published it, a key of `PUBLIC_NETWORKS`.
         name: The network, as the project calls it.
-        checkpoint: Its file, see `read_tensors`.
-        output_dir: Folder to make.
+        checkpoint: File with its weights, see `read_tensors`.
+        output_dir: Folder of the run to make.
         classes: A classes file; empty for numbers.
 
     Returns:
@@ -47,7 +47,7 @@ def import_weights(
     Raises:
         FileExistsError: `output_dir` is there, and no folder without files.
         FileNotFoundError: A file is not there.
-        ImportError: The file needs PyTorch.
+        ImportError: The file needs PyTorch, which is not installed.
         ValueError: Source or name is unknown, the file is damaged or of another
             network, or the classes are not as many as the network's outputs.
     """
@@ -141,8 +141,8 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_string("source", None, "Project: torchvision, ...", required=True)
-    flags.DEFINE_string("name", None, "The network there.", required=True)
-    flags.DEFINE_string("checkpoint", None, "Its file.", required=True)
+    flags.DEFINE_string("name", None, "Name of the network there.", required=True)
+    flags.DEFINE_string("checkpoint", None, "File of its weights.", required=True)
     flags.DEFINE_string("classes", "", "File of class names, one a line.")
     flags.DEFINE_string("output_dir", None, "Folder to make.", required=True)
     binary.run(main)

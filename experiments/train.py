@@ -37,7 +37,7 @@ from spl_tf.training.run import WorkerLostError
 
 
 def train_and_draw(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
-    """As `train`; draws `confusion.png` of the validation set, if there is one."""
+    """Trains, and draws `confusion.png` of the validation set, if there is one."""
     with data.plain_bad_records():
         results = train(config, workdir)
     counts, picture = (os.path.join(workdir, f) for f in (CONFUSION, "confusion.png"))
@@ -57,13 +57,13 @@ def choose_devices(
     """Sets `runtime.strategy` and `runtime.tpu` to what the short flags say.
 
     Args:
-        config: A training's whole config.
+        config: A training's whole config, which is changed.
         overrides: What `--config.KEY` flags say, by key.
-        strategy: None for the config's; as `tpu`.
-        tpu: Name of the TPU; gives the strategy "tpu".
+        strategy: What `--strategy` says; None for the config's.
+        tpu: What `--tpu` says, a name, which gives the strategy "tpu"; None likewise.
 
     Raises:
-        ValueError: Two flags say different things.
+        ValueError: Two flags say different things; the message names both.
     """
     if tpu and strategy is None:
         strategy = "tpu"
@@ -99,7 +99,7 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    config_flags.DEFINE_config_file("config", None, "See spl_tf.training.config.")
+    config_flags.DEFINE_config_file("config", None, "File that makes the config.")
     flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
     flags.DEFINE_enum("strategy", None, STRATEGIES, "Devices; default: the config's.")
     flags.DEFINE_string("tpu", None, "Name of a TPU; for --strategy=tpu.")

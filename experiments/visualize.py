@@ -45,8 +45,8 @@ class Pictures:
     Attributes:
         row: The clip's row in the index.
         caption: What is written on the pictures.
-        animation: WebP or GIF file.
-        strip: PNG file.
+        animation: Path of the moving picture, WebP or GIF.
+        strip: Path of the frames side by side, PNG.
     """
 
     row: int
@@ -73,15 +73,15 @@ def visualize(
         checkpoint: Workdir of a finished run.
         dataset_dir: The clips, with or without a teacher's predictions.
         chosen: How many clips to draw at random, all if there are fewer; or their ids.
-        output_dir: Where the pictures go.
+        output_dir: Folder of the pictures; made if it is not there.
         label_map_dir: The label map that the run was trained with; empty for the one
             that its config names, if any.
         explain: "label" explains the label that the run was trained to give the clip,
             or the prediction where there is none; "prediction" the latter for all.
         weights: How gradients weigh channels, as `grad_cam` has it.
-        layer: Whose output is explained, as `grad_cam` has it.
+        layer: Name of the layer that is explained; None for `grad_cam`'s default.
         seed: Decides which clips are chosen at random.
-        animation_format: One of `overlays.ANIMATION_FORMATS`.
+        animation_format: Ending of the moving pictures, one of `ANIMATION_FORMATS`.
 
     Returns:
         One per clip, in the order of the ids, or of the index.
@@ -152,9 +152,9 @@ class _Labels:
         """Chooses the output to explain and writes the caption.
 
         Args:
-            clip: The clip.
-            scores: Probability of each output.
-            explain: One of `EXPLAINED`.
+            clip: The clip to be drawn.
+            scores: Probability of each output, float [C].
+            explain: Which output to explain, one of `EXPLAINED`.
         """
         weak = self._class_name(clip, clip.label_index)
         teacher, spl_label = None, None
@@ -350,8 +350,8 @@ if __name__ == "__main__":
     flags.DEFINE_enum("explain", "label", EXPLAINED, "The class to explain.")
     flags.DEFINE_enum("weights", "global", WEIGHTS, "Means over time or per frame.")
     flags.DEFINE_string("layer", None, "Default: the output of the last stage.")
-    flags.DEFINE_integer("seed", 0, "Of the random choice.", lower_bound=0)
+    flags.DEFINE_integer("seed", 0, "Decides which clips are drawn.", lower_bound=0)
     flags.DEFINE_enum(
-        "format", "webp", overlays.ANIMATION_FORMATS, "Of the animations."
+        "format", "webp", overlays.ANIMATION_FORMATS, "Format of the animations."
     )
     binary.run(main)

@@ -38,7 +38,7 @@ def _define_flags() -> None:
     flags.DEFINE_string("contact_sheet", "", "PNG file for a picture of some clips.")
     flags.DEFINE_integer("rows", 8, "Classes in the picture.", lower_bound=1)
     flags.DEFINE_integer("columns", 6, "Clips per class there.", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "Of the choice of clips there.", lower_bound=0)
+    flags.DEFINE_integer("seed", 0, "Decides which clips are there.", lower_bound=0)
     flags.DEFINE_bool("reindex", False, "Make index.npz and dataset.json.")
     flags.DEFINE_string(
         "label_kind",
@@ -46,7 +46,7 @@ def _define_flags() -> None:
         "weak or clean; --reindex needs it where dataset.json does not tell.",
     )
     flags.DEFINE_string("classes", "", "File of class names, for --reindex.")
-    flags.DEFINE_string("pattern", "*.tfrecord*", "Of shard names, for --reindex.")
+    flags.DEFINE_string("pattern", "*.tfrecord*", "Shards' file names, for --reindex.")
     flags.DEFINE_bool("overwrite", False, "Let --reindex replace dataset.json.")
     flags.DEFINE_integer(
         "num_workers", 0, "Processes; 0 for one per core.", lower_bound=0
