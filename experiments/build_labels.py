@@ -59,7 +59,7 @@ class BuildResult:
     """What `build_labels` made.
 
     Attributes:
-        confusion: The counts of all pairs.
+        confusion: Counts of all pairs, weak label x teacher.
         label_map: The map of the chosen strategy.
         label_maps: The maps of all strategies by name; without `spl` if its N * N
             labels do not fit in int32.
@@ -90,9 +90,9 @@ def build_labels(
 
     Args:
         output_dir: Where the results go; made if it is not there.
-        strategy: One of `STRATEGIES`.
+        strategy: Name of the strategy to map labels by, one of `STRATEGIES`.
         pairs: File of pairs, see `read_pairs`; needs `classes`.
-        classes: Classes file, see `read_class_names`.
+        classes: Path of the classes file, see `read_class_names`.
         dataset: Folder of clips with teacher predictions, in place of both.
         num_labels: Size of the label space of `spl_m` and `spl_d`.
         sample_cover_ratio: Instead: the share of clips to cover.
@@ -133,12 +133,14 @@ def compare_strategies(
     """Builds the maps of all strategies and the table that sets them side by side.
 
     Args:
-        confusion: The counts.
-        strategy: The chosen one.
-        num_labels: For `spl_m` and `spl_d`, as for `build_label_map`.
+        confusion: Counts of the clips to pre-train on.
+        strategy: Which map is the result, one of `STRATEGIES`.
+        num_labels: Size of the label space of `spl_m` and `spl_d`, see
+            `build_label_map`.
 
     Raises:
-        ValueError: As for `build_label_map` with the chosen strategy.
+        ValueError: What `build_label_map` refuses, of `spl` only if that is the
+            strategy.
     """
     label_maps = {}
     with warnings.catch_warnings(record=True) as caught:

@@ -27,9 +27,9 @@ def confusing_pairs(before: str, after: str, output: str) -> list[ConfusionChang
     """Compares two evaluations and writes the pairs.
 
     Args:
-        before: The `predictions.npz` of one model.
-        after: That of another, for the same clips.
-        output: CSV file, is replaced.
+        before: The `predictions.npz` of the model to start from.
+        after: The `predictions.npz` of another model, for the same clips.
+        output: CSV file to write; a former one is replaced.
 
     Returns:
         The pairs whose score changed, the largest change first.

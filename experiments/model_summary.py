@@ -17,7 +17,7 @@ def summary(name: str, input_shape: list[str], num_classes: int) -> str:
     Args:
         name: One of `MODEL_NAMES`.
         input_shape: T, H, W and C, as written.
-        num_classes: Classes of the head.
+        num_classes: Number of classes that the head tells apart.
 
     Raises:
         ValueError: There is no such network, or it cannot take such an input.

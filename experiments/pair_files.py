@@ -68,14 +68,14 @@ def read_pairs(
         path: A CSV file, which may be compressed (gzip, bzip2, xz, zstd), or a Parquet
             file; `-` reads a CSV, compressed or not, from standard input.
         class_names: The N names in index order.
-        weak_column: Name of the column with weak labels; without it `weak`, or else
-            the only one of `_KNOWN_NAMES`, or else the first or the other one of two.
+        weak_column: Name of the column with weak labels; without it `weak`, or else the
+            only one of `_KNOWN_NAMES`, or else the first or the other one of two.
         teacher_column: Name of the column with the teacher's predictions; without it
             found likewise, from `teacher` to the second of two.
         classes: Where the class names are from, for messages.
 
     Yields:
-        weak and teacher, int32 [n], in [0, N).
+        Weak and teacher's labels of a batch, int32 [n] each, in [0, N).
 
     Raises:
         FileNotFoundError: The file is not there.
@@ -103,7 +103,7 @@ def read_pairs(
 
 
 class _FaultError(ValueError):
-    """A value is no label."""
+    """A value is neither a class name nor a class index."""
 
 
 class _LabelDecoder:

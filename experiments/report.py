@@ -24,7 +24,7 @@ def build_report(workdir: str) -> str:
         workdir: Where `run_pipeline` works or worked, finished or not.
 
     Returns:
-        The path of `index.html`.
+        The path of the page, `report/index.html` in the workdir.
 
     Raises:
         FileNotFoundError: The folder has no `results.json`.

@@ -69,7 +69,7 @@ def parse_seeds(texts: Iterable[str]) -> tuple[int, ...]:
     """The numbers of `--seeds`.
 
     Raises:
-        UsageError: One is no number.
+        UsageError: One of the texts is no number.
     """
     seeds = []
     for text in texts:

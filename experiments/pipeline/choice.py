@@ -16,7 +16,7 @@ class Choice:
     Attributes:
         stages: Names or patterns, of whole names or their last part; empty for all.
         rows: Names of rows; what all rows share is chosen too. Empty for all.
-        seeds: Likewise.
+        seeds: Seeds; what all seeds share is chosen too. Empty for all.
     """
 
     stages: tuple[str, ...] = ()

@@ -40,8 +40,8 @@ def add_defaults(config: config_dict.ConfigDict, splits: Iterable[str]) -> None:
     """Adds the keys of the data of an experiment.
 
     Args:
-        config: Gets them.
-        splits: Names of the datasets.
+        config: An experiment's config, to which they are added.
+        splits: Names of its datasets, a key of `config.data` each.
     """
     config.world = None  # see `experiments.synthetic.render`
     config.data = config_dict.create(
@@ -99,9 +99,9 @@ def conversions(
 
     Args:
         config: The experiment's whole config.
-        seed: Only those of a rendered world depend on it.
+        seed: Seed of the rendered world; without one all seeds share the stages.
         label_kinds: Whether labels are "weak" or "clean", by split.
-        *splits: Those to convert.
+        *splits: Names of the datasets to convert.
     """
     for split in splits:
         if config.data[split].kind != "clips":
@@ -181,8 +181,8 @@ def check_data(
     """Checks world, data and conversion of a config.
 
     Args:
-        config: Of an experiment.
-        label_kinds: See `conversions`, of all splits.
+        config: The experiment's whole config.
+        label_kinds: Whether labels are "weak" or "clean", by split; all splits.
         used: The splits that are needed, if no world has them all.
 
     Raises:

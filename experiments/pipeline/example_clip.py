@@ -23,7 +23,7 @@ def example_clip(
     """Decodes a second of the first listed video that can be read.
 
     Args:
-        manifest: CSV file.
+        manifest: Path of the CSV file that lists the videos.
         root: Folder that its paths start from.
         settings: How a conversion would cut clips.
 

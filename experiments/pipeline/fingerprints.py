@@ -37,11 +37,11 @@ class Record:
     """The file `stages/<name>.json`: a stage that was started, or is done.
 
     Attributes:
-        state: `STARTED` or `DONE`.
-        fingerprint: Of what it was started with.
+        state: How far the stage is: `STARTED` or `DONE`.
+        fingerprint: What it was started with, as `Fingerprints.of` gives it.
         workdir: Absolute; unfinished work does not go on in a folder that was moved.
-        output: The stage's.
-        seconds: Its last run took, which may have continued others.
+        output: The folder that the stage writes, as in `Stage`.
+        seconds: Seconds that its last run took, which may have continued others.
         is_whole: Whether that run did all the work.
         facts: What the stage reports about its result.
     """
@@ -65,7 +65,7 @@ def load_record(workdir: str, name: str) -> Record | None:
     """The record of a stage; None if it never started.
 
     Raises:
-        ValueError: The file is damaged.
+        ValueError: The record's file is damaged.
     """
     path = _record_path(workdir, name)
     if not os.path.exists(path):
@@ -86,7 +86,7 @@ class Fingerprints:
     """Makes fingerprints of stages whose inputs are there."""
 
     def __init__(self, workdir: str):
-        """Reads nothing yet."""
+        """Takes the folder that inputs' paths start from; reads nothing yet."""
         self._workdir = workdir
         self._digests: dict[Input, str] = {}
 
@@ -94,7 +94,7 @@ class Fingerprints:
         """The fingerprint of a stage.
 
         Args:
-            stage: The stage.
+            stage: Stage whose inputs are there.
             makers: Records of finished stages by output.
 
         Raises:
@@ -192,7 +192,7 @@ def _digest_of_label_map(folder: str) -> str:
 
 
 def _digest_of_content(path: str) -> str:
-    """Of the bytes of a file, or of all files of a folder with their names."""
+    """Digest of a file's bytes, or of all files of a folder with their names."""
     if not os.path.isdir(path):
         digest = hashlib.sha256()
         with open(path, "rb") as file:
@@ -206,7 +206,7 @@ def _digest_of_content(path: str) -> str:
 
 
 def _digest_of_listing(folder: str) -> str:
-    """Of the names and sizes of all files of a folder, which may be remote."""
+    """Digest of the names and sizes of all files of a folder, local or remote."""
     return _digest_of_json(
         {
             os.path.relpath(path, folder): tf.io.gfile.stat(path).length

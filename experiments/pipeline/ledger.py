@@ -35,7 +35,7 @@ class Verdict:
     Attributes:
         fingerprint: What it would be made from now.
         reason: Why it has to run; "" if its result is up to date.
-        record: Of what is there, if it is up to date or can be continued.
+        record: Record of the former result, if it is up to date or can be continued.
     """
 
     fingerprint: dict[str, Any]
@@ -50,7 +50,7 @@ class Outcome:
     Attributes:
         state: `RAN`, `SKIPPED` (it was up to date), `FAILED` or `NOT_RUN`.
         reason: Why it ran, did not run, or failed.
-        record: Of its result; None without a result that is up to date.
+        record: Record of its result; None without a result that is up to date.
     """
 
     state: str
@@ -65,9 +65,9 @@ class Ledger:
         """Looks at nothing yet.
 
         Args:
-            stages: All, each after those that it needs.
+            stages: All stages, each after those that it needs.
             chosen: Names of those that may run.
-            workdir: Absolute.
+            workdir: The experiment's folder, an absolute path.
         """
         self.stages = list(stages)
         self.chosen = set(chosen)
@@ -189,10 +189,10 @@ class Ledger:
         """Notes that a stage is done.
 
         Args:
-            stage: The stage.
-            verdict: It began with.
-            facts: It reports.
-            seconds: It took.
+            stage: The stage that has ended.
+            verdict: The verdict that it began with.
+            facts: What its action reports about the result.
+            seconds: How long its work took.
         """
         record = Record(
             DONE,

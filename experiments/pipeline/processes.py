@@ -55,9 +55,9 @@ class StageProcess:
         """Starts it.
 
         Args:
-            task: What it does.
+            task: What the stage has to do.
             log_path: File that gets its output, after that of earlier runs.
-            title: First line of that.
+            title: First line of this run's output, after the time.
         """
         server.start()
         os.makedirs(os.path.dirname(log_path), exist_ok=True)

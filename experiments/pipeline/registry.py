@@ -29,15 +29,15 @@ class Experiment:
     Attributes:
         check_config: Raises ValueError or FileNotFoundError, which name the key, for a
             config that is impossible, before any work.
-        stages: Those of a config and a seed, in the order in which they should start
-            if several can; each comes after those that it needs. One that all seeds
-            share is the same for each.
+        stages: Gives the stages of a config and a seed, in the order in which they
+            should start if several can; each comes after those that it needs. One that
+            all seeds share is the same for each.
         actions: What its stages can do beside `actions.ACTIONS`, or instead, by name;
             see there. They replace a former result by themselves.
         collect: From config, seeds, and the record of a stage that is up to date by
             its name, what `results.json` has beside title, description and stages.
-        format_table: The content of `results.json` for the terminal.
-        report: The page of a workdir, HTML.
+        format_table: Makes text for the terminal of the content of `results.json`.
+        report: Makes the HTML page of a workdir.
     """
 
     check_config: Callable[[config_dict.ConfigDict], None]
@@ -74,7 +74,7 @@ def default_config(experiment: str) -> config_dict.ConfigDict:
     """The keys that the config of every experiment has; a paper adds its own.
 
     Args:
-        experiment: Its name, see `find`.
+        experiment: Name of a folder or module, see `find`.
     """
     config = config_dict.ConfigDict()
     config.experiment = experiment

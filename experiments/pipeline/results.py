@@ -21,7 +21,7 @@ def collect(
 
     Args:
         config: The experiment's whole config.
-        seeds: Of its rows.
+        seeds: Seeds of training, the config's and those chosen besides.
         ledger: What is known of former stages.
     """
 

@@ -18,8 +18,8 @@ def check_keys(
 
     Args:
         found: Keys of a part of the config.
-        reference: Those that it can have.
-        path: Of that part, for example "config.data".
+        reference: Keys that this part can have.
+        path: Where that part is, for messages, such as "config.data".
         all_needed: Whether it must have all of them.
     """
     unknown, missing = set(found) - set(reference), set(reference) - set(found)
@@ -45,8 +45,8 @@ def check_views(settings: config_dict.ConfigDict, path: str) -> None:
     """Raises ValueError for impossible views of a prediction or an evaluation.
 
     Args:
-        settings: With num_clips, num_crops and batch_size.
-        path: Of them, for example "config.predict".
+        settings: Part of a config with num_clips, num_crops and batch_size.
+        path: Where that part is, for messages, such as "config.predict".
     """
     for name in ("num_clips", "batch_size"):
         if settings[name] < 1:
@@ -59,8 +59,8 @@ def check_evaluation(settings: config_dict.ConfigDict, path: str) -> None:
     """Raises ValueError for impossible settings of `experiments.evaluate`.
 
     Args:
-        settings: See `check_views`; and protocol, of those for fine-tuned networks.
-        path: Of them.
+        settings: Part of a config with protocol, num_clips, num_crops and batch_size.
+        path: Where that part is, for messages, such as "config.evaluate".
     """
     check_views(settings, path)
     protocol, views = settings.protocol, (settings.num_clips, settings.num_crops)

@@ -47,14 +47,14 @@ def run_pipeline(
     A program that calls it at its top level needs `if __name__ == "__main__":`.
 
     Args:
-        config: Of an experiment, see `experiments.pipeline.registry`.
-        workdir: Gets all results.
+        config: The experiment's whole config, see `experiments.pipeline.registry`.
+        workdir: Folder of all results; made if it is not there.
         stages: Names or patterns of the stages that may run; empty for all.
-        rows: Those of the table that may run; empty for all.
-        seeds: Likewise; these may be others than the config's.
+        rows: Rows of the table that may run; empty for all.
+        seeds: Seeds that may run, also others than the config's; empty for all.
         jobs: Stages that run at a time, each in a process of its own.
-        threads: TensorFlow's, in each; 0 for an equal share of the cores. Another
-            number may change the last digits of a result.
+        threads: TensorFlow's threads in each; 0 for an equal share of the cores.
+            Another number may change the last digits of a result.
         echo: Gets a line when a stage starts or ends.
 
     Returns:
@@ -98,12 +98,12 @@ def describe_plan(
     """What `run_pipeline` would run and why, with time and disk; touches nothing.
 
     Args:
-        config: See `run_pipeline`, as are the others.
-        workdir: May not exist.
-        stages: Names or patterns.
-        rows: Of the table.
-        seeds: Seeds.
-        jobs: Stages at a time.
+        config: The experiment's whole config.
+        workdir: Folder of all results, which need not exist.
+        stages: Names or patterns of the stages that may run; empty for all.
+        rows: Rows of the table that may run; empty for all.
+        seeds: Seeds that may run, also others than the config's; empty for all.
+        jobs: Stages that run at a time.
 
     Raises:
         ValueError: The config, a choice or the workdir is wrong.

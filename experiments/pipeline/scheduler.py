@@ -26,8 +26,8 @@ class Machine:
     Attributes:
         jobs: Stages that run at a time.
         cores: How many cores the machine has.
-        threads: For TensorFlow in each stage. The same for all and all the time: the
-            order in which floats are added up depends on it.
+        threads: TensorFlow's threads in each stage. The same for all and all the time:
+            the order in which floats are added up depends on it.
     """
 
     jobs: int
@@ -58,7 +58,7 @@ class Scheduler:
         Args:
             ledger: What is known of former stages.
             machine: What there is to run them on.
-            actions: What stages do, by name.
+            actions: What stages do: functions by the name in `Stage.action`.
             echo: Gets a line when a stage starts or ends.
         """
         self._ledger = ledger
@@ -90,7 +90,7 @@ class Scheduler:
         """Decides what can be decided; if nothing can, starts what has to run.
 
         Returns:
-            Whether there are new outcomes.
+            Whether a stage got its outcome.
         """
         before = len(self._ledger.outcomes)
         waiting = []

@@ -21,7 +21,7 @@ class Input:
 
     Attributes:
         kind: How it is compared, see `fingerprints.Fingerprints`.
-        path: File or folder.
+        path: The file or folder that is read.
     """
 
     kind: str
@@ -33,13 +33,13 @@ class Stage:
     """A step of the experiment.
 
     Attributes:
-        name: Unique, e.g. "seed_0/predict".
+        name: Name that no other stage has, e.g. "seed_0/predict".
         action: What it does, of `actions.ACTIONS` or the experiment's own.
         settings: All that decides its output besides its inputs, as JSON has it.
         inputs: What it reads, by the name that the action knows it by.
-        output: The folder that it writes.
+        output: The folder that it writes, which no other stage does.
         options: What it is told besides, and makes no difference to the output.
-        seed: Of the experiment; None for a stage that all seeds share.
+        seed: Seed that it belongs to; None for a stage that all seeds share.
         row: Name of the table's row that it is for; "" for one that all rows share.
         defaults: What settings were before they had a key.
     """

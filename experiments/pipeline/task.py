@@ -13,7 +13,7 @@ class Share:
 
     Attributes:
         processes: How many a conversion or rendering may start.
-        threads: For TensorFlow's operations.
+        threads: Threads of TensorFlow's operations.
         job: Its place among the stages that run at a time, from 0.
         jobs: How many places there are.
     """
@@ -29,12 +29,12 @@ class Task:
     """A stage as its process gets it.
 
     Attributes:
-        action: What to do.
-        settings: See `Stage`, as the next three; paths are absolute here.
-        inputs: Paths by name.
-        output: Folder to write.
-        options: What makes no difference to the output.
-        workdir: The experiment's folder.
+        action: The function to call with this task.
+        settings: What decides the output, see `Stage`; paths are absolute here.
+        inputs: Absolute paths of what is read, by the action's name for each.
+        output: Absolute path of the folder to write.
+        options: Settings that make no difference to the output.
+        workdir: Absolute path of the experiment's folder.
         share: What it may use of the machine.
     """
 

@@ -16,9 +16,9 @@ def read_dataset(directory: str, path: str, role: str) -> DatasetFacts:
     """How a dataset was made, and what was left out.
 
     Args:
-        directory: Of the dataset.
-        path: As the page calls it.
-        role: What it is for.
+        directory: Folder of the dataset.
+        path: Path of the dataset as the page shows it.
+        role: What the dataset is for, in words.
     """
     info = clips.DatasetInfo.load(directory)
     teacher = {k: v for k, v in (info.teacher or {}).items() if k != "confusion"}
@@ -39,7 +39,7 @@ def read_configs(source: Workdir, runs: Iterable[str]) -> dict[str, Any]:
     """The experiment's config, and those of some of its runs, by title.
 
     Args:
-        source: The workdir.
+        source: The experiment's workdir.
         runs: Folders of trainings in it; one that is not there is left out.
     """
     titles = {"": "Config of the experiment"}
@@ -65,7 +65,7 @@ def read_versions(source: Workdir) -> dict[str, str]:
 
 
 def read_stages(source: Workdir) -> list[Stage]:
-    """What became of each stage."""
+    """State, duration, reason and log of each stage, as `results.json` has them."""
     return [
         Stage(
             name=entry["stage"],

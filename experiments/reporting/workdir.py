@@ -16,7 +16,7 @@ class Workdir:
     """A workdir and its `results.json`.
 
     Attributes:
-        path: The folder.
+        path: Path of the folder.
         results: Content of `results.json`.
         missing: What was looked for and not found, by section of the page.
     """
@@ -30,14 +30,14 @@ class Workdir:
         """Reads `results.json`.
 
         Args:
-            path: The folder.
-            keys: What `results.json` has to have.
+            path: Path of the workdir.
+            keys: Keys that `results.json` has to have.
             makers: Which stage of a seed makes a dataset, by the key that the entry of
                 a seed has it under.
 
         Raises:
-            FileNotFoundError: There is none.
-            ValueError: It lacks a key.
+            FileNotFoundError: The folder has no `results.json`.
+            ValueError: `results.json` lacks a key.
         """
         self.path = os.fspath(path)
         file = os.path.join(self.path, _RESULTS)
@@ -73,9 +73,9 @@ class Workdir:
         """The place of a file or folder of the workdir if it is there.
 
         Args:
-            section: Of the page, where its absence is noted.
-            what: It is, for a reader.
-            path: Relative to the workdir; None if no stage has made it.
+            section: Section of the page, under which its absence is noted.
+            what: What the file or folder is, in words for a reader.
+            path: Path relative to the workdir; None if no stage has made it.
         """
         if path:
             place = os.path.join(self.path, path)
@@ -93,10 +93,10 @@ class Workdir:
         run is not noted.
 
         Args:
-            section: See `find`.
-            what: See `find`.
-            seed: Entry of `results.json`.
-            key: Of the entry, for example "target_val".
+            section: Section of the page, under which its absence is noted.
+            what: What the dataset is, in words for a reader.
+            seed: Entry of a seed in `results.json`.
+            key: Key of the dataset in that entry, for example "target_val".
         """
         path = seed.get(key)
         info = path and os.path.join(path, "dataset.json")
@@ -107,5 +107,5 @@ class Workdir:
         return found and os.path.dirname(found)
 
     def miss(self, section: str, reason: str) -> None:
-        """Notes what a section lacks."""
+        """Notes under a section of the page what it lacks, and why."""
         self.missing.setdefault(section, []).append(reason)

@@ -66,9 +66,10 @@ class Row:
     """A row of the table: one way to pre-train.
 
     Attributes:
-        name: As the config has it.
+        name: Name that the config has for it.
         labels: Strategy of the label map; `NONE` without pre-training.
-        num_labels: Of `spl_m` and `spl_d`; None for their default.
+        num_labels: Size of the label space of `spl_m` and `spl_d`; None for their
+            default.
         changes: Changed keys of the recipes by phase.
     """
 
@@ -79,7 +80,7 @@ class Row:
 
     @property
     def folder(self) -> str:
-        """Its name in paths."""
+        """What the row is called in paths."""
         return self.name.replace(":", "_")
 
 

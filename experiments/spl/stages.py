@@ -30,7 +30,7 @@ class Layout:
     """Where things are, for one seed."""
 
     def __init__(self, config: config_dict.ConfigDict, seed: int):
-        """Derives all from the config."""
+        """Takes the experiment's whole config and one of its seeds."""
         self.seed = seed
         self.world = datasets.world_of(config, seed)
         self._config = config
@@ -40,7 +40,7 @@ class Layout:
         return "/".join((folder_of_seed(self.seed), *parts))
 
     def clips(self, split: str) -> str:
-        """Dataset of a split."""
+        """Folder of the clips of a split."""
         return datasets.clips_of(self._config, self.seed, split)
 
     @property
@@ -53,7 +53,7 @@ class Layout:
         return self.stage("labels", row.folder)
 
     def pretrain(self, row: Row) -> str:
-        """Run of a row's pre-training."""
+        """Folder of the run of a row's pre-training."""
         return self.stage("runs", f"{row.folder}_pretrain")
 
     def run(self, row: Row) -> str:
@@ -62,7 +62,7 @@ class Layout:
 
     @property
     def teacher(self) -> str:
-        """Run of the teacher."""
+        """Folder of the run of the teacher."""
         if self._config.teacher is None:
             return self.run(_TEACHER_ROW)
         if isinstance(self._config.teacher, str):
@@ -70,11 +70,11 @@ class Layout:
         return self.stage("runs", "teacher_model")  # "teacher" is a row's name
 
     def evaluation(self, row: Row) -> str:
-        """Evaluation of a row."""
+        """Folder of the evaluation of a row's last run."""
         return self.stage("evaluation", row.folder)
 
     def probe(self, row: Row) -> str:
-        """Linear probe of a row."""
+        """Folder of the linear probe of a row's network, before fine-tuning."""
         return self.stage("probe", row.folder)
 
 

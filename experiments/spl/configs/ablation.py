@@ -30,7 +30,8 @@ def get_config(argument: str = "more_steps"):
     """Three seeds of four strategies under one change.
 
     Args:
-        argument: Of `CHANGES`; `fw_` before it changes world FW instead of FA.
+        argument: The change, one of `CHANGES`; with `fw_` before it world FW is changed
+            instead of FA.
 
     Raises:
         ValueError: There is no such change.

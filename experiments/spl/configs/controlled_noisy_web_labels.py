@@ -29,7 +29,7 @@ def get_config(argument: str = ""):
         argument: The share in percent, and switches, see `pipelines`.
 
     Raises:
-        ValueError: TFDS has no such share.
+        ValueError: TFDS has no such share of noise.
     """
     noise, switches = pipelines.parse_argument(argument)
     noise = noise or "80"

@@ -44,9 +44,9 @@ def teacher(
     """The training of the teacher, which is the row without pre-training.
 
     Args:
-        recipe: Its config, but for data and size of a smoke run.
+        recipe: The teacher's recipe; what it reads, and a smoke run's size, are added.
         dataset: A folder of configs, which also names the workdir.
-        argument: "", "imagenet" or "smoke".
+        argument: "" or "imagenet", which say the same; "smoke" for a run of a minute.
     """
     chosen, switches = parse_argument(argument)
     if chosen not in ("", IMAGENET, NONE) or ANCHOR in switches:
@@ -62,9 +62,10 @@ def pretrain(
     """A pre-training on the web clips and a row's labels.
 
     Args:
-        recipe: Of all rows; that of this one is changed as its variant says.
-        dataset: See `teacher`.
-        argument: A strategy, and switches.
+        recipe: Recipe of all rows; that of this one is changed as its variant says.
+        dataset: A folder of configs, which also names the workdir.
+        argument: What to learn from, see `PRETRAININGS`; after commas switches, see
+            `pipelines`.
 
     Raises:
         ValueError: There is no such strategy, or it has no pre-training.
@@ -94,9 +95,10 @@ def finetune(
     """A fine-tuning on the target clips, from the pre-training of the same argument.
 
     Args:
-        recipe: Of all rows; that of this one is changed as its variant says.
-        dataset: See `teacher`.
-        argument: As of `pretrain`; "imagenet" is the teacher's training.
+        recipe: Recipe of all rows; that of this one is changed as its variant says.
+        dataset: A folder of configs, which also names the workdir.
+        argument: That of the pre-training, or "imagenet" for the teacher's training;
+            after commas switches, see `pipelines`.
 
     Raises:
         ValueError: There is no such strategy.

@@ -29,7 +29,7 @@ def parse_argument(argument: str) -> tuple[str, frozenset[str]]:
 
 
 def parse_switches(argument: str) -> frozenset[str]:
-    """As `parse_argument`, of a config that has nothing to choose."""
+    """The switches of an argument of a config that has nothing else to choose."""
     chosen, switches = parse_argument(argument)
     if chosen:
         raise ValueError(
@@ -66,7 +66,7 @@ def on_images(dataset: str) -> config_dict.ConfigDict:
 
 
 def _experiment(dataset: str) -> config_dict.ConfigDict:
-    """With Table 1's variants."""
+    """An experiment on `data/<dataset>`, with Table 1's variants."""
     config = default_config()
     config.data.classes = f"data/{dataset}/classes.txt"
     for split, name in zip(SPLITS, ("target", "target", "web"), strict=True):

@@ -22,7 +22,7 @@ def video(epochs: float) -> config_dict.ConfigDict:
     Nesterov, dropout 0.5 (NL's).
 
     Args:
-        epochs: After the warm-up.
+        epochs: Epochs after the warm-up, which has 10.
     """
     config = training.default_config()
     config.model.update(name="r3d_50_g", dropout=0.5, projection_dim=0)
@@ -65,12 +65,12 @@ def video_finetuning() -> config_dict.ConfigDict:
 
 
 def small_target_teacher() -> config_dict.ConfigDict:
-    """As `video_teacher`, on few clips."""
+    """`video_teacher` for few target clips, with SoccerNet's schedule."""
     return _small_target(video_teacher())
 
 
 def small_target_finetuning() -> config_dict.ConfigDict:
-    """As `video_finetuning`, on few clips."""
+    """`video_finetuning` for few target clips, with SoccerNet's schedule."""
     return _small_target(video_finetuning())
 
 
@@ -92,10 +92,10 @@ def image(
     random initialization, then fine-tuning on the clean images. Open: all the rest.
 
     Args:
-        batch_size: Of a step, over all replicas.
-        learning_rate: At the start; there is no warm-up.
-        weight_decay: Of the kernels.
-        epochs: In all.
+        batch_size: Images per step, over all replicas.
+        learning_rate: Learning rate at the start; there is no warm-up.
+        weight_decay: Decay d of `d/2 * sum(w^2)` on the kernels.
+        epochs: Epochs in all, which may be a fraction.
     """
     config = training.default_config()
     config.model.update(name="resnet_50", dropout=0.0)

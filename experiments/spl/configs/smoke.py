@@ -16,7 +16,7 @@ _TINY_NETWORKS = {
 
 
 def shrink(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
-    """The same on a small rendered world of 12 classes; images are one frame a clip."""
+    """The experiment on a small rendered world; images are one frame a clip."""
     config.title += " (smoke run)"
     config.world = render.default_config()
     config.world.update(

@@ -57,8 +57,8 @@ def set_recipes(
 
     Args:
         config: The experiment's whole config.
-        pretraining: Steps.
-        finetuning: Steps.
+        pretraining: Steps of pre-training.
+        finetuning: Steps of fine-tuning.
     """
     config.pretrain = tiny.recipe(learning_rate=0.15, steps=pretraining)
     config.finetune = tiny.recipe(learning_rate=0.05, steps=finetuning)

@@ -19,7 +19,7 @@ def get_config(world: str = "fa"):
     """All rows of Table 1 and the points of Figure 4, on eight fresh seeds.
 
     Args:
-        world: Of `experiments.synthetic.render.world_config`.
+        world: Name of the world, "fa" or "fw", see `render.world_config`.
     """
     config = synthetic.get_config()
     config.title = f"Table 1 on the rendered world {world.upper()}"

@@ -27,10 +27,10 @@ def experiment(
 
     Args:
         dataset: The target, a folder of configs.
-        title: Its name.
+        title: Name of the target in titles.
         paper: Top-1 of Table 4 by row; a row beside "none" is a strategy of the source
             and the source's name.
-        scratch: Recipe of its rows.
+        scratch: Recipe of all rows of `paper`, which differ in their initial weights.
         finetuning: Recipe of rows with web clips, should there be any.
         argument: With smoke, the weights are those of the source's smoke run.
     """
@@ -60,7 +60,7 @@ def experiment(
 def finetune(
     recipe: config_dict.ConfigDict, dataset: str, argument: str
 ) -> config_dict.ConfigDict:
-    """As `phases.finetune`, from a pre-training of the source."""
+    """`phases.finetune`, but from the source's pre-training of the same argument."""
     config = phases.finetune(recipe, dataset, argument)
     config.init.checkpoint = source.get_config(argument).init.checkpoint
     return config

@@ -44,10 +44,10 @@ def gather(workdir: str | os.PathLike) -> ReportContent:
     """Reads all that the report shows.
 
     Args:
-        workdir: Folder that `run_pipeline` works in.
+        workdir: Folder of an experiment that runs or ran, finished or not.
 
     Raises:
-        FileNotFoundError: There is no `results.json`.
+        FileNotFoundError: The folder has no `results.json`.
         ValueError: A file is damaged; the message names it.
     """
     source = Workdir(workdir, _KEYS, _MAKERS)

@@ -31,7 +31,7 @@ def get_config(argument: str = ""):
     """The rows of Table 6 that are trained here, and the usual baselines.
 
     Args:
-        argument: Switches, see `pipelines`.
+        argument: Switches with commas between, see `pipelines`.
     """
     switches = pipelines.parse_switches(argument)
     config = pipelines.on_images("clothing1m")

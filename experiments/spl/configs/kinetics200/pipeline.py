@@ -48,7 +48,7 @@ def get_config(argument: str = ""):
     """All rows of Table 1, SPL-M and SPL-D, and the points of Figure 4.
 
     Args:
-        argument: Switches, see `pipelines`.
+        argument: Switches with commas between, see `pipelines`.
     """
     switches = pipelines.parse_switches(argument)
     config = pipelines.on_videos("kinetics200")

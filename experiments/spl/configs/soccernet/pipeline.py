@@ -36,7 +36,7 @@ def get_config(argument: str = ""):
     """The rows of Table 5.
 
     Args:
-        argument: Switches, see `pipelines`.
+        argument: Switches with commas between, see `pipelines`.
     """
     switches = pipelines.parse_switches(argument)
     config = pipelines.on_videos("soccernet")

@@ -25,7 +25,7 @@ def get_config(argument: str = ""):
     """The rows "Our baseline" and "SPL" of Table 4.
 
     Args:
-        argument: "" or "smoke".
+        argument: "", or "smoke" for a run of a minute.
     """
     recipes = (teacher.recipe(), finetune.recipe())
     return transfer.experiment("ucf101", "UCF-101", _PAPER, *recipes, argument)
