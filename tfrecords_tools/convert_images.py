@@ -55,13 +55,13 @@ def convert_images(
 
     Args:
         classes: Classes file, one name a line.
-        output_dir: Where the dataset goes.
+        output_dir: Folder of the dataset; made if it is not there.
         image_root: Holds a folder per class; with a manifest, the folder that its paths
             are relative to, by default the manifest's own.
         manifest: CSV, see `tfrecords_tools.conversion.manifest`; empty for a folder
             per class.
-        settings: What to write.
-        run: How to run.
+        settings: How clips are chosen and written; None for the defaults.
+        run: Runner, processes and what may be left out; None for the defaults.
 
     Returns:
         The dataset's description, as written to `dataset.json`.
@@ -69,8 +69,10 @@ def convert_images(
     Raises:
         ValueError: Manifest, folders, classes or settings are wrong (before any work),
             no image gives a clip, or the folder holds something else.
-        TooManySkippedError: After writing all that could be read.
-        StorageFullError, WorkerDiedError: The same call again continues.
+        TooManySkippedError: More was left out than allowed; all that could be read is
+            written.
+        StorageFullError, WorkerDiedError: Conversion cannot go on; the same call again
+            continues.
     """
     settings = settings or conversion.FileSettings()
     run = run or conversion.RunOptions()
@@ -114,9 +116,9 @@ class ImageSource:
 
     Attributes:
         root: Folder that the plan's paths start from.
-        class_names: In index order.
+        class_names: Names of the classes, in index order.
         short_side: Length of the frames' shorter side; 0 keeps their size.
-        jpeg_quality: 1 to 100.
+        jpeg_quality: Quality of frames that are encoded, 1 to 100.
     """
 
     root: str

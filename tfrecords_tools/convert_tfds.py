@@ -62,18 +62,20 @@ def convert_tfds(
     Args:
         name: TFDS name, with config and version if wanted.
         split: TFDS split, also a part such as `train[:10%]`.
-        output_dir: Where the dataset goes.
-        data_dir: TFDS' folder; its default when empty.
-        settings: What to write.
-        run: How to run.
+        output_dir: Folder of the dataset; made if it is not there.
+        data_dir: Folder in which TFDS has prepared it; TFDS' default when empty.
+        settings: How clips are chosen and written; None for the defaults.
+        run: Runner, processes and what may be left out; None for the defaults.
 
     Returns:
         The dataset's description, as written to `dataset.json`.
 
     Raises:
         ValueError: The dataset has no such split or not the features that are needed.
-        TooManySkippedError: After writing all that could be read.
-        StorageFullError, WorkerDiedError: The same call again continues.
+        TooManySkippedError: More was left out than allowed; all that could be read is
+            written.
+        StorageFullError, WorkerDiedError: Conversion cannot go on; the same call again
+            continues.
     """
     settings = settings or TfdsSettings()
     run = run or conversion.RunOptions()
@@ -162,12 +164,12 @@ class TfdsSource:
 
     Attributes:
         name: TFDS name, with config and version if wanted.
-        split: TFDS split.
-        data_dir: TFDS' folder.
+        split: TFDS split, or a part of one.
+        data_dir: Folder in which TFDS has prepared it; TFDS' default when empty.
         frames_feature: Name of the video or image feature.
         label_feature: Name of the label feature.
-        class_names: In index order.
-        settings: What to write.
+        class_names: Names of the classes, in index order.
+        settings: How clips are chosen and written.
     """
 
     name: str

@@ -89,13 +89,13 @@ def convert_videos(
     """Converts a manifest of videos into a dataset folder, or continues to.
 
     Args:
-        manifest: CSV, see `tfrecords_tools.conversion.manifest`.
+        manifest: CSV file of the videos, see `tfrecords_tools.conversion.manifest`.
         classes: Classes file, one name a line.
-        output_dir: Where the dataset goes.
+        output_dir: Folder of the dataset; made if it is not there.
         video_root: Folder that the manifest's paths are relative to; the manifest's
             own folder when empty.
-        settings: What to write.
-        run: How to run.
+        settings: How clips are cut, chosen and written; None for the defaults.
+        run: Runner, processes and what may be left out; None for the defaults.
 
     Returns:
         The dataset's description, as written to `dataset.json`.
@@ -103,8 +103,10 @@ def convert_videos(
     Raises:
         ValueError: Manifest, classes or settings are wrong (before any work), no video
             gives a clip, or the folder holds something else.
-        TooManySkippedError: After writing all that could be read.
-        StorageFullError, WorkerDiedError: The same call again continues.
+        TooManySkippedError: More was left out than allowed; all that could be read is
+            written.
+        StorageFullError, WorkerDiedError: Conversion cannot go on; the same call again
+            continues.
     """
     settings = settings or ConversionSettings()
     run = run or conversion.RunOptions()
@@ -141,12 +143,12 @@ class VideoSource:
 
     Attributes:
         root: Folder that the plan's paths start from.
-        class_names: In index order.
+        class_names: Names of the classes, in index order.
         short_side: Length of the frames' shorter side; 0 keeps their size.
         fps: Frames per second to keep; 0 keeps the source's rate.
-        jpeg_quality: 1 to 100.
-        time_limit: Seconds for one clip.
-        threads: Decoding threads of one clip.
+        jpeg_quality: Quality of the frames, 1 to 100.
+        time_limit: Seconds that one clip may take.
+        threads: Threads that decode one clip.
     """
 
     root: str

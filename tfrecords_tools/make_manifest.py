@@ -47,11 +47,11 @@ class ManifestSummary:
     """What `make_manifest` wrote.
 
     Attributes:
-        class_names: In index order.
-        counts: For each split the entries "listed", "in manifest", and left out for
-            each reason.
-        examples: For each reason the first entry that was left out for it.
-        unused_classes: Classes without a row.
+        class_names: Names of the classes, in index order.
+        counts: By split, the numbers of entries "listed", "in manifest", and left out
+            for each reason.
+        examples: By reason, the first entry that was left out for it.
+        unused_classes: Names of the classes without a row.
         notes: What the format's reader found worth telling.
     """
 
@@ -63,7 +63,7 @@ class ManifestSummary:
 
     @property
     def num_rows(self) -> int:
-        """Rows of the manifest."""
+        """Number of the manifest's rows, over all splits."""
         return sum(counts[_IN_MANIFEST] for counts in self.counts.values())
 
     def table(self) -> str:
@@ -102,7 +102,8 @@ def make_manifest(
     """Writes the manifest and the classes file of a dataset.
 
     Args:
-        format_name: A key of `manifest_formats.FORMATS`.
+        format_name: How the dataset is distributed, a key of
+            `manifest_formats.FORMATS`.
         video_root: Folder of the videos or images; the manifest's paths are relative to
             it.
         output: The manifest to write, see `tfrecords_tools.conversion.manifest`.
@@ -111,7 +112,7 @@ def make_manifest(
         classes: A classes file whose order is taken; the distribution's when empty.
         exclude: Manifests whose videos must not enter.
         left_out_output: CSV to write of all that is left out and why; none when empty.
-        settings: How to read and choose.
+        settings: How the reader reads and what is chosen; None for the defaults.
 
     Raises:
         ValueError: A file, an entry or a setting is wrong, or nothing is left; the

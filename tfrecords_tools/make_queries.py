@@ -82,8 +82,9 @@ def make_queries(
     """Writes the queries as a CSV, language by language within each class.
 
     Args:
-        output: CSV to write.
-        languages: In this order; of a class's equal texts the first language's stays.
+        output: CSV file to write.
+        languages: Codes of the languages, in their order in the file; of a class's
+            equal texts the first language's stays.
         classes: Classes file; the English query of a class is its name.
         translations: CSV with the column `en` and one for each other language; not
             needed for English alone.

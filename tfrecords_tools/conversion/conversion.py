@@ -62,7 +62,7 @@ class RunOptions:
 
     @property
     def workers(self) -> int:
-        """The number of processes."""
+        """The number of processes; `num_workers`, or one per core where that is 0."""
         return self.num_workers or usable_cores()
 
 
@@ -96,8 +96,8 @@ class ClipSettings:
         """Number of shards: as asked for, else by size, but enough to share the work.
 
         Args:
-            num_clips: There are never more shards than clips.
-            estimate_bytes: Called when the size decides.
+            num_clips: Number of clips, which shards are never more than.
+            estimate_bytes: Gives the size of all clips; called when the size decides.
         """
         wanted = self.num_shards
         if not wanted and num_clips:
@@ -157,14 +157,14 @@ def convert(
     """Makes a dataset, or finishes or returns the one that the folder holds.
 
     Args:
-        output_dir: The dataset's folder.
+        output_dir: Folder of the dataset; made if it is not there.
         inputs: All that decides what is written; stored, and compared when the folder
             already holds something.
         make_plan: Called when there is no plan yet.
-        source: Makes the planned clips.
-        class_names: The classes in index order.
-        label_kind: "weak" or "clean".
-        run: How to run.
+        source: Makes the clips that the plan names.
+        class_names: Names of the classes, in index order.
+        label_kind: What labels are: "weak" or "clean".
+        run: Runner, processes and what is allowed to be left out.
         stamp: Gives the source files' `source_files.stamps`, part of the inputs.
 
     Raises:
@@ -172,8 +172,10 @@ def convert(
         ChangedInputsError: The folder holds something made from other inputs.
         FolderBusyError: Another conversion works in it, on this or another machine.
             Remote folders cannot be locked: there it is for the user to see to it.
-        TooManySkippedError: After writing all that could be read.
-        StorageFullError, WorkerDiedError: The same call again continues.
+        TooManySkippedError: More was left out than allowed; all that could be read is
+            written.
+        StorageFullError, WorkerDiedError: Conversion cannot go on; the same call again
+            continues.
     """
     folder = work_folder(output_dir)
     info = None if run.overwrite else _finished(folder, inputs, stamp)

@@ -21,10 +21,10 @@ class ClipPlan:
     Attributes:
         video: Path of the file as the manifest names it.
         media_id: Name of the file in the clip's id.
-        label: Class index.
-        start: Microseconds in the video; 0 for an image.
-        end: Microseconds in the video; 0 for an image.
-        frame_rate: Frames per second; 0 for an image.
+        label: Index of its class; -1 where only the source's record tells.
+        start: Where it begins, in microseconds of the video; 0 for an image.
+        end: Where it ends, in microseconds of the video; 0 for an image.
+        frame_rate: Frames per second that it will have; 0 for an image.
     """
 
     video: str
@@ -58,13 +58,13 @@ def cut_clips(
     starts, or with 0 the whole video. A video shorter than one clip is kept whole.
 
     Args:
-        row: The manifest row.
+        row: The video's line of the manifest.
         duration: How long the video is shown, in microseconds.
         clips_per_video: Clips to cut, 0 for the whole video.
-        clip_seconds: Length of a clip.
+        clip_seconds: Length of a clip, in seconds.
         sampling: "uniform" (first clip at the start, last at the end of the video),
             "random" or "tiles".
-        seed: For random starts; together with the media id it decides the draw.
+        seed: Decides random starts, together with the media id.
         frame_rate: Frames per second that the clips will have.
         video_start: When the first frame is shown, in microseconds.
 
@@ -113,11 +113,11 @@ def limit_per_class(
     keeps all. This is the "roughly balanced" of SPL 4.1, whose details are ours.
 
     Args:
-        clips: All candidates.
+        clips: All clips that could be made.
         max_clips: The budget of a class; 0 for none, or with `balance` for the mean
             number of candidates over the classes that have any.
-        balance: Whether to take that mean.
-        seed: Decides both random orders.
+        balance: Whether the budget is that mean, if `max_clips` is 0.
+        seed: Decides the orders of videos and of a video's clips.
 
     Returns:
         The chosen clips, in the order in which they were given.

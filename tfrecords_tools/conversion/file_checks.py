@@ -71,13 +71,13 @@ def examine(
     Args:
         operation: "probe" or "digest", a method of `Decoder`.
         root: Folder that the videos' paths start from.
-        videos: Paths, distinct.
-        output_dir: The dataset's folder.
-        num_workers: Processes.
-        time_limit: Seconds for one video.
+        videos: Paths of the files, each once.
+        output_dir: Folder of the dataset, which holds the work folder.
+        num_workers: Processes that decode at a time.
+        time_limit: Seconds that one video may take.
 
     Returns:
-        For each video {"result": ...}, or {"kind", "reason"} of what is wrong with it.
+        By video {"result": ...}, or {"kind", "reason"} of what is wrong with it.
 
     Raises:
         WorkerDiedError: No decoder lives long enough to say anything about any video.

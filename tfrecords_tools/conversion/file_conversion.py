@@ -32,13 +32,13 @@ class FileConversion:
     """A conversion of files into clips.
 
     Attributes:
-        output_dir: Where the dataset goes.
-        class_names: In index order.
-        rows: What to convert.
+        output_dir: Folder of the dataset.
+        class_names: Names of the classes, in index order.
+        rows: The manifest's rows that are to be converted.
         root: Folder that the rows' paths start from.
-        settings: What to write.
-        run: How to run.
-        inputs: What `conversion.inputs_of` gives.
+        settings: How clips are chosen and written.
+        run: Runner, processes and what is allowed to be left out.
+        inputs: All that decides what is written, as `conversion.inputs_of` gives it.
     """
 
     output_dir: str
@@ -52,7 +52,7 @@ class FileConversion:
     def convert(
         self, source: ClipSource, make_plan: Callable[[], ConversionPlan]
     ) -> clips.DatasetInfo:
-        """Runs it; see `conversion.convert`."""
+        """Makes the dataset, or continues to; see `conversion.convert`."""
         return conversion.convert(
             self.output_dir,
             self.inputs,
@@ -111,6 +111,6 @@ class FileConversion:
     def examine(
         self, operation: str, videos: list[str], seconds_limit: float
     ) -> dict[str, dict[str, Any]]:
-        """Asks about files; see `file_checks.examine`."""
+        """Asks the same about every file; see `file_checks.examine`."""
         where, workers = (self.root, videos, self.output_dir), self.run.workers
         return file_checks.examine(operation, *where, workers, seconds_limit)

@@ -31,12 +31,13 @@ class ManifestRow:
     """One line of a manifest.
 
     Attributes:
-        line: Its line in the file (the last one, if it spans several), for messages.
+        line: Number of the line in the file (the last one, if it spans several), for
+            messages.
         video: Path of the video (or image) as the manifest names it.
-        label: Class index.
+        label: Index of its class.
         media_id: Name of the video in clip ids; the path where the manifest has none.
-        start: Seconds; None when the clip starts with the video.
-        end: Seconds; None when the clip ends with the video.
+        start: Where it begins, in seconds; None when it starts with the video.
+        end: Where it ends, in seconds; None when it ends with the video.
     """
 
     line: int

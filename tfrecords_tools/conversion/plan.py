@@ -60,7 +60,7 @@ class ConversionPlan:
         """Reads a plan.
 
         Raises:
-            ValueError: It is damaged.
+            ValueError: The plan is damaged, or of another version.
         """
         with tf.io.gfile.GFile(path, "rb") as file:
             # Only "\n" ends a line: names may hold other line separators.

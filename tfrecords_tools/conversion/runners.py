@@ -44,9 +44,9 @@ def run_local(job: ShardJob, tasks: Tasks, num_workers: int, done: int) -> None:
     that were not finished are written from their start.
 
     Args:
-        job: What writes them.
+        job: Writes a shard and its report.
         tasks: (shard, its clips) for each shard to write.
-        num_workers: Processes.
+        num_workers: Number of processes, this one included.
         done: Clips of earlier runs, for the progress bar.
 
     Raises:
@@ -168,7 +168,7 @@ def run_beam(
     """Writes shards by an Apache Beam pipeline.
 
     Args:
-        job: What writes them.
+        job: Writes a shard and its report.
         tasks: (shard, its clips) for each shard to write.
         beam_args: Beam's own command line, for example `--runner=FlinkRunner`.
         done: Clips of earlier runs, for the progress bar.

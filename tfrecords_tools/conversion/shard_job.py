@@ -71,9 +71,9 @@ class ShardJob:
     """Writes the shards of one conversion.
 
     Attributes:
-        source: Makes the clips.
-        output_dir: The dataset's folder.
-        num_shards: Shards in all.
+        source: Makes the clips that a plan names.
+        output_dir: Folder of the dataset.
+        num_shards: Number of all shards of the dataset.
     """
 
     source: ClipSource
@@ -88,7 +88,7 @@ class ShardJob:
         The bytes depend on the arguments and the source files alone.
 
         Args:
-            shard: Its position among all shards, from 0.
+            shard: Position of the shard among all, from 0.
             plans: The clips to make, in the order in which they are written.
             advance: Called after each clip; may raise to stop.
 

@@ -27,7 +27,7 @@ def stamps(root: str, names: Iterable[str]) -> dict[str, str]:
 
     Args:
         root: Folder that their paths start from.
-        names: As the manifest names them.
+        names: Paths as the manifest names them.
     """
     names = list(dict.fromkeys(names))
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
@@ -52,11 +52,11 @@ def replaced(former: Mapping[str, str], current: Mapping[str, str]) -> str:
     A file that is gone is none: it may have been deleted because it is converted.
 
     Args:
-        former: What `stamps` gave then.
-        current: What it gives now.
+        former: What `stamps` gave for that conversion.
+        current: What `stamps` gives now.
 
     Returns:
-        A text; empty if there are none.
+        The first few names, and how many more; empty if there are none.
     """
     changed = [
         name

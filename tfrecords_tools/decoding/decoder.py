@@ -48,7 +48,7 @@ class Decoder:
         return self._child.pid if self._child else None
 
     def probe(self, path: str) -> video.VideoProbe:
-        """See `video.probe`."""
+        """When a file's video begins and ends, as `video.probe` tells."""
         return video.VideoProbe(**self._request("probe", path=path)[0])
 
     def digest(self, path: str) -> str:
@@ -128,7 +128,7 @@ class Decoder:
         return self._child
 
     def close(self) -> None:
-        """Ends the child."""
+        """Ends the child, if there is one."""
         if self._child is not None:
             self._child.kill()
             self._child.wait()

@@ -47,17 +47,17 @@ def to_jpeg(
     read.
 
     Args:
-        content: Of the file, in any format that Pillow reads; of an animation, the
+        content: The file's bytes, in any format that Pillow reads; of an animation, the
             first image is taken. Transparency is ignored.
         short_side: Length of the frame's shorter side; 0 keeps the size.
-        quality: 1 to 100.
+        quality: Quality of a frame that is encoded, 1 to 100.
         name: What messages call the file.
 
     Returns:
         The JPEG's bytes, its height and its width.
 
     Raises:
-        UnreadableImageError: It cannot be decoded.
+        UnreadableImageError: The file cannot be decoded, or is too large.
     """
     try:
         with _images_of_any_size(), Image.open(_File(content, name)) as image:

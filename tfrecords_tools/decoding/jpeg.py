@@ -25,7 +25,7 @@ class JpegEncoder:
 
         Args:
             short_side: Length of the shorter side in pixels; 0 keeps the size.
-            quality: 1 to 100, libjpeg's scale.
+            quality: Quality on libjpeg's scale, 1 to 100.
         """
         self._short_side = short_side
         self._quality = quality
@@ -56,7 +56,7 @@ class JpegEncoder:
         return buffer.getvalue(), image.shape[0], image.shape[1]
 
     def _upright_rgb(self, frame: av.VideoFrame) -> np.ndarray:
-        """Returns uint8 [H, W, 3]."""
+        """The frame at the clip's size, turned upright: uint8 [H, W, 3], RGB."""
         width, height = self._size
         if frame.format.name.startswith("yuv"):
             # Scaling planes and converting the few pixels left is 4 times faster than
@@ -74,7 +74,7 @@ def turn_upright(image: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
     """Turns and mirrors an image the way a display matrix says.
 
     Args:
-        image: [H, W, C].
+        image: Pixels [H, W, C].
         matrix: [3, 3] of FFmpeg's `libavutil/display.h`: pixel (x, y) of the image
             belongs at (x, y) * matrix of the display. Only multiples of 90 degrees
             occur in practice; others are rounded to one. None changes nothing.

@@ -14,9 +14,9 @@ def scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     """Returns width and height such that the shorter one is `short_side`.
 
     Args:
-        width: Pixels.
-        height: Pixels.
-        short_side: Pixels; 0 keeps the size.
+        width: Width of the frames, in pixels.
+        height: Height of the frames, in pixels.
+        short_side: Wanted length of the shorter side, in pixels; 0 keeps the size.
 
     Raises:
         UnencodableFrameError: A side would be longer than JPEG allows.

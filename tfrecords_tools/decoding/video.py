@@ -54,10 +54,10 @@ class EncodedFrame:
     """One frame of a clip.
 
     Attributes:
-        timestamp: The player's microseconds.
-        jpeg: The file's bytes.
-        height: Pixels.
-        width: Pixels.
+        timestamp: When it is shown, in the player's microseconds.
+        jpeg: The frame as a JPEG file's bytes.
+        height: Height of the JPEG, in pixels.
+        width: Width of the JPEG, in pixels.
     """
 
     timestamp: int
@@ -103,15 +103,15 @@ def encode_frames(
 
     Args:
         path: A local file, or an open binary file that can seek.
-        start: The player's microseconds.
+        start: When the first frame is wanted, in the player's microseconds.
         end: The first of the player's microseconds that is not wanted.
         short_side: Frames are scaled so that their shorter side has this length; 0
             leaves them as they are.
         fps: Frames per second: the frame shown at each tick, counted from `start`. 0
             yields every frame of the source that starts in [start, end), or, where
             there is none, the one that is shown at `start`.
-        jpeg_quality: 1 to 100.
-        threads: Of the decoder; 1 decodes in the calling thread.
+        jpeg_quality: Quality of the frames, 1 to 100.
+        threads: Threads of the decoder; 1 decodes in the calling thread.
 
     Raises:
         UnreadableVideoError: The file or the clip does not decode, or it begins after

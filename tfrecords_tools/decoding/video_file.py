@@ -119,7 +119,7 @@ class VideoFile:
 
     @property
     def stated_duration(self) -> int:
-        """Of the stream or else of the container, in microseconds; 0 if unknown."""
+        """Microseconds that the stream, or else the container, states; 0 if unknown."""
         if self._raw or self.is_broadcast:  # libavformat would guess
             return 0
         duration = self._microseconds(self.stream.duration or 0)
@@ -247,7 +247,7 @@ class Measurement:
         found_end: Until when the last frame that was found is shown.
         stated_duration: What the header states, 0 for nothing.
         frame_rate: Frames per second.
-        packets: How many were looked at.
+        packets: Number of packets that were looked at.
     """
 
     start: int

@@ -87,8 +87,8 @@ def draw_contact_sheet(
     there is one (green when it agrees with the label, orange when not) and the id.
 
     Args:
-        dataset: With at least one clip.
-        path: A PNG file to write.
+        dataset: A dataset with at least one clip.
+        path: PNG file to write, which replaces a former one.
         rows: Classes to show, at most; drawn at random from those with clips.
         columns: Clips per class, at most; drawn at random.
         seed: Decides which classes and clips are drawn.

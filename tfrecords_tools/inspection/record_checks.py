@@ -46,7 +46,7 @@ class Schema:
     """What the records of a dataset must agree with.
 
     Attributes:
-        class_names: In index order.
+        class_names: Names of the classes, in index order.
         every_key: Whether all keys must be there, as in records of our own tools; else
             only those that the pipeline reads.
         crop_size: Crop that must fit into the frames; 0 for none.

@@ -23,10 +23,10 @@ class RecordFacts:
     """Of one clip.
 
     Attributes:
-        frames: How many.
+        frames: Number of frames.
         names: Class name of each label; empty where the record has none.
         teacher: The teacher's classes, best first; empty before prediction.
-        context: What else the index has of it.
+        context: What else the index has of the clip.
     """
 
     frames: int
@@ -40,11 +40,11 @@ def scan_record(data, start: int, stop: int) -> RecordFacts:
 
     Args:
         data: The shard, or any buffer around the record; see `wire`.
-        start: The record's first byte.
+        start: First byte of the record in `data`.
         stop: The byte after its last one.
 
     Raises:
-        LayoutError: What the record is or lacks.
+        LayoutError: The record is no clip with a label; says what it is or lacks.
     """
     try:
         features, lists = wire.example_parts(data, start, stop)

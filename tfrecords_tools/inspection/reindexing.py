@@ -60,11 +60,11 @@ def reindex(
     Of local shards only record headers and contexts are read, and no frames.
 
     Args:
-        directory: The folder.
+        directory: The folder that holds the shards.
         label_kind: "weak" or "clean"; may be left out where `dataset.json` says it.
         classes: Classes file; when empty, the names are those of `dataset.json`, or
             else those in the records.
-        pattern: Of the shards' file names; their order is that of the names.
+        pattern: What the shards' file names match; their order is that of the names.
         overwrite: Replace a `dataset.json` that is there. What the shards do not tell
             (class names, label kind, source, skipped, files) is taken over from it.
         num_workers: Processes; 0 for one per core.

@@ -68,7 +68,7 @@ def map_shards(
         num_workers: Processes; 0 for one per core, 1 for this process alone.
 
     Raises:
-        WorkerDiedError: A process was killed.
+        WorkerDiedError: A process was killed, by the system or from outside.
     """
     workers = min(num_workers or usable_cores(), len(names))
     if workers <= 1:

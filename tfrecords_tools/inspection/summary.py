@@ -28,7 +28,7 @@ def format_summary(dataset: clips.ClipDataset, all_classes: bool = False) -> str
     """Returns what a dataset holds, from `dataset.json` and `index.npz` alone.
 
     Args:
-        dataset: Any.
+        dataset: The dataset to summarise, with or without predictions.
         all_classes: List every class, however many there are.
     """
     lines = [dataset.directory]

@@ -71,7 +71,7 @@ class _ShardReport:
     """What one shard holds.
 
     Attributes:
-        faults: In the shard itself.
+        faults: What is wrong with the shard itself.
         rows: Per record `_COLUMNS` of the index, int64 [records, 5]; `UNKNOWN` where
             the record is damaged.
         contexts: Per record the other columns; None where the record is damaged.
@@ -95,7 +95,7 @@ def validate(
     damaged length field the rest of that shard cannot be found.
 
     Args:
-        directory: The folder.
+        directory: The dataset's folder.
         num_workers: Processes; 0 for one per core, 1 for this process alone.
         crop_size: Frames that are smaller than this crop are a fault, as they are to a
             training that crops without scaling; 0 for none.
@@ -105,7 +105,7 @@ def validate(
         At most 100 of a kind are listed per shard, the rest counted in one entry.
 
     Raises:
-        FileNotFoundError: There is no `dataset.json`.
+        FileNotFoundError: The folder has no `dataset.json`.
         ValueError: It is damaged, so that nothing says what to expect.
     """
     directory = clips.usable_path(directory)
