@@ -59,7 +59,7 @@ _TITLES = {  # of the metrics
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What was found.
+    """What an evaluation found.
 
     Attributes:
         results: The content of `results.json`: the metrics, `excluded_classes`, and

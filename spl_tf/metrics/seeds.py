@@ -51,7 +51,7 @@ def estimate(values: Iterable[float]) -> Estimate | None:
 def paired_difference(
     first: Mapping[int, float], second: Mapping[int, float]
 ) -> Difference | None:
-    """First minus second.
+    """First minus second, seed by seed.
 
     Args:
         first: Values of one row, by seed.

@@ -20,7 +20,7 @@ class LayoutError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class RecordFacts:
-    """Of one clip.
+    """What the context of a record says of one clip, and how long it is.
 
     Attributes:
         frames: Number of frames.
