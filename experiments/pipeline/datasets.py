@@ -43,28 +43,28 @@ def add_defaults(config: config_dict.ConfigDict, splits: Iterable[str]) -> None:
         config: An experiment's config, to which they are added.
         splits: Names of its datasets, a key of `config.data` each.
     """
-    config.world = None  # see `experiments.synthetic.render`
+    config.world = None  # to be rendered, see `experiments.synthetic.render`
     config.data = config_dict.create(
         classes="",  # file of class names, for all but kinds "tfds" and "clips"
         **{split: _default_split() for split in splits},
     )
-    config.conversion = config_dict.ConfigDict()  # settings of all splits
+    config.conversion = config_dict.ConfigDict()  # settings of splits that know them
     config.max_skipped_fraction = 0.1
-    # Of a conversion; 0 for the cores that are free. Each takes seconds to start, so
-    # that small videos are sooner converted by one.
+    # Processes of a conversion; 0 for the cores that are free. Each takes seconds to
+    # start, so that small videos are sooner converted by one.
     config.conversion_processes = 0
 
 
 def _default_split() -> config_dict.ConfigDict:
     return config_dict.create(
         kind="videos",
-        manifest="",  # of "videos" and "images"
-        root="",  # folder that its paths start from; of "images" a folder per class
-        name="",  # of "tfds", as the next two
-        split="",
-        data_dir="",
-        folder="",  # of "clips": a dataset that is used where it is
-        settings=config_dict.ConfigDict(),  # beside or instead of `conversion`
+        manifest="",  # CSV file that lists them, of kinds "videos" and "images"
+        root="",  # folder that its paths start from; of "images" may be one per class
+        name="",  # of kind "tfds": its name, with config and version if wanted
+        split="",  # of kind "tfds": its split, or a part of one
+        data_dir="",  # of kind "tfds": where it is prepared; TFDS' default if empty
+        folder="",  # of kind "clips": a dataset that is used where it is
+        settings=config_dict.ConfigDict(),  # replace those of `conversion`
     )
 
 

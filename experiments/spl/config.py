@@ -38,7 +38,7 @@ def default_config() -> config_dict.ConfigDict:
     config.paper = config_dict.ConfigDict()
     # "none", a strategy of `spl_tf.labels` ("spl_m:36" has 36 labels), or a variant.
     config.strategies = (NONE, "weak", "agreement", "spl_b")
-    config.curve = ()  # further ones, for the plot over the number of labels
+    config.curve = ()  # further rows, for the plot over the number of labels
     # Rows with a name of their own: {"labels": a strategy, and per phase the changed
     # keys of its recipe, e.g. "pretrain": {"loss": {"name": "data_parameters"}}}.
     config.variants = config_dict.ConfigDict()
