@@ -31,7 +31,7 @@ def run(task: Task) -> dict[str, Any]:
 
     Raises:
         TrainingStopped: SIGTERM came; the same task continues.
-        Exception: As the action's function.
+        Exception: What the action's function raises.
     """
     facts = task.action(task)
     return facts | {"bytes": size_of(task.output)}
@@ -128,7 +128,7 @@ def predict(task: Task) -> dict[str, Any]:
     """Writes a dataset with the predictions of a network.
 
     Returns:
-        `count`, its clips.
+        `count`, the number of its clips.
     """
     info = training.predict(
         task.inputs["checkpoint"], task.inputs["dataset"], task.output, **task.settings

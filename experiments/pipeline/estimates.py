@@ -56,11 +56,11 @@ _UNITS = {
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """Of one stage.
+    """What one stage will take.
 
     Attributes:
-        count: How much it has to do, in its unit.
-        seconds: How long that takes.
+        count: How much it has to do: frames, clips or steps, see `_UNITS`.
+        seconds: Seconds that this takes.
         size: Bytes that it writes.
         is_measured: Whether the speed was measured in this workdir.
     """
@@ -75,8 +75,8 @@ def describe(ledger: Ledger, jobs: int, cores: int) -> str:
     """A table of the stages that would run, with time and disk.
 
     Args:
-        ledger: Without outcomes yet; gets those of what would not run.
-        jobs: Stages at a time.
+        ledger: All stages, without outcomes yet; gets those of what would not run.
+        jobs: How many stages run at a time.
         cores: How many cores the machine has.
     """
     reasons = _reasons(ledger)
@@ -156,7 +156,7 @@ def _makespan(stages: Sequence[Stage], found: dict[str, Estimate], jobs: int) ->
 
 
 class _Estimator:
-    """Estimates single stages."""
+    """Estimates amount, time and disk of single stages."""
 
     def __init__(self, ledger: Ledger, cores: int):
         self._ledger = ledger

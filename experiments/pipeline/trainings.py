@@ -29,13 +29,13 @@ def training_stage(
     seed: int | None = None,
     **inputs: Input,
 ) -> Stage:
-    """A training.
+    """The stage of a training.
 
     Args:
-        name: What the stage is called.
+        name: Name of the stage.
         recipe: Config of the training, but for what `inputs` say.
-        output: Its folder.
-        seed: See `Stage`.
+        output: Folder of the run, as in `Stage`.
+        seed: Seed that it belongs to; None for a stage that all seeds share.
         **inputs: By name of `INPUT_KEYS`, or by key of the config, such as
             `data.sources.web.dataset`.
     """
@@ -67,8 +67,8 @@ def check_recipe(settings: config_dict.ConfigDict, path: str) -> None:
     """Checks the config of a training whose data the stages before will make.
 
     Args:
-        settings: The config.
-        path: Of it, for example "config.finetune".
+        settings: Config of the training.
+        path: Where it is, for messages, such as "config.finetune".
 
     Raises:
         ValueError: A value is impossible; the message names the key.
