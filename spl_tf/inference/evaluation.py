@@ -31,10 +31,11 @@ class Views:
 
     Attributes:
         sampling: Which frames a view has.
-        crop_size: Of its crop: the side of a square in pixels, or (height, width).
-        num_clips: Runs of frames, see `ClipSampling.uniform_frames`.
+        crop_size: Size of its crop: the side of a square in pixels, or (height, width).
+        num_clips: Runs of frames per clip, see `ClipSampling.uniform_frames`.
         num_crops: 1, the centre, or 3 along the longer side.
-        short_side: See `eval_batches`.
+        short_side: What a frame's shorter side is scaled to before the crop; 0 takes
+            frames as they are stored.
         fully_convolutional: Whether the network classifies every position of a view,
             and its probabilities are averaged; see `models.position_model`.
         on_bad_record: "error", or "skip" to leave the clip out.
@@ -61,7 +62,7 @@ class Views:
         short_side: int | None = None,
         **options: Any,
     ) -> Views:
-        """Those of a run's `config.data`, unless given; the rest as in this class."""
+        """Views by a run's `config.data`, unless given; the rest is by default."""
         if crop_size is None:
             crop_size = settings.crop_size
         if short_side is None:
@@ -79,7 +80,7 @@ class Views:
 def open_run(
     workdir: str, strategy: tf.distribute.Strategy
 ) -> tuple[config_dict.ConfigDict, list[str], keras.Model]:
-    """As `run_folder.load_run`; the model takes clips of any length and size."""
+    """Opens a finished run; the model takes clips of any length and size."""
     with strategy.scope():
         config, label_names, model = run_folder.load_run(workdir)
     return config, label_names, accept_any_size(model)
@@ -104,9 +105,9 @@ def forward_batches(
 
     Args:
         model: Gives logits, also of every position, or features.
-        strategy: Where it runs.
+        strategy: Whose devices the model runs on.
         batches: A function from nothing to the dataset of per-replica batches.
-        features: Whether the model gives features.
+        features: Whether the model gives features, not logits.
         multi_label: Whether its logits are of labels on their own.
         by_view: Whether the views of a clip are kept apart.
 
@@ -128,7 +129,7 @@ def _run(
     gather: bool = False,
     by_view: bool = False,
 ):
-    """As `forward_batches`; gathered, the results of all processes, without `id`."""
+    """What `forward_batches` gives; if gathered, of all processes, without `id`."""
 
     def replica_forward(clip, index):
         outputs = model(data.unit_pixels(clip), training=False)
@@ -181,12 +182,12 @@ def evaluate(
     """Measures a model on every clip of a dataset, exactly once each.
 
     Args:
-        model: Gives logits.
-        strategy: Where it runs; several processes share the clips, and each gets the
-            results of all.
-        dataset: Its classes are those that the model tells apart.
+        model: Network that gives logits.
+        strategy: Whose devices it runs on; several processes share the clips, and each
+            gets the results of all.
+        dataset: The clips, with the classes that the model tells apart.
         views: How each clip is looked at.
-        batch_size: Clips per replica.
+        batch_size: Clips per replica and step.
         multi_label: Whether clips have several labels, and all of them count.
     """
     columns = _columns(
@@ -221,9 +222,9 @@ def score(
     """Probabilities of every clip of a dataset, the mean over its views.
 
     Args:
-        model: Gives logits; see `open_run`.
-        strategy: Where it runs, in one process.
-        dataset: Its classes are those that the model tells apart.
+        model: Network that gives logits; see `open_run`.
+        strategy: Whose devices it runs on, in one process.
+        dataset: The clips, with the classes that the model tells apart.
         views: How each clip is looked at.
         batch_size: Clips per replica; all their views go through the network at once.
         multi_label: Whether clips have several labels, and all of them count.
@@ -248,12 +249,12 @@ def collect(
     """Outputs of a model for every clip of a dataset, exactly once each.
 
     Args:
-        model: Gives logits, or features.
-        strategy: Where it runs, in one process.
-        dataset: The clips.
+        model: Network that gives logits, or features.
+        strategy: Whose devices it runs on, in one process.
+        dataset: The clips that the model looks at.
         views: How each clip is looked at.
-        batch_size: Clips per replica.
-        features: Whether the model gives features.
+        batch_size: Clips per replica and step.
+        features: Whether the model gives features, not logits.
         multi_label: Whether its logits are of labels on their own.
 
     Raises:

@@ -32,12 +32,12 @@ def export(checkpoint: str, output_dir: str, top_k: int = 5) -> tuple[str, ...]:
       of `assets.extra/classes.txt`.
 
     Args:
-        checkpoint: Workdir of the run.
-        output_dir: Folder to make.
-        top_k: k; all classes if there are fewer.
+        checkpoint: Workdir of the finished run.
+        output_dir: Folder of the SavedModel to make.
+        top_k: Classes per clip, k; all if there are fewer.
 
     Returns:
-        The class names, in order.
+        The class names, in the order of the outputs.
 
     Raises:
         FileExistsError: `output_dir` exists.

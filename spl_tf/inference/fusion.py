@@ -17,12 +17,12 @@ def fuse(
     """The weighted mean of several models' probabilities (two streams, ensembles).
 
     Args:
-        scores: Of the same clips, matched by id.
-        weights: Positive, one for each; only their ratios count.
-        names: Of the scores, for messages and the settings.
+        scores: Each model's scores of the same clips, matched by id.
+        weights: Positive weights, one for each; only their ratios count.
+        names: What each is called in messages and in the settings.
 
     Returns:
-        Clips in the order of the first scores.
+        Scores of the clips, in the order of the first scores.
 
     Raises:
         ValueError: A weight is impossible, or clips, classes or labels differ.
@@ -53,8 +53,8 @@ def check_same_clips(scores: Sequence[Scores], names: Sequence[str]) -> None:
     """Checks that scores are of the same clips, classes and labels; in any order.
 
     Args:
-        scores: One or more.
-        names: Of each, for messages.
+        scores: Each model's scores, one at least.
+        names: What each is called in messages.
 
     Raises:
         ValueError: The message names the first class or clip that differs from those of

@@ -67,12 +67,12 @@ def score_linear(
     mean over its views; as the classifier is linear, so are its logits.
 
     Args:
-        model: Of a run on any classes; its head is not used.
-        strategy: Where it runs.
+        model: Network of a run on any classes; its head is not used.
+        strategy: Whose devices it runs on, in one process.
         train: The clips to learn from.
         test: The clips to score, of the same classes.
         views: How each test clip is looked at.
-        batch_size: Clips per replica.
+        batch_size: Clips per replica and step.
         seed: Decides which clips are held out to choose the strength.
 
     Raises:
@@ -104,11 +104,11 @@ def fit_probe(
     """Standardises features, chooses the strength, and fits.
 
     Args:
-        features: float32 [n, D].
+        features: float32 [n, D], a row per clip.
         labels: Integers [n] in [0, num_classes).
-        num_classes: C.
+        num_classes: C, the number of classes.
         seed: Decides which clips are held out to choose the strength.
-        strengths: To choose from; of equal accuracy the first is taken.
+        strengths: Strengths to choose from; of equal accuracy the first is taken.
 
     Raises:
         ValueError: There are fewer than two clips.
@@ -136,7 +136,7 @@ def choose_held_out(labels: np.ndarray, seed: int) -> np.ndarray:
     """Chooses a tenth of the clips at random, a tenth of each class.
 
     Args:
-        labels: Integers [n].
+        labels: Integers [n], the clips' classes.
         seed: Decides which clips of a class are taken.
 
     Returns:
@@ -169,9 +169,9 @@ def fit_logistic_regression(
     The bias is not penalised; scikit-learn's C is 1 / (n * strength).
 
     Args:
-        features: float64 [n, D].
+        features: float64 [n, D], a row per clip.
         labels: Integers [n] in [0, num_classes).
-        num_classes: C.
+        num_classes: C, the number of classes.
         strength: The weight of the penalty on the kernel.
         start: Weights to start from; None for zeros.
 

@@ -34,8 +34,8 @@ class FrameFeatures(NamedTuple):
     """Features of clips, without bad records that may be skipped.
 
     Attributes:
-        rows: int64 [n], of the index, ascending.
-        ids: Strings [n].
+        rows: int64 [n], rows of the index, ascending.
+        ids: Strings [n], the clips' ids.
         features: float32 [n, V, D], of every view.
     """
 
@@ -54,11 +54,11 @@ def frame_features(
     """Features of every view of every clip; labels are not looked at.
 
     Args:
-        model: Gives features.
-        strategy: Where it runs, in one process.
-        dataset: The clips.
+        model: Network that gives features.
+        strategy: Whose devices it runs on, in one process.
+        dataset: The clips that the model looks at.
         views: How each clip is looked at.
-        batch_size: Clips per replica.
+        batch_size: Clips per replica and step.
 
     Raises:
         BadRecordError: A record is bad, or all are that `views` lets be skipped.
@@ -115,8 +115,8 @@ class Whitening:
     PCA; cosines are those of ZCA, which only turns the result.
 
     Attributes:
-        mean: float64 [D].
-        matrix: float64 [D, K], of the K directions in which the features differ.
+        mean: float64 [D], taken off the features.
+        matrix: float64 [D, K], a column for each direction in which features differ.
     """
 
     mean: np.ndarray
@@ -127,7 +127,7 @@ class Whitening:
         """Takes mean and covariance of features.
 
         Args:
-            features: float32 [..., D].
+            features: float32 [..., D], features to take the statistics of.
             epsilon: Share of the mean variance that is added to each, so that
                 directions in which little differs do not decide.
 
@@ -160,7 +160,7 @@ class Whitening:
         """Whitened features of length 1, float32 [..., K], of features [..., D].
 
         Raises:
-            ValueError: They have another D.
+            ValueError: The features have another D.
         """
         if features.shape[-1] != len(self.mean):
             raise ValueError(
@@ -224,11 +224,11 @@ def similar_pairs(
     Args:
         features: float32 [n, V, K], of length 1.
         against: float32 [m, W, K], of length 1.
-        threshold: In [-1, 1].
+        threshold: Cosine in [-1, 1], which the frames of a pair exceed.
         groups: int64 [n], `media_group` of clips that are compared with themselves:
             `against` is `features`. Then a pair comes once, its earlier clip as
             `second`, and never of one group, but for -1.
-        max_pairs: More are an error.
+        max_pairs: Greatest number of pairs; more are an error.
 
     Raises:
         ValueError: The threshold is out of range or the features' numbers differ, or

@@ -1,4 +1,4 @@
-"""What a network's logits mean."""
+"""What a network's logits mean: one label of all, or each on its own."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def probabilities_of(logits, multi_label: bool = False) -> keras.KerasTensor:
     """Probabilities from logits, float [..., C], of the same shape and dtype.
 
     Args:
-        logits: float [..., C].
-        multi_label: Of labels on their own; else they add up to 1.
+        logits: float [..., C], of C labels.
+        multi_label: Whether labels are on their own; else probabilities add up to 1.
     """
     squash = keras.ops.sigmoid if multi_label else keras.ops.softmax
     return squash(logits)

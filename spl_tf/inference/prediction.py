@@ -62,16 +62,16 @@ def predict(
 
     Args:
         checkpoint: Workdir of the teacher's finished training run.
-        input_dir: The dataset to label.
-        output_dir: Where the labelled dataset goes. A finished prediction of the same
+        input_dir: Folder of the dataset to label.
+        output_dir: Folder of the labelled dataset. A finished prediction of the same
             inputs is returned without any work.
-        batch_size: Clips per replica.
-        top_k: Classes to keep per clip.
-        strategy: See `make_strategy`; all but "multi_worker".
+        batch_size: Clips per replica and step.
+        top_k: Number of the teacher's classes that are kept per clip.
+        strategy: Devices to run on, see `make_strategy`; all but "multi_worker".
         num_clips: Runs of frames per clip, see `eval_batches`; the probabilities of
             all views of a clip are averaged.
         num_crops: 1 or 3 crops of each run.
-        worker: This process, from 0.
+        worker: Number of this process, from 0.
         num_workers: Independent processes that share the work and `output_dir`. Each
             has a block of shards; the last one to finish completes the dataset. One
             that died is started again, or its part is done by a call without workers.
@@ -82,9 +82,11 @@ def predict(
         max_bad_records: With "skip", more than this many are an error.
         classes: One of `CLASSES`: the teacher has the "same" classes as the dataset;
             or those of the "dataset" are among them, and get all of the probability.
-        fully_convolutional: See `Views`.
-        crop_size: Of the views, in pixels; None for the teacher's.
-        short_side: See `eval_batches`; None for the teacher's.
+        fully_convolutional: Whether every position of a view is classified, see
+            `Views`.
+        crop_size: Side of a view's square, in pixels; None for the teacher's.
+        short_side: What a frame's shorter side is scaled to, see `eval_batches`; None
+            for the teacher's.
 
     Returns:
         The new dataset's description; None while other workers have shards to write.
@@ -294,7 +296,7 @@ class _Forward:
         """Predicts the clips of the shards that are left, for the writer.
 
         Raises:
-            TrainingStopped: SIGTERM came.
+            TrainingStopped: SIGTERM came; finished shards stay.
         """
         shard = self._dataset.index.shard
         total, wanted = int(np.isin(shard, mine).sum()), np.isin(shard, left)

@@ -52,7 +52,7 @@ class PredictionFolder(ShardFolder):
         """Touches nothing yet.
 
         Args:
-            directory: The output.
+            directory: Folder of the labelled dataset.
             dataset: What is labelled; the output gets the same shards.
             inputs: All that decides what is written, by name, as JSON values; goes
                 into `dataset.json`.
@@ -131,8 +131,8 @@ class PredictionFolder(ShardFolder):
         """Writes a shard, whole or not at all; it counts once it is reported.
 
         Args:
-            shard: Its position among the dataset's shards.
-            records: What `clips.write_shard` takes.
+            shard: Position of the shard among the dataset's.
+            records: Records as `clips.write_shard` takes them.
 
         Raises:
             OSError: The disk is full; nothing half-written stays.

@@ -41,10 +41,11 @@ class ShardWriter:
         """Starts nothing yet.
 
         Args:
-            folder: Where the shards go.
-            dataset: The records.
-            shards: Positions of those to write, ascending.
-            own_media: Of the videos that the teacher was trained on, if known.
+            folder: Folder that gets the shards.
+            dataset: The dataset whose records are labelled.
+            shards: Positions of the shards to write, ascending.
+            own_media: Media ids of the videos that the teacher was trained on, if
+                known.
             skipped: Holds the rows, of those that come, to be left out.
         """
         self._folder, self._dataset, self._shards = folder, dataset, shards
@@ -71,7 +72,7 @@ class ShardWriter:
         """Takes the next rows' top-k classes and probabilities, [n, k]; may wait.
 
         Raises:
-            Exception: What stopped the writing.
+            Exception: The error that stopped the writing.
         """
         while True:
             if self._written.done():

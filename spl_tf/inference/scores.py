@@ -25,11 +25,11 @@ class Scores:
 
     Attributes:
         rows: int64 [n], the clips' rows in the index, ascending.
-        ids: Strings [n].
+        ids: Strings [n], the clips' ids.
         labels: int32 [n] in [0, C), the records' own; or all of them as multi-hot rows,
             bool [n, C].
-        probabilities: float32 [n, C].
-        class_names: C names.
+        probabilities: float32 [n, C], the clips' probabilities.
+        class_names: The C names, in index order.
         settings: How the scores were made, as JSON can hold it.
     """
 
@@ -81,15 +81,15 @@ class ClassResult:
     """A line of the per-class table.
 
     Attributes:
-        name: The class's, as in `dataset.json`.
-        clips: How many have this label.
-        predicted: Of how many clips it is the first choice; of several labels, a
-            choice, of probability above 1/2.
+        name: The class's name, as in `dataset.json`.
+        clips: Number of clips with this label.
+        predicted: Number of clips whose first choice it is; where clips have several
+            labels, those that have it with a probability above 1/2.
         accuracy: Share of its clips whose first choice it is, None without clips; of
             several labels, share of all clips of which is told whether they have it.
-        average_precision: None without clips.
+        average_precision: Average precision in [0, 1]; None without clips.
         taken_for: The other class that its clips are most often taken for; "" if none.
-        times: How often that is.
+        times: Number of its clips that are taken for that one.
     """
 
     name: str
@@ -108,7 +108,7 @@ class Evaluation:
     Attributes:
         metrics: `clips`, and in [0, 1] `top_1`, `top_5`, `mean_class_accuracy`, `mAP`;
             where clips have several labels, `label_accuracy` and `mAP`.
-        classes: In index order.
+        classes: A result per class, in index order.
         confusion: int64 [C, C], row = label, column = first choice; None where clips
             have several labels.
     """
@@ -152,13 +152,13 @@ def measure_columns(
     probabilities: np.ndarray,
     exclude: Sequence[str] = (),
 ) -> Evaluation:
-    """As `measure`.
+    """Computes all metrics from columns; see `measure`.
 
     Args:
         names: The C classes in index order.
         labels: Integers [n] in [0, C), or multi-hot rows, bool [n, C].
-        probabilities: float32 [n, C].
-        exclude: Classes left out of mAP.
+        probabilities: float32 [n, C], in [0, 1].
+        exclude: Names of classes left out of mAP.
     """
     if labels.ndim == 2:
         return _measure_several(names, labels, probabilities, exclude)
