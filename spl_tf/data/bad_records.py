@@ -25,7 +25,7 @@ class SkippedRecords:
         """Starts empty.
 
         Args:
-            directory: The dataset, for messages.
+            directory: Folder of the dataset, for messages.
             limit: More bad records than this are an error.
         """
         self._directory = directory

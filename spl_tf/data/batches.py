@@ -56,9 +56,10 @@ def train_batches(
         stop_step: The step before which the batches end; None for never. A run that
             knows its last step should say so: then no thread is left reading ahead
             when it is done.
-        worker: This process, from 0.
-        num_workers: All processes of the run.
-        replicas: Replicas of this process; they get one batch each per step, in turn.
+        worker: Number of this process, from 0.
+        num_workers: Number of all processes of the run.
+        replicas: Number of this process's replicas; they get one batch each per step,
+            in turn.
 
     Returns:
         Batches of `clip`, `label`, `index`, `id`, `draws`.
@@ -105,7 +106,7 @@ class _TrainBatches:
         self.threads, self._map = decoding([source.dataset for source in sources])
 
     def load(self, number: int) -> dict[str, np.ndarray]:
-        """Reads and decodes a batch."""
+        """Reads and decodes a batch: the arrays that `finish` takes, by name."""
         step, replica = divmod(number, self._replicas)
         clip = self._buffers.take()
         jobs, first = [], 0
@@ -146,11 +147,11 @@ def mixing_weights(draws: np.ndarray, alphas: np.ndarray) -> np.ndarray:
     """Weights of mixup, one per item, distributed as Beta(alpha, alpha).
 
     Args:
-        draws: [B], uniform in [0, 1).
-        alphas: [B], 0 for an item that stays as it is: its weight is 1.
+        draws: Numbers [B], uniform in [0, 1).
+        alphas: Numbers [B], 0 for an item that stays as it is: its weight is 1.
 
     Returns:
-        float32 [B], in [0, 1].
+        float32 [B] in [0, 1], the weight of the item itself.
     """
     mixed = alphas > 0
     weights = np.ones(len(draws), np.float32)

@@ -37,9 +37,9 @@ class View:
     """One look at a clip.
 
     Attributes:
-        frames: Which frames.
-        window: Which part of them.
-        flip: Whether it is mirrored left-right.
+        frames: Places of the frames in the clip, T of them.
+        window: The part of them that is cut out, (top, left, height, width).
+        flip: Whether the part is mirrored left-right.
         warps: Instead of both, float64 [T, 3, 3]: for each pixel (column, row, 1) that
             is made, its place in the frame.
     """
@@ -70,9 +70,10 @@ class ClipLoader:
         """Opens nothing yet.
 
         Args:
-            dataset: The clips.
-            choose_views: What to decode of each.
-            crop_size: Of the decoded frames: the side of a square, or (height, width).
+            dataset: The dataset whose clips are read.
+            choose_views: Says which frames and windows of a clip to decode.
+            crop_size: Size of the decoded frames: the side of a square in pixels, or
+                (height, width).
             needs_label: Whether a label outside the classes is an error.
             needs_teacher: Whether a teacher's prediction outside them is one.
             scales: Whether views are scaled, so that frames may be smaller than the
@@ -117,7 +118,7 @@ class ClipLoader:
         return record.id, record.label, record.teacher
 
     def _open(self, row: int) -> _Frames:
-        """Reads and checks a record."""
+        """Reads and checks a record, and keeps it where there is room."""
         try:
             data = self._reader.read(row)
         except ValueError as error:  # names shard and row itself
@@ -257,12 +258,12 @@ def decode_view(frames: _Frames, view: View, out: np.ndarray) -> None:
     bilinearly, beyond the edges the frame's outermost pixels.
 
     Args:
-        frames: The clip's, decoded as they are needed.
-        view: What to take of them.
+        frames: The clip's frames, decoded as they are needed.
+        view: Which of them to take, and how.
         out: uint8 [T, height, width, C], is filled.
 
     Raises:
-        BadRecordError: A frame does not decode.
+        BadRecordError: A frame that is needed does not decode.
     """
     if view.warps is not None:
         _warp_view(frames, view, out)
@@ -338,7 +339,7 @@ class ClipBuffers:
         """Takes no memory yet.
 
         Args:
-            shape: What `take` gives, in uint8.
+            shape: Shape of the arrays that `take` gives, in uint8.
         """
         self._shape = shape
         self._free: list[bytearray] = []

@@ -25,10 +25,10 @@ class ImageClips:
     """How the images of a source become clips.
 
     Attributes:
-        kind: Of `IMAGE_KINDS`.
-        step: Of the translations, the largest step of the window from frame to frame,
-            as a share of its height and width; the paper names no size.
-        motion: Of perspective, the law of the homographies.
+        kind: How an image moves, one of `IMAGE_KINDS`.
+        step: Largest step of the window from frame to frame, of the translations, as a
+            share of its height and width; the paper names no size.
+        motion: The law of the homographies, for perspective.
         by_class: Whether each class has a law of its own.
     """
 
@@ -50,13 +50,13 @@ class ImageClips:
         """Which place of the image each pixel of each frame shows.
 
         Args:
-            num_frames: T.
+            num_frames: T, the number of frames.
             frame_size: Rows and columns of the image.
             window: What the first frame shows of it, in whole pixels.
             crop_size: Rows and columns of the frames.
-            flip: Whether they are mirrored left-right.
+            flip: Whether frames are mirrored left-right.
             draws: float32 [NUM_MOTION_DRAWS], uniform in [0, 1).
-            label: Class of the image.
+            label: Class of the image, where each has a law of its own.
 
         Returns:
             float64 [T, 3, 3], from (column, row, 1) of a frame to that of the image;

@@ -29,7 +29,7 @@ class LabelLookup:
         Args:
             label_map: Where the records hold (weak label, teacher prediction); None
                 where their label is used as it is.
-            num_classes: N, classes of the dataset.
+            num_classes: N, the number of the dataset's classes.
             assigned: int32, the label of each index row, instead of the records'.
             several: The labels of each index row, of which one is drawn; with
                 `num_outputs`, all are taken.
@@ -57,11 +57,13 @@ class LabelLookup:
         """Looks clips up.
 
         Args:
-            label: int64 [B] or scalar, from the records.
-            teacher: int64, likewise, -1 where a record has none.
-            clip_id: string, likewise, for errors.
-            row: int64, likewise, of the index; for assigned and for several labels.
-            draw: float32, likewise, uniform in [0, 1); for one of several labels.
+            label: int64 [B] or scalar, the records' labels.
+            teacher: int64 [B] or scalar, the teacher's choices, -1 where a record has
+                none.
+            clip_id: string [B] or scalar, the clips' ids, for errors.
+            row: int64 [B] or scalar, rows of the index; for assigned and for several
+                labels.
+            draw: float32 [B] or scalar, uniform in [0, 1); for one of several labels.
 
         Returns:
             int32, likewise, -1 for a clip that the map discards; or multi-hot rows,

@@ -63,8 +63,8 @@ def in_order(plan, start: int, stop: int) -> tf.data.Dataset:
         plan: With `load(number)`, which gives a batch's arrays by name, `spec`, what
             they are, `finish(batch)`, which does the rest in the graph, and `threads`,
             which `load` uses.
-        start: The first one's number.
-        stop: The number behind the last one.
+        start: Number of the first batch.
+        stop: Number behind that of the last batch.
     """
     # TensorFlow never lets go of what `numpy_function` calls; the dataset holds the
     # plan, by `load_in_graph`.

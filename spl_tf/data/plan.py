@@ -46,10 +46,10 @@ class Resampling:
         """Probability of each clip.
 
         Args:
-            labels: int [n], their classes, 0 or more.
+            labels: int [n], the clips' classes, 0 or more.
 
         Returns:
-            float64 [n], of sum 1.
+            float64 [n], a probability per clip, of sum 1.
         """
         sizes = np.bincount(labels).astype(np.float64)
         if self.power is not None:
@@ -98,7 +98,7 @@ class TrainPlan:
 
     @property
     def num_clips(self) -> int:
-        """Clips in one epoch."""
+        """Number of clips in one epoch."""
         return len(self._rows)
 
     def batch(
@@ -109,12 +109,13 @@ class TrainPlan:
         The workers' parts, one after the other, are the batch of a single worker.
 
         Args:
-            step: From 0.
-            worker: From 0.
-            num_workers: They share the batch evenly.
+            step: Number of the step, from 0.
+            worker: Number of the worker, from 0.
+            num_workers: Number of the workers, who share the batch evenly.
 
         Returns:
-            See `at`; both int64 [batch_size / num_workers].
+            Index rows and their epochs, see `at`; both int64 [batch_size /
+            num_workers].
         """
         return self.at(self.places(step, worker, num_workers))
 
@@ -132,7 +133,7 @@ class TrainPlan:
         """What is at some places in the list.
 
         Args:
-            places: int64 [n].
+            places: int64 [n], positions in the endless list, from 0.
 
         Returns:
             Index rows, and their epochs, for `uniform_draws`; with resampling, where a
@@ -168,8 +169,8 @@ class MediaRows:
     """The rows of each medium, of which a random one is read (OmniSource, 3.5).
 
     Attributes:
-        media: int64 [m], their numbers in an index.
-        rows: int64 [n], those of the first medium, of the second, and so on.
+        media: int64 [m], the numbers of the media in an index.
+        rows: int64 [n], rows of the first medium, of the second, and so on.
         splits: int64 [m + 1]; those of medium i are from `splits[i]` to the next.
     """
 
@@ -185,7 +186,7 @@ class MediaRows:
         """Groups rows.
 
         Args:
-            rows: int64 [n].
+            rows: int64 [n], rows of an index.
             groups: int64 [n], of which medium each is; a negative one is of none that
                 is known, and stays alone.
         """
@@ -198,12 +199,12 @@ class MediaRows:
         """A row of each of some media, all of a medium's equally likely.
 
         Args:
-            seed: As in `uniform_draws`.
-            epochs: int64 [b], as there.
-            places: int64 [b], which of `media`.
+            seed: Seed of the run, as in `uniform_draws`.
+            epochs: int64 [b], the epoch of each draw, as in `uniform_draws`.
+            places: int64 [b], positions in `media`.
 
         Returns:
-            int64 [b].
+            int64 [b], a row of each of these media.
         """
         draws = uniform_draws(seed, epochs, self.media[places], 1)[:, 0]
         first, behind = self.splits[places], self.splits[places + 1]
@@ -215,7 +216,7 @@ def padded_rows(num_clips: int, multiple: int) -> tuple[np.ndarray, np.ndarray]:
     """Every row once, padded to a multiple so that all replicas get full batches.
 
     Args:
-        num_clips: Rows of the index.
+        num_clips: Number of the index's rows.
         multiple: Clips per step, of all replicas together.
 
     Returns:
@@ -237,9 +238,9 @@ def uniform_draws(
 
     Args:
         seed: What tells the draws of one run from another's.
-        epochs: int64 [n].
-        rows: int64 [n].
-        num_draws: Numbers per clip.
+        epochs: int64 [n], the epoch that each clip is read in.
+        rows: int64 [n], the clips' rows in the index.
+        num_draws: How many numbers each clip gets.
 
     Returns:
         float32 [n, num_draws], uniform in [0, 1).

@@ -25,7 +25,7 @@ class RecordView:
         label: The source's label, -1 where the record has none.
         teacher: The teacher's first choice, -1 where the record has none.
         frames: Where in `data` each frame's `tf.train.Feature` is, as (start, stop).
-        data: The serialized clip.
+        data: Bytes of the serialized clip.
     """
 
     id: bytes
@@ -35,7 +35,7 @@ class RecordView:
     data: bytes | memoryview
 
     def jpeg(self, frame: int) -> bytes:
-        """Copies one frame's JPEG out."""
+        """One frame's JPEG, copied out of `data`."""
         try:
             start, stop = wire.step_bytes(self.data, self.frames[frame])
         except wire.WireError as error:

@@ -26,7 +26,7 @@ class ClipSampling:
     takes frame indices modulo n.
 
     Attributes:
-        num_frames: Frames to take.
+        num_frames: Number of frames to take.
         stride: Distance between them, in frames of the clip.
         segments: Instead, one frame of each of `num_frames` equal parts of the clip, at
             random in training and the middle one in testing (TSN, section 3.1).
@@ -38,7 +38,7 @@ class ClipSampling:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> ClipSampling:
-        """That of a run's `config.data`."""
+        """How a run's `config.data` takes frames."""
         segments = settings.get("sampling", SAMPLINGS[0]) == "segments"
         return cls(settings.num_frames, settings.stride, segments)
 
@@ -65,7 +65,7 @@ class ClipSampling:
             draws: float32 [num_draws], uniform in [0, 1).
 
         Returns:
-            int64 [num_frames].
+            int64 [num_frames], frame indices below `length`.
         """
         if self.segments:
             return self._in_segments(length, draws)
@@ -85,7 +85,7 @@ class ClipSampling:
         (j + 1/2) / num_clips of each.
 
         Returns:
-            int64 [num_clips, num_frames].
+            int64 [num_clips, num_frames], frame indices below `length`.
         """
         if num_clips == 1:
             return self.central_frames(length)[None]
@@ -125,7 +125,7 @@ def random_window(height: int, width: int, size: CropSize, draws: np.ndarray) ->
     Args:
         height: Rows of the frames, at least those of the crop.
         width: Columns of the frames, at least those of the crop.
-        size: Of the crop.
+        size: Size of the crop: a square's side, or (height, width).
         draws: float32 [2], uniform in [0, 1).
     """
     rows, columns = height_and_width(size)
@@ -142,7 +142,7 @@ def central_windows(
     Args:
         height: Rows of the frames, at least those of the crops.
         width: Columns of the frames, at least those of the crops.
-        size: Of the crops.
+        size: Size of the crops: a square's side, or (height, width).
         num_crops: 1 is the middle of the longer side too; 3 are its start, middle and
             end.
     """
@@ -164,9 +164,9 @@ def scored_windows(
     Args:
         height: Rows of the stored frames.
         width: Columns of the stored frames.
-        size: Of the crops, after scaling.
+        size: Size of the crops after scaling: a square's side, or (height, width).
         short_side: What the frames' shorter side is scaled to; 0 for no scaling.
-        num_crops: 1 or 3.
+        num_crops: Number of crops, 1 or 3, as in `central_windows`.
     """
     if short_side:
         size = jittered_size(size, height, width, (short_side, short_side), 0.0)
@@ -187,11 +187,11 @@ def jittered_size(
     `crop_size` out (NL's short-side jitter).
 
     Args:
-        crop_size: Of the crop after scaling.
+        crop_size: Size of the crop after scaling: a square's side, or (height, width).
         height: Rows of the stored frames.
         width: Columns of the stored frames.
         side_range: Smallest and largest short side, both included.
-        draw: Uniform in [0, 1).
+        draw: Random number, uniform in [0, 1), which decides the scale.
     """
     low, high = side_range
     short_side, stored_side = low + scale_draw(draw, high - low + 1), min(height, width)

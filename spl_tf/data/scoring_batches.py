@@ -42,13 +42,13 @@ def eval_batches(
     views of a clip next to each other, crops varying fastest; all else stays [B].
 
     Args:
-        dataset: The clips.
+        dataset: The dataset whose clips are read.
         sampling: Which frames are taken; `PAPER_EVALUATION` for the paper's protocol.
-        crop_size: Of the crop: the side of a square in pixels, or (height, width).
+        crop_size: Size of the crop: the side of a square in pixels, or (height, width).
         batch_size: Clips per replica and step.
-        worker: This process, from 0.
-        num_workers: All processes of the run.
-        replicas: Replicas of this process.
+        worker: Number of this process, from 0.
+        num_workers: Number of all processes of the run.
+        replicas: Number of this process's replicas.
         num_clips: Runs of frames per clip, see `ClipSampling.uniform_frames`.
         num_crops: 1, the centre, or 3 along the longer side.
         short_side: What the frames' shorter side is scaled to before the crop; 0 takes
@@ -85,16 +85,17 @@ def predict_batches(
     """As `eval_batches`, for clips whose label may be missing or is not looked at.
 
     Args:
-        dataset: The clips; each comes once.
-        sampling: Which frames are taken.
-        crop_size: Of the crop: the side of a square in pixels, or (height, width).
+        dataset: The dataset whose clips are read, each once.
+        sampling: Which frames are taken of a clip.
+        crop_size: Size of the crop: the side of a square in pixels, or (height, width).
         batch_size: Clips per replica and step.
-        worker: This process, from 0.
-        num_workers: All processes of the run.
-        replicas: Replicas of this process.
-        num_clips: Runs of frames per clip.
-        num_crops: 1 or 3.
-        short_side: See `eval_batches`.
+        worker: Number of this process, from 0.
+        num_workers: Number of all processes of the run.
+        replicas: Number of this process's replicas.
+        num_clips: Runs of frames per clip, see `ClipSampling.uniform_frames`.
+        num_crops: 1, the centre, or 3 along the longer side.
+        short_side: What the frames' shorter side is scaled to before the crop; 0 takes
+            frames as they are stored.
         wanted: bool, one per index row. Steps without such a row are left out and the
             others stay as they are, so that a clip is always in the same batch; `mask`
             is False for what is not wanted.
@@ -174,7 +175,7 @@ class _ScoringBatches:
         }
 
     def load(self, number: int) -> dict[str, np.ndarray]:
-        """Reads and decodes a batch."""
+        """Reads and decodes a batch: the arrays that `finish` takes, by name."""
         clip = self._buffers.take()
         rows, mask = self._rows[number], self._mask[number]
         found = list(self._map(self._load, rows, clip))

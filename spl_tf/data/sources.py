@@ -27,13 +27,13 @@ class TrainInput:
     """What to train on.
 
     Attributes:
-        dataset: The clips.
-        label_map: Their labels; None takes the label in the record as it is.
-        sampling: Which frames are taken.
-        crop_size: Of the random crop: the side of a square in pixels, or (height,
+        dataset: The dataset whose clips are trained on.
+        label_map: Gives the clips' labels; None takes the label in the record as it is.
+        sampling: Which frames are taken of a clip.
+        crop_size: Size of the random crop: the side of a square in pixels, or (height,
             width).
         flip: Whether half of the clips are mirrored left-right.
-        seed: Of order, starts, crops, flips and photometric draws.
+        seed: Decides order, starts, crops, flips and photometric draws.
         short_side: Smallest and largest short side that frames are scaled to before
             the crop, uniformly (NL has 256 to 320); None takes them as they are stored.
         resampling: How often classes are drawn; None takes every clip once per epoch.
@@ -43,7 +43,7 @@ class TrainInput:
             in memory.
         assignment: Labels by index row, instead of a label map.
         clip_filter: Which clips are kept, besides those that have a label.
-        name: In messages and logs, where there are several sources.
+        name: What it is called in messages and logs, where there are several sources.
         clips_per_item: Views of an item in a batch, each with draws of its own.
         image_clips: How clips of one frame become clips of many; None takes a clip's
             frames, again from the start where there are too few.
@@ -161,8 +161,8 @@ def media_kept(source: TrainInput, rows: np.ndarray) -> MediaRows:
     """The videos that have a clip that is kept, and those clips.
 
     Args:
-        source: With `one_per_video`.
-        rows: int64 [n], see `clips_kept`.
+        source: A source with `one_per_video`.
+        rows: int64 [n], the rows that `clips_kept` gives.
 
     Raises:
         ValueError: The index does not say which video a clip is of.
@@ -274,7 +274,7 @@ def check_labels(dataset: ClipDataset, column: str = "label") -> None:
     """Raises ValueError for the first row with one that is no class.
 
     Args:
-        dataset: The clips.
+        dataset: The dataset whose labels are checked.
         column: "label", "teacher", or "labels": all that a row has, one at least.
     """
     index, num_classes = dataset.index, len(dataset.info.class_names)

@@ -31,12 +31,12 @@ class TrainClips:
         """Plans the run.
 
         Args:
-            source: What to train on.
+            source: Dataset, labels, filter and sampling of the clips.
             batch_size: Clips of this source per part of a step.
             num_parts: Parts of a step: replicas of all workers.
 
         Raises:
-            ValueError: See `clips_kept`.
+            ValueError: No clip is kept, see `clips_kept`.
         """
         self._source = source
         dataset, label_map = source.dataset, source.label_map
@@ -91,8 +91,8 @@ class TrainClips:
         """What is to be done for one part of a step.
 
         Args:
-            step: From 0.
-            part: From 0.
+            step: Number of the step, from 0.
+            part: Number of the part of the step, from 0.
             out: uint8 [B, V, T, H, W, C], filled by the jobs, the V clips of an item
                 each.
 
@@ -139,7 +139,7 @@ class TrainClips:
 
     @property
     def _num_draws(self) -> int:
-        """Of an item: those of its clips, then those of mixup and of its label."""
+        """Draws of an item: those of its clips, those of mixup, that of its label."""
         return self._draws_per_view * self._source.clips_per_item + 2
 
     def _of_views(self, draws: np.ndarray) -> np.ndarray:

@@ -61,7 +61,7 @@ def augment(clip, draws, strengths: Augmentation) -> keras.KerasTensor:
     Args:
         clip: uint8 [B, T, H, W, C]. What is not RGB has no colours, and stays.
         draws: float32 [B, 4], uniform in [0, 1).
-        strengths: How far.
+        strengths: How far each kind of change goes.
 
     Returns:
         float32 [B, T, H, W, C] in [0, 1].
