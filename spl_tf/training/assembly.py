@@ -46,20 +46,20 @@ class Parts:
     """What a training is made of.
 
     Attributes:
-        sources: What is trained on.
-        schedule: Of the learning rate, and how many steps there are.
-        step: How one is made.
-        seed: Of the initial weights and of dropout.
+        sources: Datasets and how their clips are taken; all that is trained on.
+        schedule: The learning rate of each step, and how many steps there are.
+        step: How a step is made: batches, augmentation, clipping.
+        seed: Seed of the initial weights and of dropout.
         make_state: Builds what is trained, in the strategy's scope, with the variable
             that ends a call.
         initialize: Loads the weights that a new run starts from.
-        evaluate: Of a model, under a strategy; None without a validation set.
+        evaluate: Measures a model under a strategy; None without a validation set.
         facts: What `config.json` says beside the config.
         steps_per_call: After how many steps Python has its turn; the next ones are
             multiples of it.
-        log_every_steps: Steps of a line in the log.
-        checkpoint_every_steps: Steps between checkpoints.
-        keep_checkpoints: How many stay.
+        log_every_steps: Steps that a line in the log is about.
+        checkpoint_every_steps: Steps from one checkpoint to the next.
+        keep_checkpoints: Number of checkpoints that stay, the newest.
     """
 
     sources: Sources
@@ -80,8 +80,8 @@ def assemble(config: config_dict.ConfigDict, replicas: int) -> Parts:
     """Turns a checked config into the parts of a training.
 
     Args:
-        config: See `default_config`.
-        replicas: How many replicas all processes have together.
+        config: A training's whole config, checked; see `default_config`.
+        replicas: Number of replicas of all processes together.
 
     Raises:
         ValueError: The data does not fit the config or what is there.

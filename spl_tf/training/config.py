@@ -25,21 +25,21 @@ def default_config() -> config_dict.ConfigDict:
     config = config_dict.ConfigDict()
     config.seed = 0
     config.model = config_dict.create(
-        # Of pixels: "symmetric" for [-1, 1], or (mean, std) of pixels in [0, 1], a
-        # number per channel each; see `models.pixel_statistics`.
+        # How pixels are scaled: "symmetric" to [-1, 1], or by (mean, std) of pixels in
+        # [0, 1], a number per channel each; see `models.pixel_statistics`.
         normalization=_any_type(DEFAULT_NORMALIZATION),
         name="r3d_50_g",
         dropout=0.5,
-        projection_dim=0,  # of a linear layer before the classifier; 0 for none
+        projection_dim=0,  # width of a linear layer before the classifier; 0: none
         width=1.0,  # factor on the channels
         depth=1.0,  # factor on the cells of each stage
         gating="",  # where gates stand; empty for where the name puts them
         gating_bias=True,
-        last_stage_kernels=(),  # temporal, of its cells in turn; (1, 3, 1) is NL's
+        last_stage_kernels=(),  # its cells' lengths in time, in turn; NL: (1, 3, 1)
         shared_middle=False,  # of r2plus1d_18 and _34: torchvision's middle channels
-        batch_norm_epsilon=0.0,  # 0 for the network's own
+        batch_norm_epsilon=0.0,  # added to variances; 0 for the network's own
         synchronized_batch_norm=False,
-        # Of activations between cells, in a training step: less memory, more time.
+        # Whether a step computes activations in cells twice: less memory, more time.
         recompute=False,
         precision="float32",
     )
@@ -51,13 +51,13 @@ def default_config() -> config_dict.ConfigDict:
         clips_per_item=1,
         # Alpha of Beta(alpha, alpha), with which items are mixed in pairs; 0 for none.
         mixup=0.0,
-        # Whose clips make an epoch, of several sources; empty for the first one.
+        # Name of the source whose clips make an epoch; empty for the first one.
         epoch_of="",
         validation="",  # dataset folder; empty for no evaluation
         label_map="",  # folder of a LabelMap; empty for the labels in the records
         num_frames=16,
         stride=4,
-        # Of SAMPLINGS: a run of frames at the stride, or one of each of num_frames
+        # One of SAMPLINGS: a run of frames at the stride, or one of each of num_frames
         # segments.
         sampling=SAMPLINGS[0],
         crop_size=_any_type(224),  # side of a square, or (height, width)
@@ -79,12 +79,12 @@ def default_config() -> config_dict.ConfigDict:
     )
     config.loss = config_dict.create(
         name="cross_entropy",
-        label_smoothing=0.0,  # of cross_entropy
-        # Of several clips of an item: "mean_of_losses", or "loss_of_mean" logits.
+        label_smoothing=0.0,  # share of the target spread over classes: cross_entropy
+        # How an item's clips give one loss: "mean_of_losses", "loss_of_mean" logits.
         clips="mean_of_losses",
         data_parameters_mode="instance",
-        # Of forward_correction: a saved ConfusionMatrix of noisy labels (rows) and true
-        # classes; empty for the clips' labels and their teacher's predictions.
+        # For forward_correction: a saved ConfusionMatrix of noisy labels (rows) and
+        # true classes; empty for the clips' labels and their teacher's predictions.
         transition="",
     )
     config.loss.anchor = config_dict.create(
@@ -96,7 +96,7 @@ def default_config() -> config_dict.ConfigDict:
         momentum=0.9,
         nesterov=False,
         weight_decay=1e-7,
-        clip_norm=0.0,  # of the whole batch's gradient; 0 for no limit
+        clip_norm=0.0,  # greatest norm of the whole batch's gradient; 0 for no limit
         # Batches per step. Each is normalised with statistics of its own: those of its
         # clips on one replica, or on all with model.synchronized_batch_norm.
         accumulation_steps=1,
@@ -105,12 +105,12 @@ def default_config() -> config_dict.ConfigDict:
     # Lengths are given in one unit; the other two are 0.
     config.schedule = config_dict.create(
         warmup=config_dict.create(epochs=10.0, steps=0, examples=0),
-        warmup_start=0.1,  # of the learning rate
+        warmup_start=0.1,  # share of the learning rate at step 0
         length=config_dict.create(epochs=150.0, steps=0, examples=0),
         shape="cosine",
         boundaries=(0.5, 0.75),  # of shape "step": shares of the length
-        factor=0.1,  # of shape "step"
-        halvings=13,  # of shape "halving"
+        factor=0.1,  # of shape "step": factor on the rate at each of them
+        halvings=13,  # of shape "halving": how often the rate is halved
     )
     # What this run's weights start from: the workdir of another run, or a 2D network
     # to inflate: "imagenet", a `.weights.h5` or a `weights.npz`.
@@ -120,7 +120,7 @@ def default_config() -> config_dict.ConfigDict:
     config.runtime = config_dict.create(
         strategy="auto",
         tpu="",  # name of the TPU, for strategy "tpu"
-        # Of memory, in each process, for training clips that stay decoded.
+        # GB of memory, in each process, for training clips that stay decoded.
         cache_gb=0.0,
         startup_timeout=300.0,  # seconds in which all of several processes must be up
         xla=False,
@@ -140,20 +140,20 @@ def _any_type(default: Any) -> config_dict.FieldReference:
 def default_source() -> config_dict.ConfigDict:
     """All keys of one of `config.data.sources`."""
     return config_dict.create(
-        dataset="",  # its folder
-        share=1.0,  # of each batch, in proportion to those of the other sources
+        dataset="",  # folder of its clips
+        share=1.0,  # part of each batch, in proportion to those of the other sources
         labels=config_dict.create(
-            # Of LABEL_KINDS: the record's own, a LabelMap's, the teacher's first
+            # One of LABEL_KINDS: the record's own, a LabelMap's, the teacher's first
             # choice, those of an Assignment, or of a record's several labels one,
             # drawn at random, or all.
             kind="record",
-            path="",  # of the label map, or the assignment
-            redraw=False,  # of one_of: anew in each epoch
+            path="",  # where the label map, or the assignment, is
+            redraw=False,  # whether "one_of" draws anew in each epoch
         ),
         # How items of the dataset become clips.
         clips=config_dict.create(
-            # Of CLIP_KINDS: "frames" of a video, from the start again where there are
-            # too few; or one image, "still" or moved as of `data.ImageClips`.
+            # One of CLIP_KINDS: "frames" of a video, from the start again where there
+            # are too few; or one image, "still" or moved as of `data.ImageClips`.
             kind="frames",
             # Of the translations: the window's largest step from frame to frame, as a
             # share of its height and width.
@@ -181,8 +181,8 @@ def source_shares(sources: Mapping[str, Any], batch_size: int) -> dict[str, int]
     """Clips of each source in a batch of one replica, exactly by share.
 
     Args:
-        sources: `config.data.sources`.
-        batch_size: Clips of a batch.
+        sources: Settings by name, as in `config.data.sources`.
+        batch_size: Clips of all sources in a batch.
 
     Raises:
         ValueError: A share is not positive, or does not give whole clips; the message
@@ -217,7 +217,7 @@ def replica_batch_size(config: config_dict.ConfigDict, replicas: int) -> int:
 
     Args:
         config: A training's whole config.
-        replicas: How many replicas all processes have together.
+        replicas: Number of replicas of all processes together.
 
     Raises:
         ValueError: The batch of a step does not divide over replicas and accumulated

@@ -33,7 +33,7 @@ class Loop:
 
         Args:
             parts: What is trained, on what, and how.
-            workdir: The run's folder.
+            workdir: Path of the run's folder.
             strategy: Where it runs; the same in all processes.
         """
         self._parts, self._workdir, self._strategy = parts, workdir, strategy

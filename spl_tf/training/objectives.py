@@ -31,11 +31,11 @@ def read_transition(path: str, dataset: ClipDataset, num_labels: int) -> np.ndar
         path: A saved `ConfusionMatrix` of noisy labels (rows) and true classes, as
             `build_labels` counts them from pairs; empty for the dataset's own labels
             and its teacher's predictions.
-        dataset: Whose labels are noisy.
-        num_labels: C, the model's outputs.
+        dataset: The dataset whose labels are noisy.
+        num_labels: C, the number of the model's outputs.
 
     Returns:
-        float32 [N, N], see `losses.transition_matrix`.
+        float32 [N, N], rows that add up to 1, see `losses.transition_matrix`.
 
     Raises:
         ValueError: There are no counts, or of other classes, or the labels that are
@@ -79,10 +79,10 @@ def right(label: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     Args:
         label: int [B]: whether it is the first choice. Or multi-hot rows [B, C]: for
             each label, whether it is told if the clip has it.
-        logits: [B, C].
+        logits: Float logits [B, C].
 
     Returns:
-        float32 [B] or [B, C].
+        float32 [B], or [B, C] for multi-hot rows; 0 or 1.
     """
     if label.shape.rank == 2:
         return tf.cast(tf.equal(logits > 0, label > 0.5), tf.float32)
@@ -109,7 +109,7 @@ class LabelCounts(tf.Module):
 
         Args:
             label: int [B], or multi-hot rows [B, C], where each label has all clips.
-            logits: [B, C].
+            logits: Float logits [B, C].
         """
         hits = right(label, logits)
         counted, size = [tf.ones_like(hits), hits], self._counts.shape[1]
@@ -144,9 +144,9 @@ class Objective(tf.Module):
         """Makes the variables; under the strategy's scope.
 
         Args:
-            settings: The config's `loss`.
-            num_labels: C, the model's outputs.
-            dataset: What is trained on.
+            settings: Part `loss` of the training's config.
+            num_labels: C, the number of the model's outputs.
+            dataset: The dataset that is trained on; of several, the first.
         """
         super().__init__(name="objective")
         self._settings = settings
@@ -168,8 +168,8 @@ class Objective(tf.Module):
             batch: `label` and `index`, int [B], or `label` as multi-hot rows [B, C];
                 with mixup also `partner_label`, likewise, and `mix`, float32 [B], the
                 weight of `label`.
-            logits: [B, V, C], of the V clips of each item.
-            epoch: Trained so far, float32 scalar.
+            logits: Float logits [B, V, C], of the V clips of each item.
+            epoch: Epochs trained so far, float32 scalar.
         """
         views = logits.shape[1]
         if views > 1 and self._settings.clips == "mean_of_losses":

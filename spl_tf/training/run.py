@@ -43,7 +43,7 @@ def train(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
     in a network that does not use batch statistics.
 
     Args:
-        config: See `default_config`.
+        config: A training's whole config, see `default_config`.
         workdir: Gets `config.json`, `checkpoints/`, `metrics.jsonl`, `tensorboard/`,
             `weights.npz` and, last, `results.json`; with a validation set also
             `per_class.csv` and `confusion.npz`, a `ConfusionMatrix`.
@@ -93,7 +93,7 @@ def _cause(message: str) -> str:
 
 
 def _train(config, workdir: str, strategy: tf.distribute.Strategy) -> dict[str, Any]:
-    """As `train`, when the devices are known."""
+    """Trains, or continues to, on the devices of a strategy; see `train`."""
     parts = assemble(config, strategy.num_replicas_in_sync)
     defaults = default_config()
     with defaults.data.unlocked():

@@ -43,13 +43,13 @@ def resolve_steps(
     """Turns a length in any unit into optimizer steps.
 
     Args:
-        name: See `given_unit`, as `duration`.
-        duration: None given is 0 steps.
-        num_clips: Clips in an epoch.
+        name: The length's key in the config, for errors.
+        duration: A length in one unit, see `given_unit`; without one it is 0 steps.
+        num_clips: Number of clips in an epoch.
         batch_size: Clips per step, of all replicas.
 
     Raises:
-        ValueError: See `given_unit`.
+        ValueError: The length is impossible, see `given_unit`.
     """
     unit = given_unit(name, duration)
     if unit is None:
@@ -90,10 +90,11 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
         Args:
             peak: Learning rate at the end of the warm-up.
-            start: Learning rate of step 0.
-            warmup_steps: May be 0.
-            steps: After the warm-up; 1 or more. The rate stays what it is at their end.
-            shape: "constant", "cosine", "step" or "halving".
+            start: Learning rate of step 0, from which the warm-up rises.
+            warmup_steps: Steps of the warm-up, 0 or more.
+            steps: Steps after the warm-up, 1 or more. The rate stays what it is at
+                their end.
+            shape: How the rate falls: "constant", "cosine", "step" or "halving".
             boundaries: Where "step" changes the rate, as shares of `steps`.
             factor: What "step" multiplies the rate with at each boundary.
             halvings: How often "halving" halves the rate, at equal distances.
@@ -113,7 +114,7 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole schedule."""
+        """Steps of warm-up and what follows it."""
         return self.warmup_steps + self.steps
 
     def __call__(self, step):

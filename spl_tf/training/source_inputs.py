@@ -32,11 +32,11 @@ class Sources:
     """What a run trains on.
 
     Attributes:
-        inputs: One per source, in the order of the config.
+        inputs: What is read of each source, in the order of the config.
         sizes: Clips of each in a batch of one replica.
         label_names: What the model's outputs stand for; the same for all sources.
-        clips: Of each source, how many an epoch reads: clips that its labels and filter
-            keep, or videos that have one.
+        clips: Number of clips that an epoch reads of each source: those that its labels
+            and filter keep, or videos that have one.
         kept: By source with a filter and by class, its clips and those kept of them.
         clips_per_epoch: Clips of all sources in the steps in which the one that
             `config.data.epoch_of` names, or the first, is read once.
@@ -51,12 +51,12 @@ class Sources:
 
     @property
     def names(self) -> list[str]:
-        """Of the sources, where there are several."""
+        """Names of the sources, where there are several; else none."""
         names = [source.name for source in self.inputs]
         return names if len(names) > 1 else []
 
     def fingerprints(self) -> dict[str, str]:
-        """Of their datasets, by use."""
+        """Fingerprints of the datasets, by what each is used for."""
         return {
             "/".join(["train", source.name] if self.names else ["train"]): (
                 run_folder.dataset_fingerprint(source.dataset)

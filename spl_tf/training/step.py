@@ -24,12 +24,12 @@ def mix_pairs(
 
     Args:
         clip: float [B * V, T, H, W, C], the V clips of an item next to each other.
-        weight: float32 [B], of the item itself.
-        partner: int32 [B], places in the batch.
-        views: V.
+        weight: float32 [B], weight of the item itself, in [0, 1].
+        partner: int32 [B], place of each item's partner in the batch.
+        views: V, the number of an item's clips.
 
     Returns:
-        As `clip`.
+        The mixed clips, of the shape and dtype of `clip`.
     """
     items = tf.reshape(clip, [-1, views, *clip.shape[1:]])
     weight = tf.reshape(
@@ -57,7 +57,7 @@ class MovingAverage(tf.Module):
         """Starts at the model's values; under the strategy's scope.
 
         Args:
-            model: Whose variables are averaged.
+            model: The model whose trainable variables are averaged.
             decay: Weight of the former average; 0 for no average at all.
         """
         super().__init__(name="moving_average")
@@ -92,9 +92,9 @@ class TrainState:
     """What training moves; made under the strategy's scope.
 
     Attributes:
-        model: Gives logits.
-        optimizer: Its step counter is the step of the run.
-        objective: The loss.
+        model: The network, which gives logits.
+        optimizer: Moves the weights; its step counter is the step of the run.
+        objective: The loss, with what it learns and counts itself.
         average: Moving average of the model's trainable variables.
         stop: float32, not 0 to end a call after the step at hand; of this process.
     """
@@ -111,8 +111,8 @@ class StepSettings:
     """How a step is made.
 
     Attributes:
-        augmentation: Applied to every batch.
-        clips_per_epoch: For losses that depend on the epoch.
+        augmentation: Photometric changes of the clips of every batch.
+        clips_per_epoch: Clips of an epoch, for losses that depend on it.
         batch_size: Clips of a step, of all replicas and accumulated batches.
         accumulation_steps: Batches whose gradients make one step.
         clip_norm: Greatest norm of the whole batch's gradient; 0 for no limit.
@@ -138,9 +138,9 @@ def make_train_call(
     """Makes the function that trains for some steps without returning to Python.
 
     Args:
-        strategy: Under which the state was made.
-        state: What is trained.
-        settings: How.
+        strategy: The strategy under which the state was made.
+        state: Network, optimizer and loss that training moves.
+        settings: What a step is made of.
 
     Returns:
         `call(iterator, steps)`. It ends early when `state.stop` is set, of any process,
