@@ -33,11 +33,11 @@ class ClipTruth:
     """What web clips are labelled with and what they show; arrays of one row per clip.
 
     Attributes:
-        class_names: In index order.
-        weak: int [n], weak label.
+        class_names: Names of the classes, in index order.
+        weak: int [n], the weak label.
         teacher: int [n], the teacher's first choice.
-        kind: str [n], of `world.SEGMENT_KINDS`.
-        scene: str [n], "" for filler.
+        kind: str [n], what the segment shows, of `world.SEGMENT_KINDS`.
+        scene: str [n], the scene that is shown; "" for filler.
         shown: int [n], the class that is shown; -1 where there is none.
     """
 
@@ -57,7 +57,7 @@ def diagnose(
     """Measures labels against the hidden truth.
 
     Args:
-        world_dir: Folder that `render` wrote.
+        world_dir: Folder of the world, as `render` wrote it.
         clips_dir: Dataset of its web clips with the teacher's predictions.
         label_map: A `LabelMap` to describe, if any.
 
@@ -136,7 +136,7 @@ def label_accuracy(
     """Returns how often classes that clips are labelled with are right.
 
     Args:
-        truth: What the clips show.
+        truth: What the clips really show.
         label: int [n], a class per clip.
         where: bool [n], the clips that count.
 
@@ -161,8 +161,8 @@ def label_contents(truth: ClipTruth, label_map: LabelMap) -> list[dict[str, Any]
     """Returns what the clips of each label really show.
 
     Args:
-        truth: What the clips show.
-        label_map: Gives the labels.
+        truth: What the clips really show, and their labels.
+        label_map: Gives each clip its label for pre-training.
 
     Returns:
         Per label that has clips: `label`, `name`, `clips`, the share of each kind of

@@ -24,8 +24,8 @@ class Codec:
     Attributes:
         encoder: FFmpeg's name of the encoder.
         container: FFmpeg's name of the file format.
-        suffix: How the files' names end.
-        options: Of the encoder; those of H.264 depend on the config.
+        suffix: Ending of the files' names, with its dot.
+        options: FFmpeg's options of the encoder; those of H.264 depend on the config.
     """
 
     encoder: str
@@ -61,7 +61,7 @@ def encode_video(
         frames: uint8 [T, H, W, 3], RGB; H and W even.
         config: Has `frame_rate`, `frames_per_segment` (the distance of key frames),
             and for H.264 `crf` and `preset`.
-        codec: One of `CODECS`.
+        codec: Name of the codec, one of `CODECS`.
 
     Returns:
         The file's content, the same on every machine with these encoders.
@@ -98,9 +98,9 @@ def damage(content: bytes, how: str, rng: np.random.Generator) -> bytes:
     """Returns what may be left of a file on a real disk.
 
     Args:
-        content: The whole file.
+        content: Bytes of the whole file.
         how: One of `DAMAGES`: the file's first part, nothing, or random bytes.
-        rng: Source of randomness.
+        rng: Source of randomness, which decides the cut and the bytes.
     """
     if how == "cut_short":
         return content[: int(len(content) * rng.uniform(0.2, 0.8))]

@@ -194,7 +194,7 @@ def segment_shares(
 
     Args:
         config: A world, as `default_config` gives it.
-        class_index: The class.
+        class_index: Index of the video's real class.
 
     Returns:
         The share of each of `world.SEGMENT_KINDS`, in their order.

@@ -63,7 +63,7 @@ class Look:
         texture_tilt: +1 or -1, which of the two diagonals a diagonal texture follows.
         sprite_shape: One of `drawing.SHAPES`.
         sprite_radius: Pixels from the sprite's centre to its edge.
-        sprite_colour: float32 [3].
+        sprite_colour: float32 [3], colour of the sprite.
         gain: Factor of all intensities around middle grey.
     """
 
@@ -115,7 +115,7 @@ def draw_look(
     Args:
         rng: Source of randomness of this video.
         frame_size: Height and width of a frame in pixels.
-        nuisance: Ranges as in `settings.default_nuisance`.
+        nuisance: Ranges to draw from, as in `settings.default_nuisance`.
     """
     background_luma = rng.uniform(0.38, 0.62)
     contrast = rng.uniform(*nuisance.texture_contrast)
@@ -149,7 +149,7 @@ def draw_segment(
         rng: Source of randomness of this video.
         look: What the segments of this video share.
         class_index: The class that the video is really about.
-        kind: One of `SEGMENT_KINDS`.
+        kind: What the segment shows, one of `SEGMENT_KINDS`.
         config: Has `frames_per_segment` (T), `frame_size` (H = W), `motions` and
             `nuisance`.
 
@@ -192,7 +192,7 @@ def texture(scene: str, look: Look, shift: np.ndarray, frame_size: int) -> np.nd
     """Draws the background pattern of a scene under a moving camera.
 
     Args:
-        scene: One of `SCENES`.
+        scene: Which pattern to draw, one of `SCENES`.
         look: Gives period, origin and tilt of the pattern.
         shift: float [T, 2], (x, y) in pixels by which the pattern is moved.
         frame_size: Height and width of a frame in pixels.
