@@ -1,4 +1,4 @@
-"""The charts of the page."""
+"""The charts of the page, drawn with Matplotlib as SVG."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def labels_chart(
 
     Args:
         curve: Rows of strategies with several numbers of labels.
-        rows: Those of the table, which hold more points of SPL-M and SPL-D.
+        rows: Rows of the table, which hold more points of SPL-M and SPL-D.
         comparison: The table's accuracies, a line per strategy.
     """
     measured = _points(curve, rows)

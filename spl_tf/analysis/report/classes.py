@@ -19,16 +19,16 @@ _SHOWN_CHANGES = 8
 
 @dataclasses.dataclass(frozen=True)
 class ClassLine:
-    """One class.
+    """How one class fares: a line of the table.
 
     Attributes:
-        name: The class's name in `dataset.json`.
+        name: Name of the class, as in `dataset.json`.
         clips: Validation clips of it, of all seeds.
-        accuracy: By strategy; None without clips.
+        accuracy: Accuracy in [0, 1] by strategy; None without clips.
         partner: The class that it is most confused with after pre-training; None if
             with none.
         before: Confusion score of the two without pre-training; None if not measured.
-        after: The same with it.
+        after: Confusion score of the two after pre-training; 0 without a partner.
     """
 
     name: str
@@ -41,14 +41,14 @@ class ClassLine:
 
 @dataclasses.dataclass(frozen=True)
 class ClassTable:
-    """All classes.
+    """The table of classes, and which pairs are confused less or more.
 
     Attributes:
         strategies: The columns of accuracy, in order.
         before: The strategy that changes start from, or None.
         after: The strategy that they end at.
-        lines: In class order.
-        left_out: Classes that are not shown.
+        lines: Lines of the classes that are shown, in class order.
+        left_out: Number of classes that are not shown.
         drops: Pairs that are confused less, largest drop first.
         rises: Pairs that are confused more, largest rise first.
         seeds: How many seeds were added up.

@@ -20,7 +20,7 @@ class Line:
         values: Estimates by the name of a `Row`'s field.
         seeds: The values of `top_1` by seed.
         seconds: Mean over seeds of the time of all stages of the strategy.
-        paper: The paper's numbers by name.
+        paper: The paper's numbers in [0, 1], by the name of a `Row`'s field.
         behind: What the main strategy is better by; None for itself.
     """
 
@@ -34,12 +34,12 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """All strategies.
+    """The table of strategies.
 
     Attributes:
-        lines: In the order of the report.
+        lines: Lines of the strategies, in the order of the report.
         main: The strategy that differences refer to; None without rows.
-        seeds: All seeds with a result.
+        seeds: Seeds in which some strategy has a result, ascending.
     """
 
     lines: tuple[Line, ...]

@@ -18,17 +18,19 @@ class Row:
     """One strategy under one seed; None is what was not measured.
 
     Attributes:
-        strategy: Its name, "none" for no pre-training.
+        strategy: Name of the strategy, "none" for no pre-training.
         seed: The seed that the run had.
         labels: Size of the label space of pre-training.
-        clips: Web clips that pre-training used.
-        kept: Their share of all web clips.
-        cover: Sample cover ratio.
-        top_1: Of the fine-tuned model, in [0, 1], as the next three.
-        top_5: See `top_1`.
-        mAP: Mean average precision over the classes that the evaluation counts.
-        probe_top_1: Of a linear classifier on the features before fine-tuning.
-        seconds: Time of each stage by name.
+        clips: Number of web clips that pre-training used.
+        kept: Share of all web clips that these are.
+        cover: Sample cover ratio of the label map, in [0, 1].
+        top_1: Top-1 accuracy of the fine-tuned model, in [0, 1].
+        top_5: Top-5 accuracy of the fine-tuned model, in [0, 1].
+        mAP: Mean average precision, in [0, 1], over the classes that the evaluation
+            counts.
+        probe_top_1: Top-1 accuracy, in [0, 1], of a linear classifier on the features
+            before fine-tuning.
+        seconds: Seconds that each stage took, by name.
     """
 
     strategy: str
@@ -62,10 +64,10 @@ class CellPictures:
     """Some clips of one cell of the confusion matrix.
 
     Attributes:
-        weak: Row of the cell.
-        teacher: Column of the cell.
+        weak: Row of the cell, the weak label's index.
+        teacher: Column of the cell, the index of the teacher's choice.
         sprite: A row of frames per clip.
-        clips: One per row of the sprite.
+        clips: What is said of the clip in each row of the sprite.
     """
 
     weak: int
@@ -79,9 +81,9 @@ class WebClips:
     """The web clips of one seed as the label maps see them.
 
     Attributes:
-        seed: Which one.
+        seed: The seed that the clips are of.
         confusion: Weak label x teacher's first choice.
-        label_maps: By strategy, in the order of the report.
+        label_maps: Label maps by strategy, in the order of the report.
         pictures: Cells of which clips can be shown.
     """
 
@@ -98,8 +100,8 @@ class LearningCurve:
     Attributes:
         strategy: The strategy's name, as in the config.
         seed: The seed that the run had.
-        phase: "pretrain" or "finetune".
-        steps: int64 [n].
+        phase: What was trained: "pretrain" or "finetune".
+        steps: int64 [n], the steps that were logged.
         loss: float64 [n], means over the log intervals that end at `steps`.
     """
 
@@ -116,7 +118,7 @@ class Counts:
 
     Attributes:
         strategy: The strategy's name, as in the config.
-        confusion: Label x prediction.
+        confusion: Numbers of clips by label and prediction.
         seeds: How many seeds were added up.
     """
 
@@ -130,12 +132,12 @@ class HeatStrip:
     """Where a pre-trained model looks in one clip.
 
     Attributes:
-        strategy: Whose model.
-        label: The label that is explained.
-        weak: The clip's weak label.
-        teacher: The teacher's first choice.
-        probability: That the model gives the label.
-        clip_id: The clip.
+        strategy: The strategy that the model was pre-trained with.
+        label: Name of the label that is explained.
+        weak: Name of the clip's weak label.
+        teacher: Name of the teacher's first choice.
+        probability: Probability that the model gives the label.
+        clip_id: The clip's `example/id`.
         picture: WebP, a row of frames above the same frames with heat.
         size: (width, height) of the picture in pixels.
     """
@@ -156,12 +158,12 @@ class DatasetFacts:
 
     Attributes:
         role: What it is for, for example "web clips".
-        path: Where it is.
-        label_kind: "weak" or "clean".
-        clips: In it.
+        path: Path of its folder, as the page shows it.
+        label_kind: What its labels are: "weak" or "clean".
+        clips: Number of clips.
         classes: Number of class names.
         num_bytes: Size of all records, without framing.
-        source: The tool and its settings.
+        source: The tool that made it, and its settings.
         skipped: What was left out, as `DatasetInfo.skipped`.
     """
 
@@ -180,12 +182,12 @@ class Stage:
     """One stage of the pipeline.
 
     Attributes:
-        name: For example "seed_0/convert_web".
-        seconds: None if it never ran.
+        name: Name of the stage, for example "seed_0/convert_web".
+        seconds: Seconds that its work took; None if it never ran.
         state: "done", "skipped" (what an earlier run left is up to date), "failed" or
             "not run".
-        reason: Why.
-        log: Its log, relative to the workdir; "" without.
+        reason: Why it ran, did not run, or failed.
+        log: Path of its log, relative to the workdir; "" without.
     """
 
     name: str
@@ -201,23 +203,23 @@ class ReportContent:
 
     Attributes:
         title: What the page is headed with.
-        description: In words.
-        strategies: In order.
-        rows: Per strategy and seed.
+        description: What the experiment is, in words.
+        strategies: Names of the strategies, in the order of the table.
+        rows: Results, one per strategy and seed.
         curve: Rows of strategies with other numbers of labels (Figure 4).
         paper: `{"source": ..., "rows": {strategy: {"top_1": ..., ...}}}`, or None.
-        noise_ratios: By seed.
+        noise_ratios: Noise ratio of the web clips, in [0, 1], by seed.
         web: The web clips of the first seed that has them.
-        learning: Curves of all runs.
-        counts: Per strategy with predictions, in order.
-        heat: Strips of some clips.
-        datasets: Of the first seed.
-        stages: In the order in which they ran.
-        configs: By title, as JSON can hold them.
+        learning: Learning curves of all runs.
+        counts: Confusion of each strategy with predictions, in order.
+        heat: Pictures of where a model looks, in some clips.
+        datasets: How each dataset of the first seed was made.
+        stages: Stages in the order in which they ran.
+        configs: Configs by title, as JSON can hold them.
         versions: Version by package, and the source's revision.
         missing: By section ("web", "learning", "counts", "heat", "datasets"): what is
             not there and why.
-        built: When the page was built.
+        built: When the page was built, as text in UTC.
     """
 
     title: str

@@ -16,9 +16,9 @@ class ShownClip:
     """One side of a pair.
 
     Attributes:
-        clip_id: The clip's.
-        label: Its class name; may be empty.
-        frames: Those that were compared, in one row.
+        clip_id: The clip's `example/id`.
+        label: Name of its class; may be empty.
+        frames: Its frames that were compared, in one row.
         most_alike: Which of them is most like one of the other side, from 0.
     """
 
@@ -47,11 +47,11 @@ def render_duplicates(
     """Makes one HTML page that needs nothing else; names are text on it.
 
     Args:
-        pairs: Most similar first.
-        count: Of all pairs, also those that are not shown.
-        threshold: Above which two clips are a pair.
-        names: Of the datasets, left and right.
-        excluded: Media that are left out.
+        pairs: Pairs that are shown, most similar first.
+        count: Number of all pairs, also those that are not shown.
+        threshold: Cosine above which two clips are a pair.
+        names: Names of the datasets, left and right.
+        excluded: Number of media that are left out.
     """
     template = environment().get_template("duplicates.html.j2")
     return template.render(

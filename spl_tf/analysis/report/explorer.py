@@ -54,7 +54,7 @@ def explorer_data(web: WebClips) -> dict[str, Any]:
 
 
 def pictures_data(pictures: Sequence[CellPictures]) -> list[dict[str, Any]]:
-    """The moving thumbnails, by cell."""
+    """The moving thumbnails of each cell, as JSON for the page's script."""
     return [
         {
             "weak": cell.weak,

@@ -11,7 +11,7 @@ class Look:
     """What a reader sees of a strategy.
 
     Attributes:
-        title: Its name in text.
+        title: What the strategy is called in text.
         color: Name of a CSS custom property.
         dashed: Whether its curves are dashed: the baselines.
         says: What it does with a web clip, in a sentence.

@@ -22,10 +22,10 @@ class Sprite:
 
     Attributes:
         webp: The picture, `frames` columns and `clips` rows.
-        frames: Per clip.
-        clips: How many.
-        width: Of one frame, in pixels.
-        height: Of one frame, in pixels.
+        frames: Number of frames per clip.
+        clips: Number of clips.
+        width: Width of one frame, in pixels.
+        height: Height of one frame, in pixels.
     """
 
     webp: bytes
@@ -48,7 +48,7 @@ def make_sprite(
         frames: How many are shown of each, evenly spread; a clip that has fewer
             repeats some.
         side: Largest size of a frame's shorter side; smaller ones stay as they are.
-        quality: Of WebP, up to 100.
+        quality: Quality of the WebP, up to 100.
 
     Raises:
         ValueError: No clips, too many for a picture, or a frame cannot be decoded.
@@ -75,7 +75,7 @@ def spread(count: int, shown: int) -> np.ndarray:
 
 
 def encode_webp(picture: Image.Image, quality: int) -> bytes:
-    """Encodes a picture."""
+    """The bytes of a WebP file, of a quality up to 100."""
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=quality, method=4)
     return buffer.getvalue()

@@ -69,10 +69,10 @@ class Chart:
 
     Attributes:
         name: Unique on the page; a prefix of the ids in the picture.
-        title: Above it.
-        svg: The `<svg>` element.
+        title: Heading above the picture.
+        svg: The `<svg>` element, as text.
         points: (x, y, text) in the units of the picture's view box.
-        note: Below it; may be empty.
+        note: Text below the picture; may be empty.
     """
 
     name: str
@@ -89,9 +89,9 @@ class Canvas:
         """Makes an empty figure.
 
         Args:
-            name: What the chart is called.
-            width: In CSS pixels where the picture is shown in full size.
-            height: See `width`.
+            name: Name that no other chart of the page has; begins its ids.
+            width: Width in CSS pixels, where the picture is shown in full size.
+            height: Height in CSS pixels, where the picture is shown in full size.
         """
         self._name = name
         # 72 dots per inch: one unit of the view box is a pixel.
@@ -122,12 +122,12 @@ class Canvas:
         self._points.append((axes, np.column_stack([x, y]).astype(float), texts))
 
     def finish(self, title: str, label: str, note: str = "") -> Chart:
-        """Draws.
+        """Draws the figure as a chart.
 
         Args:
-            title: See `Chart`.
+            title: Heading above the picture.
             label: What the chart shows, for those who do not see it.
-            note: See `Chart`.
+            note: Text below the picture; may be empty.
         """
         buffer = io.StringIO()
         self.figure.patch.set_visible(False)
