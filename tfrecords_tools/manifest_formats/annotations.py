@@ -17,11 +17,11 @@ def only_path(annotations: Sequence[str], expected: str) -> str:
     """The one path given.
 
     Args:
-        annotations: The paths that `--annotations` gave.
+        annotations: Paths that `--annotations` gave.
         expected: What it is, for the message.
 
     Raises:
-        ValueError: None or several were given.
+        ValueError: No path or several were given.
     """
     if len(annotations) != 1:
         raise ValueError(
@@ -77,7 +77,7 @@ def read_words(path: str, counts: tuple[int, ...]) -> Iterator[tuple[int, list[s
     """Reads lines of words with spaces between; empty lines do not count.
 
     Args:
-        path: The file.
+        path: Path of the text file.
         counts: How many words a line may have.
 
     Yields:

@@ -40,7 +40,7 @@ def video_keys(media_id: str) -> set[str]:
     """The names by which a video is the same as another manifest's.
 
     Args:
-        media_id: Of a manifest's row; its path where it has none.
+        media_id: Media id of a manifest's row; its path where it has none.
 
     Returns:
         The media id, composed (NFC), and the YouTube id in it (in its file name, if it
@@ -98,9 +98,9 @@ def select(
 
     Args:
         entries: What a format's reader has listed.
-        class_names: What a label may be.
-        exclude: Other manifests.
-        settings: The general ones.
+        class_names: Names of the classes, which a label must be among.
+        exclude: Paths of manifests whose videos must not enter.
+        settings: Which splits to take, and which faults to skip.
         classes: Where the class names are from, for messages.
 
     Raises:

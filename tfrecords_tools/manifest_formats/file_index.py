@@ -40,15 +40,15 @@ class FileIndex:
     Names are compared composed (NFC), and given as they are on disk.
 
     Attributes:
-        root: The folder, local or remote.
-        paths: Relative to it, with `/`, sorted.
+        root: Path of the folder, local or remote.
+        paths: Paths of the files, relative to the root, with `/`, sorted.
     """
 
     def __init__(self, root: str):
         """Lists the folder.
 
         Args:
-            root: Folder; links to folders are followed.
+            root: Path of the folder; links to folders are followed.
 
         Raises:
             ValueError: It is no folder, or holds no files.
@@ -72,13 +72,13 @@ class FileIndex:
         """The video with a name, wherever below the root it lies.
 
         Args:
-            stem: File name without ending.
-            folder: Of several such files the one in a folder of this name is taken,
-                else the first in the order of their paths.
+            stem: Name of the file without folders and ending.
+            folder: Name of the folder that is preferred where several files have this
+                name; else the first in the order of their paths is taken.
             any_case: Whether capitals count as small letters.
 
         Returns:
-            Its path, relative to the root; empty if there is none.
+            The path of the video, relative to the root; empty if there is none.
         """
         if any_case:
             found = self._by_small_stem.get(composed(stem).lower(), ())
@@ -128,7 +128,7 @@ def _walk(root: str) -> Iterator[str]:
 
 
 def _walk_local(root: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """As `os.walk` that follows links, each folder once even where links go round."""
+    """`os.walk` along links too, each folder once even where links go round."""
     seen = set()
     for directory, folders, names in os.walk(root, onerror=_raise, followlinks=True):
         place = os.path.realpath(directory)

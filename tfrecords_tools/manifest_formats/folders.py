@@ -22,11 +22,11 @@ def read(
 
     Args:
         files: The files; those of other endings do not count, but are noted.
-        annotations: None.
+        annotations: Must be empty: the folders are the labels.
         settings: `split_folders` says whether top folders are splits.
 
     Returns:
-        The classes in alphabetical order.
+        The files, and the classes in alphabetical order.
 
     Raises:
         ValueError: A video or image lies in no class's folder, or two folders have

@@ -29,7 +29,7 @@ def read(
     `replacement/...` comes before `train/...`.
 
     Args:
-        files: The videos.
+        files: Files below the root, the videos among them.
         annotations: CSV files with the columns label, youtube_id, time_start, time_end
             and split.
         settings: No field of it is asked.

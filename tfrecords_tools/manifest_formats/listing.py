@@ -20,15 +20,15 @@ class Entry(NamedTuple):
     """One video, image or span of a video that a dataset lists.
 
     Attributes:
-        source: The file that lists it.
-        line: Its line there; 0 where lines do not tell.
-        name: What it is called there.
-        label: Class name.
+        source: Path of the file that lists it.
+        line: Number of its line there; 0 where lines do not tell.
+        name: What that file calls it, for messages.
+        label: Name of its class.
         split: "train" and the like; empty when the dataset has one part.
         media_id: Name of the video in clip ids.
-        video: Its path, relative to the video root; empty when there is no file.
-        start: Seconds; None when the clip starts with the video.
-        end: Seconds; None when the clip ends with the video.
+        video: Path of the file, relative to the video root; empty without a file.
+        start: Where it begins, in seconds; None when it starts with the video.
+        end: Where it ends, in seconds; None when it ends with the video.
         reason: Why it is left out; empty when it is not.
     """
 
@@ -53,8 +53,8 @@ class Listing(NamedTuple):
     """All that a dataset lists.
 
     Attributes:
-        class_names: In the distribution's order.
-        entries: In the distribution's order, those without a file among them.
+        class_names: Names of the classes, in the distribution's order.
+        entries: Entries in the distribution's order, those without a file among them.
         notes: What the reader could not do as asked, for the summary.
     """
 

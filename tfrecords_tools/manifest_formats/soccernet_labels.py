@@ -49,14 +49,14 @@ _GAME_TIME = re.compile(r"([12]) - (\d{1,3}):([0-5]?\d)")
 
 
 class Event(NamedTuple):
-    """An annotation.
+    """An annotation of a game: what happens, and when.
 
     Attributes:
         name: What the annotation file calls the event.
         label: The class; empty for an event that is known to belong to none, the name
             itself for an unknown one.
-        half: "1" or "2".
-        seconds: Time in the half's video.
+        half: Half of the game, "1" or "2".
+        seconds: When it happens, in seconds of the half's video.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""UCF101: `classInd.txt`, `trainlist01.txt` and `testlist01.txt`."""
+"""UCF101, of which `classInd.txt`, `trainlistNN.txt` and `testlistNN.txt` are read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read(
 
     Args:
         files: The videos, in a folder per class or not.
-        annotations: The folder `ucfTrainTestlist`.
+        annotations: Path of the folder `ucfTrainTestlist`, alone.
         settings: `fold` says which of the three.
 
     Returns:

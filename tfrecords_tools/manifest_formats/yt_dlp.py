@@ -37,12 +37,12 @@ def read(
     channel describe no video and are passed over.
 
     Args:
-        files: Videos and `.info.json` files.
-        annotations: None.
-        settings: Its `queries` and `query_from` are read.
+        files: Files below the root: videos, with `.info.json` files beside them.
+        annotations: Must be empty: the `.info.json` files say all.
+        settings: Its `queries` and `query_from` say which class a video is of.
 
     Returns:
-        The classes in alphabetical order.
+        The videos, and the classes in alphabetical order.
 
     Raises:
         ValueError: A file is no yt-dlp information, or its query is not in `queries`;
