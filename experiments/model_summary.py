@@ -15,7 +15,7 @@ def summary(name: str, input_shape: list[str], num_classes: int) -> str:
     """The table of a network.
 
     Args:
-        name: One of `MODEL_NAMES`.
+        name: Name of the network, one of `MODEL_NAMES`.
         input_shape: T, H, W and C, as written.
         num_classes: Number of classes that the head tells apart.
 

@@ -14,8 +14,8 @@ class Share:
     Attributes:
         processes: How many a conversion or rendering may start.
         threads: Threads of TensorFlow's operations.
-        job: Its place among the stages that run at a time, from 0.
-        jobs: How many places there are.
+        job: Number of this stage's place among those that run at a time, from 0.
+        jobs: Number of these places.
     """
 
     processes: int

@@ -27,7 +27,7 @@ def finish_dataset(
     Args:
         directory: The folder that holds the shards.
         summaries: What was written to each shard, in order of the shards.
-        class_names: The classes in index order.
+        class_names: Names of the classes, in index order.
         label_kind: What labels are: "weak" or "clean", see `DatasetInfo`.
         source: The tool that made it, and its settings.
         skipped: Files and clips that were left out, as in `DatasetInfo.skipped`.
@@ -50,7 +50,7 @@ class ClipDataset:
     """The description and the index of a dataset folder.
 
     Attributes:
-        directory: The folder.
+        directory: Path of the folder, local or remote.
         info: Content of `dataset.json`.
         index: Content of `index.npz`, a row per clip.
     """

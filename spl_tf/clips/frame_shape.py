@@ -17,7 +17,7 @@ def height_and_width(size: CropSize) -> tuple[int, int]:
         size: The side of a square in pixels, or (height, width).
 
     Raises:
-        ValueError: It is neither.
+        ValueError: The size is neither.
     """
     sides = (size, size) if isinstance(size, int) else size
     is_pair = isinstance(sides, Sequence) and len(sides) == 2

@@ -84,7 +84,7 @@ def example_parts(data, start: int, stop: int) -> tuple[Mapping, dict[str, Span]
         The context's features by key, parsed, and where each feature list is.
 
     Raises:
-        WireError: The bytes are something else.
+        WireError: The bytes are no `tf.train.SequenceExample`.
     """
     context, lists = b"", {}
     for number, span in fields(data, start, stop):
@@ -104,7 +104,7 @@ def parse_context(data: bytes) -> Mapping:
     """The features by key of a serialized context.
 
     Raises:
-        WireError: The bytes are something else.
+        WireError: The bytes are no `tf.train.Features`.
     """
     try:
         return tf.train.Features.FromString(data).feature

@@ -82,7 +82,7 @@ class _Peer:
     refusals: int = 0
 
     def look(self) -> None:
-        """Tries to connect to it."""
+        """Tries to connect to the process, and notes whether it answered."""
         host, port = self.address.rsplit(":", 1)
         try:
             place = (host.strip("[]"), int(port))

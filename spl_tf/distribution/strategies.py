@@ -67,7 +67,7 @@ def process_place() -> tuple[int, int]:
     this process is the only one.
 
     Raises:
-        ValueError: `TF_CONFIG` does not say it.
+        ValueError: `TF_CONFIG` does not say which process this is.
     """
     if os.environ.get("TF_CONFIG"):
         cluster, own = _tf_config()
@@ -120,7 +120,7 @@ def find_cluster() -> ClusterResolver:
     To be called once: for Slurm it also gives this process its share of the GPUs.
 
     Raises:
-        ValueError: Nothing names them.
+        ValueError: Nothing names the processes.
     """
     resolvers = tf.distribute.cluster_resolver
     if os.environ.get("TF_CONFIG"):

@@ -51,7 +51,7 @@ def check_labels(labels: ArrayLike, num_classes: int, name: str) -> np.ndarray:
     Args:
         labels: 1-D; integers, or floats that all hold whole numbers. Booleans are
             refused, because they are a mask more often than a label.
-        num_classes: N; labels are below it.
+        num_classes: N, the number of classes.
         name: What to call the labels in an error.
 
     Raises:
@@ -102,7 +102,7 @@ def pair_keys(
     Args:
         weak: Labels that passed `check_labels`, [n].
         teacher: The teacher's predictions, checked likewise, [n].
-        num_classes: N, as in the key.
+        num_classes: N, the number of classes.
 
     Yields:
         The chunk's place in the columns, and its keys, int64. The keys live in a

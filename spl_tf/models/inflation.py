@@ -93,7 +93,7 @@ def inflate(
         keep_head: Whether the head is loaded too.
 
     Raises:
-        ValueError: See `load_inflated`.
+        ValueError: Weights do not fit: every mismatch is named, and nothing is loaded.
     """
     head = () if keep_head else HEAD_LAYERS
     first = f"{next(layer.name for layer in model.layers if layer.weights)}/0"

@@ -43,7 +43,7 @@ def build_network(
     """Builds a network with a classifier.
 
     Args:
-        spec: What its layers are.
+        spec: Widths, cells and kernels of the network.
         num_classes: Classes of the head, 1 or more.
         input_shape: (T, H, W, C); None where it may vary.
         dropout: Share of the pooled features dropped in training, in [0, 1].

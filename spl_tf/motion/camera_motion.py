@@ -126,7 +126,7 @@ class CameraMotion:
         """Reads the file.
 
         Raises:
-            FileNotFoundError: There is none.
+            FileNotFoundError: Nothing is at the path.
             ValueError: It is damaged, or what it holds is no law.
         """
         header, arrays = storage.load(path, _KIND, _VERSION)
