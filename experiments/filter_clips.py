@@ -41,11 +41,12 @@ def filter_clips(
     """Applies a filter and writes what it keeps.
 
     Args:
-        dataset: Folder of the clips.
+        dataset: Folder of the clips to filter.
         output_dir: Folder for the files, which are replaced.
-        rules: As `config.data.sources.NAME.filter`, see `read_filter`.
-        labels: Of which class a clip is: "record", the label in it, of several the
-            first; or "teacher", the teacher's first choice.
+        rules: Rules by name, as in `config.data.sources.NAME.filter`, see
+            `read_filter`.
+        labels: What says which class a clip is of: "record", the label in it, of
+            several the first; or "teacher", the teacher's first choice.
 
     Raises:
         FileNotFoundError: The dataset, or the list of excluded ids, is not there.
@@ -82,8 +83,8 @@ def read_kept(output_dir: str) -> KeptClips:
     """What `filter_clips` found.
 
     Raises:
-        FileNotFoundError: It has not run.
-        ValueError: Its file is damaged.
+        FileNotFoundError: `filter_clips` has not run there.
+        ValueError: Its `results.json` is damaged.
     """
     counts = run_folder.read_json(os.path.join(output_dir, _RESULTS))["counts"]
     return KeptClips({name: tuple(pair) for name, pair in counts.items()})

@@ -29,8 +29,8 @@ def ahead(
     """What top-1 of one row is better by: points, standard error, in how many seeds.
 
     Args:
-        first: With `seed` and `top_1`, an entry per seed.
-        second: The same of the other row; "-" without a common seed.
+        first: Entries with `seed` and `top_1`, one per seed.
+        second: Such entries of the other row; "-" without a common seed.
     """
     by_seed = ({row["seed"]: row["top_1"] for row in rows} for rows in (first, second))
     found = paired_difference(*by_seed)

@@ -116,7 +116,7 @@ def context_of(data: bytes) -> bytes:
     """The serialized context of a `tf.train.SequenceExample`.
 
     Raises:
-        WireError: The bytes are something else.
+        WireError: The bytes are no `tf.train.SequenceExample`.
     """
     parts = fields(data, 0, len(data))
     # Serialized messages merge by being put one after the other.
@@ -127,7 +127,7 @@ def split_context(data: bytes) -> tuple[bytes, bytes]:
     """The serialized context of a `tf.train.SequenceExample`, and all beside it.
 
     Raises:
-        WireError: The bytes are something else.
+        WireError: The bytes are no `tf.train.SequenceExample`.
     """
     others, place = [], 0
     for number, (_, stop) in fields(data, 0, len(data)):
@@ -138,7 +138,7 @@ def split_context(data: bytes) -> tuple[bytes, bytes]:
 
 
 def join_context(context: bytes, others: bytes) -> bytes:
-    """What `split_context` took apart."""
+    """A serialized example from what `split_context` took apart."""
     size, length = len(context), bytearray()
     while size > 127:
         length.append(size & 127 | 128)

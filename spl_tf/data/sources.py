@@ -180,12 +180,12 @@ def apply_filter(dataset: ClipDataset, rule: ClipFilter, who: str) -> np.ndarray
     """Which clips of a dataset a filter keeps.
 
     Args:
-        dataset: The clips.
-        rule: The filter.
-        who: What messages call it.
+        dataset: The dataset whose index is looked at.
+        rule: What a clip must be to be kept.
+        who: What messages call the filter.
 
     Returns:
-        bool [n], by index row.
+        bool [n], True for the index rows that are kept.
 
     Raises:
         ValueError: The index lacks what the filter looks at.

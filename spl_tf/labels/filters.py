@@ -104,7 +104,7 @@ def read_filter(rules: Mapping[str, Any]) -> ClipFilter:
             ids, one a line, or empty.
 
     Raises:
-        FileNotFoundError: The list is not there.
+        FileNotFoundError: The list of ids is not there.
         ValueError: A rule is impossible, or the list is no text.
     """
     rules = dict(rules)
@@ -130,10 +130,11 @@ class ClassBalance:
     """How evenly clips are spread over classes.
 
     Attributes:
-        classes: Those with clips.
-        largest_to_median: Clips of the largest class by those of the median one; of
-            classes with clips, as the next.
-        largest_to_smallest: See `largest_to_median`.
+        classes: Number of classes with clips.
+        largest_to_median: Clips of the largest class by those of the median one, of
+            classes with clips.
+        largest_to_smallest: Clips of the largest class by those of the smallest one, of
+            classes with clips.
         effective_classes: e to the entropy of the classes' shares: as many classes of
             one size are as even.
         evenness: The entropy by that of equal shares of all classes, also those
@@ -179,17 +180,17 @@ class KeptClips:
 
     @property
     def before(self) -> int:
-        """Clips in all."""
+        """Number of all clips."""
         return sum(before for before, _ in self.counts.values())
 
     @property
     def after(self) -> int:
-        """Clips that are kept."""
+        """Number of clips that are kept."""
         return sum(after for _, after in self.counts.values())
 
     @property
     def share(self) -> float:
-        """Of the clips, those that are kept."""
+        """Share of the clips that are kept, in [0, 1]."""
         return self.after / self.before
 
     @property
@@ -200,6 +201,6 @@ class KeptClips:
 
     @property
     def balance(self) -> tuple[ClassBalance, ClassBalance]:
-        """That of all clips, and that of those that are kept."""
+        """Balance of all clips, and balance of those that are kept."""
         before, after = zip(*self.counts.values(), strict=True)
         return ClassBalance.of(before), ClassBalance.of(after)

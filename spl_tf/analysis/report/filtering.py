@@ -18,9 +18,9 @@ def filter_chart(name: str, title: str, kept: KeptClips) -> Chart:
     clips in an order of their own, so that the two distributions can be compared.
 
     Args:
-        name: Unique on the page.
-        title: Above the chart.
-        kept: What is drawn.
+        name: Name that no other chart of the page has.
+        title: Heading above the chart.
+        kept: Clips of each class, and those that the filter keeps.
     """
     names = list(kept.counts)
     counts = np.array(list(kept.counts.values()), np.int64)
