@@ -90,11 +90,11 @@ class Row:
     """A row of the table: one training.
 
     Attributes:
-        name: As `config.rows` has it.
+        name: Name that `config.rows` has for it.
         sources: Settings of each source beside the target set, by name; the keys of
             `default_web_source`.
-        target_share: Of the target set in a batch, beside the shares of the sources.
-        changes: Changed keys of the recipe.
+        target_share: Share of the target set in a batch, beside those of the sources.
+        changes: Keys of the recipe that the row changes, with their values.
         start: The teacher whose weights training starts from; "" for the recipe's.
     """
 

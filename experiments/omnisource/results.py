@@ -25,8 +25,8 @@ def collect(
 
     Args:
         config: The experiment's whole config.
-        seeds: Of its rows.
-        record: Gives that of a stage whose result is up to date, by its name.
+        seeds: Seeds whose rows are shown.
+        record: Gives the record of a stage whose result is up to date, by its name.
     """
     layouts = [Layout(config, seed) for seed in seeds]
     rows = [_row(layout, row, record) for layout in layouts for row in rows_of(config)]

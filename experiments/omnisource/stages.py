@@ -29,7 +29,7 @@ class Layout:
     """Where things are, for one seed."""
 
     def __init__(self, config: config_dict.ConfigDict, seed: int):
-        """Derives all from the config."""
+        """Takes the experiment's whole config and one of its seeds."""
         self.seed = seed
         self.world = datasets.world_of(config, seed)
         self._config = config
@@ -39,7 +39,7 @@ class Layout:
         return "/".join((folder_of_seed(self.seed), *parts))
 
     def clips(self, split: str) -> str:
-        """Dataset of a split."""
+        """Folder of the clips of a split."""
         return datasets.clips_of(self._config, self.seed, split)
 
     def labelled(self, source: str, teacher: str) -> str:
@@ -47,7 +47,7 @@ class Layout:
         return self.stage("clips", f"{source}_by_{teacher}")
 
     def teacher(self, name: str) -> str:
-        """Run of a teacher."""
+        """Folder of the run of a teacher."""
         if isinstance(self._config.teachers[name], str):
             return absolute_path(self._config.teachers[name])
         return self.stage("teachers", name)
@@ -62,15 +62,15 @@ class Layout:
 
     @property
     def motion(self) -> str:
-        """How the target's cameras move."""
+        """Folder of how the target's cameras move."""
         return self.stage("camera_motion")
 
     def run(self, row: Row) -> str:
-        """Training of a row."""
+        """Folder of the run of a row."""
         return self.stage("runs", row.name)
 
     def evaluation(self, row: Row) -> str:
-        """Evaluation of a row."""
+        """Folder of the evaluation of a row."""
         return self.stage("evaluation", row.name)
 
 
@@ -156,7 +156,7 @@ def _duplicates(config, layout: Layout, source: str) -> Stage:
 
 
 def _filter_table(config, layout: Layout, source: str) -> Stage:
-    """Of the config's own filter; what a row's keeps is in its run's config.json."""
+    """Stage of the config's own filter; a row's is in its run's config.json."""
     settings = config.sources[source]
     labelled = Input("dataset", layout.labelled(source, settings.teacher))
     return Stage(

@@ -29,7 +29,7 @@ def parse_argument(argument: str, known: Sequence[str]) -> tuple[str, bool]:
         known: What can be chosen; the first is the default.
 
     Raises:
-        ValueError: It names something else.
+        ValueError: The argument names something else.
     """
     words = [word for word in argument.split(",") if word]
     chosen = [word for word in words if word != SMOKE]
@@ -54,11 +54,12 @@ def experiment(
     for videos.
 
     Args:
-        dataset: A folder of `data/`.
-        title: Of the report.
+        dataset: Name of a folder of `data/`.
+        title: Heading of the report.
         images: Names of the kinds of web images.
-        short: Of short web videos, each a clip.
-        untrimmed: Of web videos that are cut into clips of 10 seconds.
+        short: Names of the kinds of short web videos, each a clip.
+        untrimmed: Names of the kinds of web videos that are cut into clips of 10
+            seconds.
     """
     config = default_config(*images, *short, *untrimmed)
     config.title = title
@@ -134,7 +135,7 @@ def move(config: config_dict.ConfigDict, former: str, dataset: str) -> None:
 
 
 def _shrunk(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
-    """The same on a small rendered world, with tiny networks and two steps each."""
+    """The experiment on a small rendered world: tiny networks, two steps each."""
     config.title += " (smoke run)"
     config.world = render.world_config("omni")
     config.world.update(

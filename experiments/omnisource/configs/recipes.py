@@ -23,9 +23,9 @@ def slow_only(
     at 90 and 130. Both clip gradients at 40.
 
     Args:
-        frames: 4, or 8 with a stride of 8.
-        stride: Between frames.
-        depth: 50 or 101.
+        frames: Frames of a clip: 4, or 8 with a stride of 8.
+        stride: Frames of the video from one of a clip's frames to the next.
+        depth: Layers of the network, 50 or 101.
         pretrained: Whether it starts from ImageNet's weights.
     """
     config = _base(f"slow_only_{depth}", dropout=0.5)
@@ -56,11 +56,11 @@ def tsn(
     """TSN from ImageNet: a random frame per segment; 100 epochs, steps at 40 and 80.
 
     Args:
-        segments: Of a video.
-        network: A 2D network of `spl_tf.models`.
-        learning_rate: At `batch_size`.
+        segments: Segments of a video, each of which gives a frame.
+        network: Name of a 2D network in `build_model`.
+        learning_rate: Learning rate of a step of `batch_size` clips.
         batch_size: Clips of a step, over all replicas.
-        dropout: Before the classifier.
+        dropout: Share of the pooled features dropped in training.
     """
     config = _base(network, dropout)
     config.data.update(

@@ -84,7 +84,7 @@ def recipe(steps: int = STEPS) -> config_dict.ConfigDict:
 
 
 def image_teacher() -> config_dict.ConfigDict:
-    """The same network, on a single frame: it sees no motion."""
+    """The network of `recipe`, on a single frame: it sees no motion."""
     config = recipe()
     config.data.update(num_frames=1, stride=1)
     return config

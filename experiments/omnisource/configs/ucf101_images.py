@@ -28,7 +28,7 @@ def get_config(argument: str = ""):
     """The rows of the RGB stream.
 
     Args:
-        argument: "" or "smoke".
+        argument: "", or "smoke" for a run of a minute.
     """
     _, is_smoke = files.parse_argument(argument, ("images",))
     config = files.experiment("ucf101", "UCF-101 with web images", ("google_images",))

@@ -33,7 +33,7 @@ def get_config(argument: str = ""):
     """The rows of Table 5, with TSN of four segments.
 
     Args:
-        argument: "" or "smoke".
+        argument: "", or "smoke" for a run of a minute.
     """
     _, is_smoke = files.parse_argument(argument, ("tsn",))
     config = files.experiment(
