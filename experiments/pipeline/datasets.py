@@ -203,10 +203,11 @@ def check_data(
 
 def _check_world(config, splits: Iterable[str]) -> None:
     for name in splits:
-        if config.data[name].kind != "videos":
+        expected = "images" if name == render.WEB_IMAGES else "videos"
+        if config.data[name].kind != expected:
             raise ValueError(
                 f"config.data.{name}.kind is {config.data[name].kind!r}, expected "
-                "'videos', which config.world renders"
+                f"{expected!r}, which config.world renders"
             )
     given = [name for name in splits if _source(config.data[name])]
     if given or config.data.classes:

@@ -10,17 +10,32 @@ three seeds of `synthetic.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from ml_collections import config_dict
 
-from experiments.omnisource.config import EVERY, TARGET
+from experiments.omnisource.config import TARGET
 from experiments.omnisource.configs import synthetic
 from experiments.omnisource.configs.files import paper
 from experiments.omnisource.configs.synthetic import IMAGES, SHORT
 
 _IMAGES_ONLY = {"sources": (IMAGES,)}
+_ALL_CLIPS = 33  # of a class, of which figure 7 takes shares
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """What a study varies.
+
+    Attributes:
+        says: The same for a reader of the report.
+        change: Gives the experiment its rows.
+    """
+
+    says: str
+    change: Callable[[config_dict.ConfigDict], None]
 
 
 def get_config(argument: str = "table_8"):
@@ -42,8 +57,8 @@ def get_config(argument: str = "table_8"):
     config.rows = config_dict.ConfigDict({TARGET: {}})
     config.paper = config_dict.ConfigDict()
     study = STUDIES[argument]
-    config.description = " ".join((study.__doc__ or "").split())
-    study(config)
+    config.description = study.says
+    study.change(config)
     config.strategies = tuple(config.rows)
     return config
 
@@ -54,9 +69,6 @@ def _images(**changes: Any) -> dict[str, Any]:
 
 
 def _table_8(config) -> None:
-    """How images become clips: still, moved by translations, or warped as the target's
-    cameras move, over all classes or each as its own.
-    """
     config.rows.update(
         still=_images(clips={"kind": "still"}),
         translate_random=_images(clips={"kind": "translate_random"}),
@@ -78,9 +90,6 @@ def _table_8(config) -> None:
 
 
 def _table_9(config) -> None:
-    """Mixup within the target set, and across target set and images; from random
-    weights, and from those of the teacher.
-    """
     mixed = {"data": {"mixup": 0.2}}
     across = {"data": {"mixup": 0.2, "mixup_across": True}}
     config.rows.update(
@@ -104,9 +113,6 @@ def _table_9(config) -> None:
 
 
 def _table_10(config) -> None:
-    """How classes of unequal size are drawn: as they are, at most N of each, or in
-    proportion to a power of their size.
-    """
     config.rows.update(
         none=_IMAGES_ONLY,
         limit=_images(resampling={"limit": 20}),
@@ -125,7 +131,6 @@ def _table_10(config) -> None:
 
 
 def _figure_6(config) -> None:
-    """Worse and better teachers, and two that vote, for the labels of short videos."""
     worse, other = synthetic.recipe(), synthetic.recipe()
     worse.schedule.length.steps //= 8
     other.data.stride = 1
@@ -136,30 +141,47 @@ def _figure_6(config) -> None:
 
 
 def _figure_8(config) -> None:
-    """How many target clips there are in a batch for each clip of a web image."""
-    for row, share in (("4_to_1", 4.0), ("2_to_1", 2.0), ("1_to_1", 1.0), ("1_to_2", 0.5)):
+    shares = {"4_to_1": 4.0, "2_to_1": 2.0, "1_to_1": 1.0, "1_to_2": 0.5}
+    for row, share in shares.items():
         config.rows[f"ratio_{row}"] = {**_IMAGES_ONLY, "target_share": share}
 
 
-def _figure_7(percent: int) -> Callable[[config_dict.ConfigDict], None]:
-    def study(config) -> None:
-        base = synthetic.get_config().rows
-        config.world.target_clips_per_class = max(1, round(percent * _ALL_CLIPS / 100))
-        config.rows.update(all=base.all)
+def _figure_7(percent: int) -> Study:
+    def change(config) -> None:
+        clips = max(1, round(percent * _ALL_CLIPS / 100))
+        config.world.target_clips_per_class = clips
+        config.rows.all = synthetic.get_config().rows.all
 
-    study.__doc__ = (
+    says = (
         f"{percent} % of a target set of {_ALL_CLIPS} clips a class, also for the "
         "teachers."
     )
-    return study
+    return Study(says, change)
 
 
-_ALL_CLIPS = 33
-STUDIES: Mapping[str, Callable[[config_dict.ConfigDict], None]] = {
-    "table_8": _table_8,
-    "table_9": _table_9,
-    "table_10": _table_10,
-    "figure_6": _figure_6,
+STUDIES = {
+    "table_8": Study(
+        "How images become clips: still, moved by translations, or warped as the "
+        "target's cameras move, over all classes or each as its own.",
+        _table_8,
+    ),
+    "table_9": Study(
+        "Mixup within the target set, and across target set and images; from random "
+        "weights, and from those of the teacher.",
+        _table_9,
+    ),
+    "table_10": Study(
+        "How classes of unequal size are drawn: as they are, at most N of each, or in "
+        "proportion to a power of their size.",
+        _table_10,
+    ),
+    "figure_6": Study(
+        "Worse and better teachers, and two that vote, for the labels of short videos.",
+        _figure_6,
+    ),
     **{f"figure_7_{percent}": _figure_7(percent) for percent in (3, 10, 30, 100)},
-    "figure_8": _figure_8,
+    "figure_8": Study(
+        "How many target clips there are in a batch for each clip of a web image.",
+        _figure_8,
+    ),
 }

@@ -1,0 +1,46 @@
+"""A small experiment on web images and videos."""
+
+from experiments.omnisource.configs import synthetic
+from spl_tf.clips import ClipDataset
+
+
+def small_config(*strategies):
+    """A world of a few clips of each kind, and trainings of four steps."""
+    config = synthetic.get_config()
+    config.report = False
+    config.seeds = (0,)
+    config.strategies = strategies
+    config.world.update(
+        target_clips_per_class=2,
+        validation_clips_per_class=2,
+        web_images_per_class=3,
+        web_short_per_class=2,
+        web_untrimmed_per_class=2,
+        segments_per_video=2,
+        copy_share=0.0,
+    )
+    config.conversion.num_shards = 2
+    # So few steps teach nothing: without these, a filter would leave nothing.
+    for source in config.sources.values():
+        source.filter.agreement = False
+        source.filter.keep_fraction = 0.5
+    config.duplicates.threshold = 0.9999
+    config.camera_motion.update(num_frames=2, max_clips=12)
+    for settings in (config.train, *config.teachers.values()):
+        settings.data.batch_size = 8
+        settings.schedule.warmup.steps = 2
+        settings.schedule.length.steps = 2
+        settings.runtime.update(
+            steps_per_call=2, log_every_steps=2, checkpoint_every_steps=2
+        )
+    return config
+
+
+def kept_by_class(dataset, fraction):
+    """The clips of each class that the teacher is surest of, counted from the index."""
+    index = ClipDataset(dataset).index
+    found = {}
+    for label in sorted(set(index.label.tolist())):
+        clips = int((index.label == label).sum())
+        found[label] = -int(-clips * fraction // 1)
+    return found
