@@ -32,6 +32,7 @@ from spl_tf.data.numbered_batches import (
     in_order,
     record_spec,
 )
+from spl_tf.data.plan import uniform_draws
 from spl_tf.data.sources import TrainInput
 from spl_tf.data.train_clips import TrainClips
 
@@ -44,6 +45,7 @@ def train_batches(
     worker: int = 0,
     num_workers: int = 1,
     replicas: int = 1,
+    mixup_across: float = 0.0,
 ) -> tf.data.Dataset:
     """Training batches, the same whatever was read before.
 
@@ -60,6 +62,9 @@ def train_batches(
         num_workers: Number of all processes of the run.
         replicas: Number of this process's replicas; they get one batch each per step,
             in turn.
+        mixup_across: Alpha of the Beta distribution of one weight per batch, with which
+            its clips, of whatever source, are mixed with themselves in a random order
+            (OmniSource, 3.6); 0 for what each source says itself.
 
     Returns:
         Batches of `clip`, `label`, `index`, `id`, `draws`.
@@ -69,7 +74,8 @@ def train_batches(
     """
     sources = [source] if isinstance(source, TrainInput) else list(source)
     sizes = [batch_size] if isinstance(batch_size, int) else list(batch_size)
-    plan = _TrainBatches(sources, sizes, worker, num_workers, replicas)
+    place = (worker, num_workers, replicas)
+    plan = _TrainBatches(sources, sizes, place, mixup_across)
     stop = np.iinfo(np.int64).max if stop_step is None else stop_step * replicas
     return in_order(plan, start_step * replicas, stop)
 
@@ -77,7 +83,8 @@ def train_batches(
 class _TrainBatches:
     """The numbered batches of a run: replica r's of step n is n * replicas + r."""
 
-    def __init__(self, sources, sizes, worker, num_workers, replicas):
+    def __init__(self, sources, sizes, place, mixup_across):
+        worker, num_workers, replicas = place
         check_place(sizes, worker, num_workers, replicas)
         if len(sources) != len(sizes):
             raise ValueError(f"{len(sources)} sources have {len(sizes)} batch sizes")
@@ -100,7 +107,12 @@ class _TrainBatches:
             "label_draw": tf.TensorSpec([sum(sizes)], tf.float32),
         }
         self._mixup = [source.mixup for source in sources]
-        if any(self._mixup):
+        self._across, self._seed = mixup_across, sources[0].seed
+        if mixup_across and any(self._mixup):
+            raise ValueError("clips are mixed across sources or within, not both")
+        if mixup_across:
+            self.spec["partner"] = tf.TensorSpec([sum(sizes)], tf.int32)
+        if mixup_across or any(self._mixup):
             self.spec["mix"] = tf.TensorSpec([sum(sizes)], tf.float32)
         self._buffers = ClipBuffers(sum(sizes), views, *clip_shape)
         self.threads, self._map = decoding([source.dataset for source in sources])
@@ -121,7 +133,19 @@ class _TrainBatches:
             np.asarray(columns["mix"]), np.repeat(self._mixup, self._sizes)
         )
         columns["draws"] = np.concatenate(columns["draws"])
+        if self._across:
+            columns |= self._pairs(step, self._first_replica + replica)
         return columns | {"clip": clip.reshape(self.spec["clip"].shape)}
+
+    def _pairs(self, step: int, part: int) -> dict[str, np.ndarray]:
+        """Partners in a random order and their weight, for one part of a step."""
+        size = sum(self._sizes)
+        # In epochs that no clip's own draws are of.
+        epoch, place = np.array([-2 - step]), np.array([part])
+        draws = uniform_draws(self._seed, epoch, place, size + 1)[0]
+        weight = mixing_weights(draws[size:], np.array([self._across]))
+        order = np.argsort(draws[:size], kind="stable")
+        return {"partner": order, "mix": weight.repeat(size)}
 
     def finish(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Looks the labels up, in the graph."""
@@ -135,11 +159,12 @@ class _TrainBatches:
         batch["label"] = tf.concat(labels, axis=0)
         if len(labels) > 1:
             batch["source"] = tf.repeat(tf.range(len(labels)), self._sizes)
-        if "mix" in batch:
+        if "mix" in batch and not self._across:
             places = np.split(np.arange(sum(self._sizes)), np.cumsum(self._sizes)[:-1])
             partner = np.concatenate([each[::-1] for each in places])
             batch["partner"] = tf.constant(partner, tf.int32)
-            batch["partner_label"] = tf.gather(batch["label"], partner)
+        if "mix" in batch:
+            batch["partner_label"] = tf.gather(batch["label"], batch["partner"])
         return batch
 
 

@@ -115,6 +115,7 @@ def assemble(config: config_dict.ConfigDict, replicas: int) -> Parts:
             xla=config.runtime.xla,
             clips_per_item=config.data.clips_per_item,
             sources=dict(zip(sources.names, sources.sizes, strict=False)),
+            per_source=config.data.forward == "per_source",
         ),
         seed=config.seed,
         make_state=functools.partial(

@@ -14,6 +14,8 @@ from spl_tf.models import (
     DEFAULT_NORMALIZATION,
 )
 
+FORWARDS = ("joint", "per_source")
+
 
 def default_config() -> config_dict.ConfigDict:
     """All keys of a training run; experiment configs start from here.
@@ -51,6 +53,12 @@ def default_config() -> config_dict.ConfigDict:
         clips_per_item=1,
         # Alpha of Beta(alpha, alpha), with which items are mixed in pairs; 0 for none.
         mixup=0.0,
+        # Whether pairs are of the whole batch, in a random order and with one weight,
+        # instead of each source's own, with a weight for each item.
+        mixup_across=False,
+        # How a batch of several sources passes the network: one of FORWARDS, "joint",
+        # or one source after another, each with batch statistics of its own.
+        forward=FORWARDS[0],
         # Name of the source whose clips make an epoch; empty for the first one.
         epoch_of="",
         validation="",  # dataset folder; empty for no evaluation

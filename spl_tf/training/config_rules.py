@@ -21,7 +21,12 @@ from spl_tf.models import (
     pixel_statistics,
 )
 from spl_tf.models.inflation import IMAGENET
-from spl_tf.training.config import default_config, default_source, source_shares
+from spl_tf.training.config import (
+    FORWARDS,
+    default_config,
+    default_source,
+    source_shares,
+)
 from spl_tf.training.objectives import LOSS_TARGETS, LOSSES
 from spl_tf.training.schedules import SHAPES, given_unit
 
@@ -41,6 +46,7 @@ _CHOICES = {
     "loss.anchor.anchor": ("negative", "positive"),
     "loss.anchor.form": ("sigmoid", "softmax"),
     "data.sampling": SAMPLINGS,
+    "data.forward": FORWARDS,
     "data.on_bad_record": ("error", "skip"),
     "schedule.shape": SHAPES,
     "runtime.strategy": STRATEGIES,
@@ -287,6 +293,17 @@ def _check_combinations(config) -> None:
                 f"config.data.{key} is {value}, which makes {made}, and "
                 f"config.loss.name {config.loss.name!r} takes {' and '.join(targets)}"
             )
+    if config.data.mixup_across and not config.data.mixup:
+        raise ValueError(
+            "config.data.mixup_across is True, and config.data.mixup, the alpha of its "
+            "weights, is 0; set it, for example to 0.2"
+        )
+    if config.data.mixup_across and config.data.forward == "per_source":
+        raise ValueError(
+            "config.data.mixup_across mixes clips of different sources, and with "
+            "config.data.forward 'per_source' each passes the network on its own; use "
+            "'joint', or mix within sources"
+        )
     if config.loss.transition and config.loss.name != "forward_correction":
         raise ValueError(
             f"config.loss.transition is {config.loss.transition!r}, and "

@@ -128,6 +128,7 @@ class Loop:
                 worker=worker,
                 num_workers=num_workers,
                 replicas=replicas * accumulation,
+                mixup_across=sources.mixup_across,
             ),
         )
 

@@ -40,6 +40,7 @@ class Sources:
         kept: By source with a filter and by class, its clips and those kept of them.
         clips_per_epoch: Clips of all sources in the steps in which the one that
             `config.data.epoch_of` names, or the first, is read once.
+        mixup_across: Alpha with which clips of all sources are mixed; 0 for none.
     """
 
     inputs: list[data.TrainInput]
@@ -48,6 +49,7 @@ class Sources:
     clips: list[int]
     kept: dict[str, dict[str, list[int]]]
     clips_per_epoch: int
+    mixup_across: float = 0.0
 
     @property
     def names(self) -> list[str]:
@@ -78,7 +80,13 @@ def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
     """
     settings = _settings_of_sources(config)
     sizes = source_shares(settings, batch_size)
-    if config.data.mixup and min(sizes.values()) < 2:
+    across = config.data.mixup if config.data.mixup_across else 0.0
+    if across and batch_size < 2:
+        raise ValueError(
+            f"config.data.mixup_across mixes the clips of a batch, and it has "
+            f"{batch_size}"
+        )
+    if config.data.mixup and not across and min(sizes.values()) < 2:
         raise ValueError(
             f"config.data.mixup is {config.data.mixup}, and of a batch of {batch_size} "
             f"clips source {min(sizes, key=sizes.get)!r} has one, and none to mix it "
@@ -130,7 +138,8 @@ def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
         read_transition(config.loss.transition, inputs[0].dataset, len(names[first]))
     place = list(names).index(config.data.epoch_of or first)
     per_epoch = round(clips[place] * batch_size / sizes[list(names)[place]])
-    return Sources(inputs, list(sizes.values()), names[first], clips, kept, per_epoch)
+    sizes = list(sizes.values())
+    return Sources(inputs, sizes, names[first], clips, kept, per_epoch, across)
 
 
 def _warn_of_emptied(source: data.TrainInput, labels, names: list[str]) -> None:
@@ -208,7 +217,7 @@ def _open_source(
         clips_per_item=config.data.clips_per_item,
         image_clips=_image_clips(config, settings.clips, list(names)),
         one_per_video=settings.one_per_video,
-        mixup=config.data.mixup,
+        mixup=0.0 if config.data.mixup_across else config.data.mixup,
         several=kind == "all" or (kind == "one_of" and settings.labels.redraw),
         num_outputs=len(names) if is_multi_label(config) else 0,
     )

@@ -120,6 +120,9 @@ class StepSettings:
         clips_per_item: Clips of an item, next to each other in a batch.
         sources: Clips of each source in a batch, in their order, where there are
             several.
+        per_source: Whether each source passes the network on its own, so that batch
+            normalisation has statistics of it alone, as OmniSource's released code has;
+            moving averages take them in one source after another.
     """
 
     augmentation: Augmentation
@@ -130,6 +133,7 @@ class StepSettings:
     xla: bool = False
     clips_per_item: int = 1
     sources: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    per_source: bool = False
 
 
 def make_train_call(
@@ -318,7 +322,7 @@ class _ReplicaSteps:
         step = tf.cast(state.optimizer.iterations, tf.float32)
         epoch = step * settings.batch_size / settings.clips_per_epoch
         with tf.GradientTape() as tape:
-            logits = state.model(clip, training=True)
+            logits = self._logits(clip)
             logits = tf.reshape(logits, [-1, views, logits.shape[-1]])
             losses = state.objective(batch, logits, epoch)
             loss = tf.reduce_mean(losses)
@@ -332,6 +336,15 @@ class _ReplicaSteps:
         )
         report = tf.stack([loss, accuracy, 0.0, 0.0, *of_sources]) / self._parts
         return gradients, report, logits
+
+    def _logits(self, clip: tf.Tensor) -> tf.Tensor:
+        """Float32 [B * V, C], in training, of clips [B * V, T, H, W, C]."""
+        model, settings = self._state.model, self._settings
+        if not (settings.per_source and settings.sources):
+            return model(clip, training=True)
+        sizes = [n * settings.clips_per_item for n in settings.sources.values()]
+        parts = [model(part, training=True) for part in tf.split(clip, sizes)]
+        return tf.concat(parts, axis=0)
 
     def _update_objective(self, batch, logits) -> None:
         context = tf.distribute.get_replica_context()

@@ -97,3 +97,44 @@ def test_pairs_are_mixed_clip_by_clip():
             other = clip[2 * partner[item] + view]
             expected[2 * item + view] = weight[item] * own + (1 - weight[item]) * other
     np.testing.assert_allclose(mixed, expected, rtol=1e-6)
+
+
+def test_a_batch_is_mixed_across_sources_in_a_random_order(web_dataset):
+    sources = [source_of(web_dataset), source_of(web_dataset, seed=8)]
+    batches = take(sources, [4, 2], steps=200, mixup_across=0.4)
+    for batch in batches:
+        assert sorted(batch["partner"].tolist()) == list(range(6))
+        np.testing.assert_array_equal(
+            batch["partner_label"], batch["label"][batch["partner"]]
+        )
+        assert len(set(batch["mix"].tolist())) == 1
+    # Every place has every partner equally often, and weights are Beta(a, a).
+    partners = np.stack([batch["partner"] for batch in batches])
+    counts = np.array([np.bincount(column, minlength=6) for column in partners.T])
+    np.testing.assert_allclose(counts / 200, 1 / 6, atol=0.1)
+    weights = np.array([batch["mix"][0] for batch in batches])
+    assert weights.mean() == pytest.approx(0.5, abs=0.1)
+    assert weights.var() == pytest.approx(1 / (4 * (2 * 0.4 + 1)), rel=0.2)
+    # All else is as without, and nothing depends on what was read before.
+    for batch, plain in zip(batches, take(sources, [4, 2]), strict=False):
+        for name, value in plain.items():
+            np.testing.assert_array_equal(batch[name], value)
+    late = data.train_batches(sources, [4, 2], 7, 8, mixup_across=0.4)
+    for name, value in next(late.as_numpy_iterator()).items():
+        np.testing.assert_array_equal(batches[7][name], value)
+
+
+def test_parts_of_a_step_mixed_across_sources_are_those_of_any_layout(web_dataset):
+    sources = [source_of(web_dataset), source_of(web_dataset, seed=8)]
+    settings = {"steps": 3, "mixup_across": 0.4}
+    one = take(sources, [2, 1], replicas=4, **settings)
+    others = [
+        take(sources, [2, 1], worker=n, num_workers=2, replicas=2, **settings)
+        for n in range(2)
+    ]
+    for step in range(3):
+        parts = [batch for each in others for batch in each[2 * step : 2 * step + 2]]
+        assert len({part["mix"][0] for part in parts}) == 4
+        for whole, part in zip(one[4 * step : 4 * step + 4], parts, strict=True):
+            for name, value in whole.items():
+                np.testing.assert_array_equal(part[name], value)

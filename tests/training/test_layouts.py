@@ -10,6 +10,7 @@ import pytest
 
 from spl_tf import training
 from spl_tf.runs import run_folder
+from spl_tf.training.config import default_source
 from tests.training.run_files import (
     TRAIN_ON_TWO,
     assert_nearly_same_run,
@@ -74,6 +75,20 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(whole, tmp_path):
     whole.optimizer.accumulation_steps = 2
     run(whole, parts, FROZEN + TRAIN_ON_TWO)
     assert_nearly_same_run(large, parts)
+
+
+def test_two_replicas_give_each_source_the_statistics_that_one_does(whole, tmp_path):
+    for name in ("first", "second"):
+        source = default_source()
+        source.dataset = whole.data.train
+        with whole.data.unlocked():
+            whole.data.sources[name] = source
+    whole.data.update(train="", forward="per_source")
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    training.train(whole, one)
+    whole.runtime.strategy = "mirrored"
+    run(whole, two, TRAIN_ON_TWO)
+    assert_nearly_same_run(one, two)
 
 
 def test_a_batch_that_does_not_divide_over_its_parts_is_refused(whole, tmp_path):

@@ -288,8 +288,11 @@ def test_one_training_has_one_form_of_its_data(sources, web):
         training.check_config(sources)
 
 
-def test_soft_pairs_and_several_clips_of_an_item_train_and_go_on(sources, tmp_path):
-    sources.data.update(batch_size=8, mixup=0.2, clips_per_item=2)
+@pytest.mark.parametrize("across", [False, True])
+def test_soft_pairs_and_several_clips_of_an_item_train_and_go_on(
+    sources, tmp_path, across
+):
+    sources.data.update(batch_size=8, mixup=0.2, mixup_across=across, clips_per_item=2)
     sources.loss.clips = "loss_of_mean"
     sources.schedule.length.steps = 60
     unbroken, broken = str(tmp_path / "unbroken"), str(tmp_path / "broken")
@@ -307,6 +310,29 @@ def test_mixing_needs_two_clips_of_each_source(sources, tmp_path):
     sources.data.mixup = 0.2
     with pytest.raises(ValueError, match=r"mixup.*source 'target' has one"):
         training.train(sources, str(tmp_path / "run"))
+    sources.data.mixup_across = True
+    assert open_sources(sources, 4).mixup_across == 0.2
+
+
+def test_mixing_across_sources_needs_a_weight_and_one_forward_pass(sources):
+    sources.data.mixup_across = True
+    with pytest.raises(ValueError, match=r"mixup_across is True.*config\.data\.mixup,"):
+        training.check_config(sources)
+    sources.data.update(mixup=0.2, forward="per_source")
+    with pytest.raises(ValueError, match=r"mixup_across.*'per_source'.*use 'joint'"):
+        training.check_config(sources)
+    sources.data.update(mixup_across=False, forward="each")
+    with pytest.raises(ValueError, match=r"data\.forward is 'each', expected one of"):
+        training.check_config(sources)
+
+
+def test_one_source_alone_passes_as_one_batch(config, tmp_path):
+    config.schedule.length.steps = 4
+    config.schedule.warmup.steps = 0
+    training.train(config, str(tmp_path / "joint"))
+    config.data.forward = "per_source"
+    training.train(config, str(tmp_path / "per_source"))
+    assert_same_run(str(tmp_path / "joint"), str(tmp_path / "per_source"))
 
 
 def test_the_most_confident_share_and_excluded_ids_are_a_filters(

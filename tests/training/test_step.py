@@ -62,6 +62,70 @@ def train(state, batches, accumulation, **changes):
     return call(iter(tf.data.Dataset.from_tensor_slices(whole)), tf.constant(3))
 
 
+def sources_batch():
+    """A batch of clips of two sources, 3 and 1, two clips of each item."""
+    random = np.random.default_rng(5)
+    clip = random.integers(0, 256, (2 * BATCH, 2, 16, 16, 3)).astype(np.uint8)
+    clip[2:] //= 4  # the sources differ in brightness
+    return {
+        "clip": clip,
+        "draws": np.full((2 * BATCH, 4), 0.5, np.float32),
+        "label": np.array([0, 1, 2, 0], np.int32),
+        "index": np.arange(BATCH),
+        "mix": np.float32([0.3, 1.0, 0.6, 1.0]),
+        "partner": np.int32([2, 1, 0, 3]),
+        "partner_label": np.array([2, 1, 0, 0], np.int32),
+    }
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_each_source_has_batch_statistics_of_its_own(state, accumulation):
+    state.model.get_layer("dropout").rate = 0.0
+    batch, sizes = sources_batch(), {"target": 3, "web": 1}
+    pixels = batch["clip"].astype(np.float32) / 255
+    items = pixels.reshape(BATCH, 2, *pixels.shape[1:])
+    weight = batch["mix"][:, None, None, None, None, None]
+    mixed = (weight * items + (1 - weight) * items[batch["partner"]]).reshape(
+        pixels.shape
+    )
+    # By a pass of each source on its own, in order, and NumPy's losses.
+    moved = keras.models.clone_model(state.model)
+    moved.set_weights(state.model.get_weights())
+    with tf.GradientTape() as tape:
+        logits = [moved(mixed[part], training=True) for part in (slice(6), slice(6, 8))]
+        log = tf.nn.log_softmax(tf.concat(logits, 0))
+        labels, others = (
+            tf.one_hot(batch[key].repeat(2), 3) for key in ("label", "partner_label")
+        )
+        share = batch["mix"].repeat(2)[:, None]
+        losses = -tf.reduce_sum((share * labels + (1 - share) * others) * log, axis=1)
+        loss = tf.reduce_mean(losses)
+    gradients = tape.gradient(loss, moved.trainable_variables)
+    statistics = [v.numpy() for v in moved.variables if "moving" in v.path]
+
+    whole = {key: np.stack([value] * accumulation) for key, value in batch.items()}
+    settings = StepSettings(
+        data.Augmentation(0.0, 0.0, 0.0, 0.0),
+        100,
+        BATCH,
+        accumulation,
+        clips_per_item=2,
+        sources=sizes,
+        per_source=True,
+    )
+    call = make_train_call(tf.distribute.get_strategy(), state, settings)
+    report = call(iter(tf.data.Dataset.from_tensor_slices(whole)), tf.constant(1))
+    report = {name: value.numpy() for name, value in report.items()}
+    assert report["loss"][0] == pytest.approx(float(loss), rel=1e-5)
+    assert report["loss_target"][0] == pytest.approx(losses[:6].numpy().mean(), 1e-5)
+    norm = float(tf.linalg.global_norm(gradients))
+    assert report["gradient_norm"][0] == pytest.approx(norm, rel=1e-4)
+    if accumulation == 1:
+        found = [v.numpy() for v in state.model.variables if "moving" in v.path]
+        for one, other in zip(found, statistics, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
 def scale_head(state, factor):
     kernel = state.model.get_layer("classifier").kernel
     kernel.assign(kernel * factor)
