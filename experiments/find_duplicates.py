@@ -34,9 +34,15 @@ import numpy as np
 import tensorflow as tf
 from absl import flags, logging
 
+from experiments.reporting.near_copies import (
+    PAIRS,
+    RESULTS,
+    SAMPLING,
+    compared_frames,
+    read_duplicates,
+)
 from spl_tf import binary, clips, data
-from spl_tf.analysis.report.duplicates import ShownClip, ShownPair, render_duplicates
-from spl_tf.analysis.report.sprites import make_sprite
+from spl_tf.analysis.report.duplicates import render_duplicates
 from spl_tf.clips.frame_shape import CropSize, height_and_width
 from spl_tf.files import absolute_path, move_into_place, same_path, temporary_name
 from spl_tf.inference import near_duplicates
@@ -51,12 +57,12 @@ _STRATEGIES = ("auto", "one", "mirrored")  # those of one process
 _IMAGENET_CROP = 224
 _SCALE = 8 / 7  # of the frames' shorter side to the crop's, as 256 to 224
 _CROPS = 3
-_SIDE = 96  # of a frame on the page, in pixels
 _SHOWN = 200
-_IDS, _PAIRS, _PAGE = "exclude_ids.csv", "pairs.csv", "index.html"
-_RESULTS = "results.json"
-_COLUMNS = "similarity id media_id frame against_id against_media_id against_frame"
-_SAMPLING = data.ClipSampling(num_frames=1, stride=1, segments=True)  # evenly spread
+_IDS, _PAGE = "exclude_ids.csv", "index.html"
+_COLUMNS = (
+    "similarity id media_id frame against_id against_media_id against_frame "
+    "row against_row"
+)
 
 
 def find_duplicates(
@@ -121,7 +127,7 @@ def find_duplicates(
         with devices.scope():
             model, crop = _open_network(checkpoint, crop_size, mirrored)
         views = Views(
-            _SAMPLING,
+            SAMPLING,
             crop,
             short_side=short_side or round(_SCALE * min(height_and_width(crop))),
             on_bad_record=on_bad_record,
@@ -173,7 +179,7 @@ class _Side:
     def chosen(self, place: int) -> list[int]:
         """Which frames of a clip were compared."""
         length = int(self.dataset.index.frames[self.rows[place]])
-        return _SAMPLING.uniform_frames(length, self.frames)[:, 0].tolist()
+        return compared_frames(length, self.frames)
 
     def media(self, places: Iterable[int]) -> dict[int, str]:
         """The media ids of some clips, composed."""
@@ -230,7 +236,7 @@ def _folder(output_dir: str, overwrite: bool) -> Iterator[str]:
             f"{output_dir} is not empty; choose another folder, or replace what is in "
             "it with --overwrite"
         )
-    if others := there - {_IDS, _PAIRS, _PAGE, _RESULTS}:
+    if others := there - {_IDS, PAIRS, _PAGE, RESULTS}:
         raise FileExistsError(
             f"{output_dir} holds {min(others)}, which is none of this command's files; "
             "choose another folder"
@@ -278,19 +284,14 @@ def _write(
         "clips": len(left.rows),
         "against_clips": len(right.rows),
         "excluded_media": len(excluded),
+        "frames": [left.frames, right.frames],
         "settings": settings,
     }
-    page = render_duplicates(
-        _shown_pairs(pairs, left, right, shown),
-        results["pairs"],
-        settings["threshold"],
-        (settings["dataset"], settings["against"]),
-        len(excluded),
-    )
     listed = "".join(f"{name}\n" for name in excluded)
-    for name, text in ((_IDS, listed), (_PAGE, page)):
-        clips.write_atomically(os.path.join(folder, name), text.encode())
-    run_folder.write_json(os.path.join(folder, _RESULTS), results)
+    clips.write_atomically(os.path.join(folder, _IDS), listed.encode())
+    run_folder.write_json(os.path.join(folder, RESULTS), results)
+    page = render_duplicates(read_duplicates(folder, shown))
+    clips.write_atomically(os.path.join(folder, _PAGE), page.encode())
     return results
 
 
@@ -315,31 +316,10 @@ def _write_pairs(
             (left, right), media, places[:2], places[2:], strict=True
         ):
             row += [side.ids[place], names[place], side.chosen(place)[view]]
+        row += [left.rows[places[0]], right.rows[places[1]]]
         writer.writerow(row)
-    clips.write_atomically(os.path.join(folder, _PAIRS), text.getvalue().encode())
+    clips.write_atomically(os.path.join(folder, PAIRS), text.getvalue().encode())
     return media
-
-
-def _shown_pairs(
-    pairs: near_duplicates.Pairs, left: _Side, right: _Side, shown: int
-) -> list[ShownPair]:
-    with left.dataset.reader() as ours, right.dataset.reader() as theirs:
-
-        def clip_of(side: _Side, reader, place: int, view: int) -> ShownClip:
-            clip = clips.parse_clip(reader.read(side.rows[place]))
-            frames = [clip.frames[frame] for frame in side.chosen(place)]
-            sprite = make_sprite([frames], len(frames), _SIDE)
-            return ShownClip(side.ids[place], clip.label_name, sprite, view)
-
-        columns = (each[:shown].tolist() for each in pairs)
-        return [
-            ShownPair(
-                similarity,
-                clip_of(left, ours, first, frame),
-                clip_of(right, theirs, second, other),
-            )
-            for similarity, first, second, frame, other in zip(*columns, strict=True)
-        ]
 
 
 def summary(results: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
 
 import numpy as np
 from absl import flags
@@ -27,16 +28,18 @@ _SHOWN_CLIPS, _SHOWN_FRAMES = 6, 8
 _CELL_WIDTH, _GAP, _CAPTION = 200, 4, 16  # pixels
 
 
-def draw_sheet(
-    motion: CameraMotion, dataset: clips.ClipDataset, path: str, seed: int = 0
-) -> None:
-    """Draws some clips, and under each what its first frame becomes.
+def moved_clips(
+    motion: CameraMotion, dataset: clips.ClipDataset, seed: int = 0
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Takes some clips, and makes a clip of each one's first frame.
 
     Args:
         motion: The law that was fitted to the dataset.
         dataset: Clips of videos to draw from.
-        path: A PNG file to write.
         seed: Decides the clips and the homographies.
+
+    Yields:
+        The clip's id, and uint8 [2, T, H, W, 3]: its frames; its first frame, moved.
     """
     height, width = motion.size
     cell = (round(_CELL_WIDTH * height / width), _CELL_WIDTH)
@@ -53,25 +56,40 @@ def draw_sheet(
 
     loader = ClipLoader(dataset, choose_views, cell, needs_label=False, scales=True)
     rng = np.random.default_rng(seed)
-    rows = rng.permutation(len(dataset))[:_SHOWN_CLIPS]
-    shown = np.unique(
-        np.linspace(0, motion.num_frames - 1, _SHOWN_FRAMES).round().astype(int)
-    )
-    step = 2 * (cell[0] + _GAP) + _CAPTION + _GAP
-    size = (len(shown) * (cell[1] + _GAP) + _GAP, len(rows) * step + _GAP)
-    sheet = Image.new("RGB", size, "white")
-    pencil = ImageDraw.Draw(sheet)
-    for number, row in enumerate(rows.tolist()):
+    for row in rng.permutation(len(dataset))[:_SHOWN_CLIPS].tolist():
         views = np.empty((2, motion.num_frames, *cell, 3), np.uint8)
         draws = rng.random(NUM_MOTION_DRAWS, np.float32)
         name, *_ = loader.load(row, draws, views)
+        yield name.decode(errors="replace"), views
+
+
+def draw_sheet(
+    motion: CameraMotion, dataset: clips.ClipDataset, path: str, seed: int = 0
+) -> None:
+    """Draws the clips of `moved_clips`, those of a pair below each other.
+
+    Args:
+        motion: See `moved_clips`.
+        dataset: See `moved_clips`.
+        path: A PNG file to write.
+        seed: See `moved_clips`.
+    """
+    shown = np.unique(
+        np.linspace(0, motion.num_frames - 1, _SHOWN_FRAMES).round().astype(int)
+    )
+    pairs = list(moved_clips(motion, dataset, seed))
+    height, width = pairs[0][1].shape[2:4]
+    step = 2 * (height + _GAP) + _CAPTION + _GAP
+    size = (len(shown) * (width + _GAP) + _GAP, len(pairs) * step + _GAP)
+    sheet = Image.new("RGB", size, "white")
+    pencil = ImageDraw.Draw(sheet)
+    for number, (name, views) in enumerate(pairs):
         top = _GAP + number * step
-        caption = f"{name.decode(errors='replace')}; below: its first frame, moved"
-        pencil.text((_GAP, top), caption, "black")
+        pencil.text((_GAP, top), f"{name}; below: its first frame, moved", "black")
         for line, images in enumerate(views[:, shown]):
             for column, image in enumerate(images):
-                left = _GAP + column * (cell[1] + _GAP)
-                down = top + _CAPTION + line * (cell[0] + _GAP)
+                left = _GAP + column * (width + _GAP)
+                down = top + _CAPTION + line * (height + _GAP)
                 sheet.paste(Image.fromarray(image), (left, down))
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")

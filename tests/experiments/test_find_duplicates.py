@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from experiments.find_duplicates import find_duplicates
+from experiments.reporting.near_copies import read_duplicates
 from spl_tf.clips import ClipDataset
 from spl_tf.labels.filters import ClipFilter
 from tests.conftest import jpeg, write_dataset
@@ -198,6 +199,32 @@ def test_what_was_found_is_not_replaced_unless_told_to(run, target, tmp_path):
     with pytest.raises(FileExistsError, match=r"holds mine\.txt, which is none of"):
         find_duplicates(target, target, str(output), **strict, overwrite=True)
     assert not [name for name in os.listdir(tmp_path) if "incomplete" in name]
+
+
+def test_what_was_found_can_be_shown_elsewhere(run, target, web, tmp_path):
+    out = str(tmp_path / "out")
+    settings = {"checkpoint": run, "threshold": 0.7, "mirrored": True}
+    find_duplicates(web, target, out, **settings)
+    moved = str(tmp_path / "moved")
+    os.rename(web, moved)
+    with pytest.raises(FileNotFoundError, match="web"):
+        read_duplicates(out, 3)
+    found = read_duplicates(out, 3, dataset=moved)
+    rows = read_pairs(tmp_path / "out")
+    assert (found.count, len(found.pairs)) == (len(rows), 3)
+    assert found.excluded == 5
+    for pair, row in zip(found.pairs, rows, strict=False):
+        assert (pair.first.clip_id, pair.second.clip_id) == (
+            row["id"],
+            row["against_id"],
+        )
+        assert pair.similarity == float(row["similarity"])
+    with pytest.raises(ValueError, match=r"target, row \d+: expected the clip '.*made"):
+        read_duplicates(out, 3, dataset=target)
+    pairs = tmp_path / "out" / "pairs.csv"
+    pairs.write_text(pairs.read_text().replace("against_row", "other"))
+    with pytest.raises(ValueError, match=r"pairs\.csv has the columns .*find the dup"):
+        read_duplicates(out, 3, dataset=moved)
 
 
 def test_what_cannot_be_compared_is_refused_before_any_work(run, web, tmp_path):

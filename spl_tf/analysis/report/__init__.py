@@ -1,7 +1,8 @@
-"""The page that shows an experiment: `render_page(ReportContent) -> HTML`.
+"""The page that shows an experiment, as HTML.
 
-Everything here draws; what is drawn comes in as `ReportContent`, so that the page does
-not depend on how runs keep their files (`experiments/spl/reporting` reads those).
+`render_page(ReportContent)` is that of SPL's strategies, `render_experiment(
+ExperimentContent)` that of rows of any names. Everything here draws; what is drawn
+comes in as content, so that a page does not depend on how runs keep their files.
 """
 
 from spl_tf.analysis.report.content import (
@@ -16,6 +17,15 @@ from spl_tf.analysis.report.content import (
     Stage,
     WebClips,
 )
+from spl_tf.analysis.report.duplicates import Duplicates, ShownClip, ShownPair
+from spl_tf.analysis.report.experiment import (
+    ExperimentContent,
+    FilmLabel,
+    Films,
+    FilteredSource,
+    RowTable,
+    render_experiment,
+)
 from spl_tf.analysis.report.page import render_page
 
 __all__ = [
@@ -23,11 +33,20 @@ __all__ = [
     "ClipLabels",
     "Counts",
     "DatasetFacts",
+    "Duplicates",
+    "ExperimentContent",
+    "FilmLabel",
+    "Films",
+    "FilteredSource",
     "HeatStrip",
     "LearningCurve",
     "ReportContent",
     "Row",
+    "RowTable",
+    "ShownClip",
+    "ShownPair",
     "Stage",
     "WebClips",
+    "render_experiment",
     "render_page",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ from spl_tf.analysis.label_plots import split_counts
 from spl_tf.analysis.report import wording
 from spl_tf.analysis.report.comparison import Comparison
 from spl_tf.analysis.report.content import LearningCurve, Row, WebClips
-from spl_tf.analysis.report.looks import look
+from spl_tf.analysis.report.looks import Look, look
 from spl_tf.analysis.report.svg import Canvas, Chart, color
 from spl_tf.labels import ConfusionMatrix, LabelMap
 from spl_tf.metrics import estimate
@@ -31,15 +31,27 @@ _PHASES = {"pretrain": "Pre-training on web clips", "finetune": "Fine-tuning"}
 _BASELINE = 0.5  # where bars on a log axis begin
 
 
-def accuracy_chart(comparison: Comparison) -> Chart | None:
-    """Top-1 of every strategy: a dot per seed, the mean and its standard error."""
+def accuracy_chart(
+    comparison: Comparison,
+    name: str = "accuracy",
+    title: str = "Accuracy after fine-tuning",
+    look_of: Callable[[str], Look] = look,
+) -> Chart | None:
+    """Top-1 of every line: a dot per seed, the mean and its standard error.
+
+    Args:
+        comparison: The lines.
+        name: Unique on the page.
+        title: Above the chart.
+        look_of: How a line is drawn.
+    """
     lines = [line for line in comparison.lines if line.values["top_1"]]
     if not lines:
         return None
-    canvas = Canvas("accuracy", _HALF, 62 + 30 * len(lines))
+    canvas = Canvas(name, _HALF, 62 + 30 * len(lines))
     axes = canvas.axes()
     for place, line in enumerate(lines):
-        shown, mean = look(line.strategy), line.values["top_1"]
+        shown, mean = look_of(line.strategy), line.values["top_1"]
         values = list(line.seeds.values())
         style = {"color": color(shown.color), "linewidth": 0, "marker": "o"}
         if len(values) > 1:
@@ -65,18 +77,16 @@ def accuracy_chart(comparison: Comparison) -> Chart | None:
             for seed, value in line.seeds.items()
         ]
         canvas.add_points(axes, values, [place] * len(values), texts)
-    axes.set_yticks(range(len(lines)), [look(line.strategy).title for line in lines])
+    axes.set_yticks(range(len(lines)), [look_of(line.strategy).title for line in lines])
     axes.set_ylim(len(lines) - 0.5, -0.7)
     axes.tick_params(axis="y", labelcolor=color("--ink"), length=0, labelsize=12)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.xaxis.set_major_formatter(_percents)
     axes.margins(x=0.08)
     axes.set_xlabel("top-1 accuracy on the validation clips")
-    return canvas.finish(
-        "Accuracy after fine-tuning", "Top-1 accuracy of each strategy; see the table"
-    )
+    return canvas.finish(title, "Top-1 accuracy of each line; see the table")
 
 
 def distribution_charts(web: WebClips) -> list[Chart]:
@@ -339,3 +349,6 @@ def thin(count: int, most: int) -> np.ndarray:
 
 
 counted = FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else "")
+
+# With as many digits as ticks that are close to each other need.
+_percents = FuncFormatter(lambda value, _: f"{round(100 * value, 3):g}%")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from spl_tf.analysis.report.content import ReportContent, Row
 from spl_tf.analysis.report.looks import main_strategy
@@ -22,6 +21,7 @@ class Line:
         seconds: Mean over seeds of the time of all stages of the strategy.
         paper: The paper's numbers in [0, 1], by the name of a `Row`'s field.
         behind: What the main strategy is better by; None for itself.
+        ahead: What the line is better by than the main strategy; None for that one.
     """
 
     strategy: str
@@ -30,6 +30,7 @@ class Line:
     seconds: Estimate | None
     paper: Mapping[str, float]
     behind: Difference | None
+    ahead: Difference | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,26 +69,47 @@ _FIELDS = (
 
 def compare(content: ReportContent) -> Comparison:
     """Makes the table from the rows of all seeds."""
-    papers: Mapping[str, Any] = (content.paper or {}).get("rows", {})
-    by_strategy = {
-        name: [row for row in content.rows if row.strategy == name]
-        for name in content.strategies
-    }
-    measured = [name for name in content.strategies if _by_seed(by_strategy[name])]
-    main = main_strategy(measured)
+    measured = {row.strategy for row in content.rows if row.top_1 is not None}
+    return compare_rows(
+        content.rows,
+        content.strategies,
+        main_strategy([name for name in content.strategies if name in measured]),
+        (content.paper or {}).get("rows", {}),
+    )
+
+
+def compare_rows(
+    rows: Sequence[Row],
+    names: Sequence[str],
+    main: str | None,
+    papers: Mapping[str, Mapping[str, float]],
+) -> Comparison:
+    """Makes a table of rows of any names.
+
+    Args:
+        rows: Of all seeds.
+        names: The lines, in order.
+        main: The one that differences refer to.
+        papers: The paper's numbers of some lines.
+    """
     lines = []
-    for name, rows in by_strategy.items():
-        behind = None
+    for name in names:
+        own = [row for row in rows if row.strategy == name]
+        behind = ahead = None
         if main not in (None, name):
-            behind = paired_difference(_by_seed(by_strategy[main]), _by_seed(rows))
+            mine = _by_seed(own)
+            other = _by_seed([row for row in rows if row.strategy == main])
+            behind = paired_difference(other, mine)
+            ahead = paired_difference(mine, other)
         lines.append(
             Line(
                 strategy=name,
-                values={field: _mean_of(rows, field) for field in _FIELDS},
-                seeds=_by_seed(rows),
-                seconds=estimate(sum(r.seconds.values()) for r in rows if r.seconds),
+                values={field: _mean_of(own, field) for field in _FIELDS},
+                seeds=_by_seed(own),
+                seconds=estimate(sum(r.seconds.values()) for r in own if r.seconds),
                 paper=papers.get(name, {}),
                 behind=behind,
+                ahead=ahead,
             )
         )
     seeds = sorted({seed for line in lines for seed in line.seeds})

@@ -10,6 +10,8 @@ from markupsafe import Markup
 from spl_tf.analysis.report.shell import environment, joined
 from spl_tf.analysis.report.sprites import Sprite
 
+STYLES = ("style.css", "duplicates.css")
+
 
 @dataclasses.dataclass(frozen=True)
 class ShownClip:
@@ -37,28 +39,26 @@ class ShownPair:
     second: ShownClip
 
 
-def render_duplicates(
-    pairs: Sequence[ShownPair],
-    count: int,
-    threshold: float,
-    names: tuple[str, str],
-    excluded: int,
-) -> str:
-    """Makes one HTML page that needs nothing else; names are text on it.
+@dataclasses.dataclass(frozen=True)
+class Duplicates:
+    """What of one dataset is like what of another.
 
-    Args:
+    Attributes:
         pairs: Pairs that are shown, most similar first.
         count: Number of all pairs, also those that are not shown.
         threshold: Cosine above which two clips are a pair.
         names: Names of the datasets, left and right.
         excluded: Number of media that are left out.
     """
+
+    pairs: Sequence[ShownPair]
+    count: int
+    threshold: float
+    names: tuple[str, str]
+    excluded: int
+
+
+def render_duplicates(found: Duplicates) -> str:
+    """Makes one HTML page that needs nothing else; names are text on it."""
     template = environment().get_template("duplicates.html.j2")
-    return template.render(
-        pairs=pairs,
-        count=count,
-        threshold=threshold,
-        names=names,
-        excluded=excluded,
-        style=Markup(joined(("style.css", "duplicates.css"))),
-    )
+    return template.render(found=found, style=Markup(joined(STYLES)))

@@ -8,7 +8,7 @@ from spl_tf.analysis.report.charts import MAX_POINTS, MAX_STEPS, counted, thin
 from spl_tf.analysis.report.svg import Canvas, Chart, color, name_classes
 from spl_tf.labels.filters import KeptClips
 
-_WIDTH, _HEIGHT = 620, 300  # CSS pixels
+_WIDTH, _HEIGHT = 480, 290  # CSS pixels
 
 
 def filter_chart(name: str, title: str, kept: KeptClips) -> Chart:

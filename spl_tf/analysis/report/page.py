@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from markupsafe import Markup
-
-from spl_tf.analysis.report import charts
+from spl_tf.analysis.report import charts, wording
 from spl_tf.analysis.report.classes import ClassTable, class_table
 from spl_tf.analysis.report.comparison import Comparison, compare
-from spl_tf.analysis.report.content import CellPictures, ReportContent, Stage, WebClips
+from spl_tf.analysis.report.content import CellPictures, ReportContent, WebClips
 from spl_tf.analysis.report.explorer import (
     MAX_CELLS,
     explorer_data,
     matrix_picture,
     pictures_data,
 )
-from spl_tf.analysis.report.shell import environment, joined, sha256
+from spl_tf.analysis.report.shell import render
 from spl_tf.analysis.report.svg import Chart
 
 _STYLES = ("style.css", "explorer.css")
 _SCRIPTS = ("page.js", "matrix.js", "explorer.js")
-_SHOWN_SKIPPED = 40
-_FINISHED = ("done", "skipped")  # skipped: done by an earlier run
 _SECTIONS = {
     "results": "Results",
     "matrix": "Query \u00d7 teacher",
@@ -45,31 +40,24 @@ def render_page(content: ReportContent) -> str:
     """
     comparison = compare(content)
     drawn = _charts(content, comparison)
-    script = joined(_SCRIPTS)
     classes = class_table(content.counts)
     web = content.web
-    return (
-        environment()
-        .get_template("page.html.j2")
-        .render(
-            content=content,
-            comparison=comparison,
-            charts=drawn,
-            points={c.name: c.points for group in drawn.values() for c in group},
-            classes=classes,
-            sections=_sections(content, drawn, classes),
-            waiting=_count_waiting(content.stages),
-            explorer=explorer_data(web) if web else None,
-            pictures=pictures_data(web.pictures) if web else None,
-            middle=_middle_ground(web) if web else None,
-            sampled=_sampled(web) if web else None,
-            max_cells=MAX_CELLS,
-            skipped=_skipped(content),
-            stages=_stage_groups(content.stages),
-            style=Markup(joined(_STYLES)),
-            script=Markup(script),
-            script_hash=sha256(script),
-        )
+    return render(
+        "page.html.j2",
+        content,
+        [chart for group in drawn.values() for chart in group],
+        _STYLES,
+        _SCRIPTS,
+        comparison=comparison,
+        ledes=wording.lede(content, comparison),
+        charts=drawn,
+        classes=classes,
+        sections=_sections(content, drawn, classes),
+        explorer=explorer_data(web) if web else None,
+        pictures=pictures_data(web.pictures) if web else None,
+        middle=_middle_ground(web) if web else None,
+        sampled=_sampled(web) if web else None,
+        max_cells=MAX_CELLS,
     )
 
 
@@ -107,13 +95,6 @@ def _sections(
     return {name: title for name, title in _SECTIONS.items() if filled[name]}
 
 
-def _count_waiting(stages: Sequence[Stage]) -> int:
-    """How many stages are still to run; 0 after a failure, which may be why."""
-    if any(stage.state == "failed" for stage in stages):
-        return 0
-    return sum(stage.state == "not run" for stage in stages)
-
-
 def _middle_ground(web: WebClips) -> list[CellPictures] | None:
     """The most frequent cell off the diagonal between the two classes it is made of."""
     cells = {(cell.weak, cell.teacher): cell for cell in web.pictures}
@@ -135,38 +116,3 @@ def _sampled(web: WebClips) -> dict[str, int]:
         "all_clips": web.confusion.total,
         "all_cells": len(web.confusion.cells()[0]),
     }
-
-
-def _skipped(content: ReportContent) -> list[dict[str, Any]]:
-    """What was left out of each dataset: counts by kind, and the first entries."""
-    found = []
-    for dataset in content.datasets:
-        kinds: dict[str, int] = {}
-        for entry in dataset.skipped:
-            kinds[entry["kind"]] = kinds.get(entry["kind"], 0) + 1
-        found.append(
-            {
-                "dataset": dataset,
-                "kinds": sorted(kinds.items(), key=lambda item: -item[1]),
-                "entries": dataset.skipped[:_SHOWN_SKIPPED],
-                "left_out": max(len(dataset.skipped) - _SHOWN_SKIPPED, 0),
-            }
-        )
-    return found
-
-
-def _stage_groups(stages: Sequence[Stage]) -> Mapping[str, Any]:
-    """Stages of one name under several seeds added up, and the longest of them."""
-    groups: dict[str, dict[str, Any]] = {}
-    for stage in stages:
-        name = stage.name.partition("/")[2] if stage.name.startswith("seed_") else ""
-        group = groups.setdefault(
-            name or stage.name, {"seconds": 0.0, "count": 0, "open": []}
-        )
-        group["seconds"] += stage.seconds or 0.0
-        group["count"] += 1
-        if stage.state not in _FINISHED:
-            group["open"].append(stage)
-    total = sum(group["seconds"] for group in groups.values())
-    longest = max((group["seconds"] for group in groups.values()), default=0.0)
-    return {"groups": groups, "total": total, "longest": longest or 1.0}

@@ -36,7 +36,7 @@ class Sprite:
 
 
 def make_sprite(
-    clips: Sequence[Sequence[bytes]],
+    clips: Sequence[Sequence[bytes | np.ndarray]],
     frames: int = 8,
     side: int = 56,
     quality: int = 55,
@@ -44,7 +44,7 @@ def make_sprite(
     """Puts clips into one picture, all in the size of the first one's frames.
 
     Args:
-        clips: The JPEGs of each clip, at least one.
+        clips: The frames of each clip, at least one: JPEGs, or uint8 [H, W, 3].
         frames: How many are shown of each, evenly spread; a clip that has fewer
             repeats some.
         side: Largest size of a frame's shorter side; smaller ones stay as they are.
@@ -81,17 +81,17 @@ def encode_webp(picture: Image.Image, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def _thumbnail_size(jpeg: bytes, side: int) -> tuple[int, int]:
-    with _opened(jpeg) as image:
+def _thumbnail_size(frame: bytes | np.ndarray, side: int) -> tuple[int, int]:
+    with _opened(frame) as image:
         factor = min(1.0, side / min(image.size))
         width, height = (max(1, round(length * factor)) for length in image.size)
     # A panorama must not fill the picture.
     return min(width, 3 * side), min(height, 3 * side)
 
 
-def _fitted(jpeg: bytes, width: int, height: int) -> Image.Image:
+def _fitted(frame: bytes | np.ndarray, width: int, height: int) -> Image.Image:
     """The frame in this size; what is too wide or too high is cut off evenly."""
-    with _opened(jpeg) as image:
+    with _opened(frame) as image:
         # Lets the decoder skip detail that would be thrown away.
         image.draft("RGB", (width, height))
         try:
@@ -107,8 +107,10 @@ def _fitted(jpeg: bytes, width: int, height: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
 
 
-def _opened(jpeg: bytes) -> Image.Image:
+def _opened(frame: bytes | np.ndarray) -> Image.Image:
+    if isinstance(frame, np.ndarray):
+        return Image.fromarray(frame)
     try:
-        return Image.open(io.BytesIO(jpeg))
+        return Image.open(io.BytesIO(frame))
     except OSError as error:
         raise ValueError(f"a frame cannot be decoded: {error}") from error

@@ -69,7 +69,7 @@ const page = (() => {
       button.setAttribute("aria-pressed", String(!on));
     };
     set(!matchMedia("(prefers-reduced-motion: reduce)").matches);
-    button.hidden = !byId("pictures");
+    button.hidden = !byId("pictures") && !document.querySelector(".film");
     button.addEventListener("click", () => set(root.dataset.motion === "off"));
   }
 

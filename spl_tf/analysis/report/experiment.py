@@ -1,0 +1,211 @@
+"""The page of an experiment whose rows have any names, e.g. OmniSource's."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spl_tf.analysis.report import duplicates, wording
+from spl_tf.analysis.report.charts import accuracy_chart
+from spl_tf.analysis.report.comparison import Comparison, compare_rows
+from spl_tf.analysis.report.content import DatasetFacts, Row, Stage
+from spl_tf.analysis.report.duplicates import Duplicates
+from spl_tf.analysis.report.filtering import filter_chart
+from spl_tf.analysis.report.looks import Look
+from spl_tf.analysis.report.shell import render
+from spl_tf.analysis.report.sprites import Sprite
+from spl_tf.analysis.report.svg import Chart
+from spl_tf.labels.filters import KeptClips
+
+_STYLES = (*duplicates.STYLES, "experiment.css")
+_SCRIPTS = ("page.js",)
+_SECTIONS = {
+    "results": "Results",
+    "filtered": "What was filtered",
+    "duplicates": "Near-duplicates",
+    "films": "What is trained on",
+    "data": "Data",
+    "run": "The run",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class RowTable:
+    """Rows that are compared, e.g. one table of a paper.
+
+    Attributes:
+        title: Above it.
+        rows: Their names, in order, as a reader sees them.
+        results: A result of a row under a seed each; `strategy` is the row's name.
+        text: What the rows are, in words.
+        reference: The row that differences are to; empty for no differences.
+        main: The row that the page begins with, in the first table; empty for none.
+        paper: By row, the paper's "top_1" and "top_5", in [0, 1].
+        source: Where the paper has them.
+    """
+
+    title: str
+    rows: Sequence[str]
+    results: Sequence[Row]
+    text: str = ""
+    reference: str = ""
+    main: str = ""
+    paper: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    source: str = ""
+
+    def __post_init__(self):
+        known = {*self.rows, ""}
+        named = {self.reference, self.main, *self.paper}
+        if unknown := (named | {row.strategy for row in self.results}) - known:
+            raise ValueError(
+                f"table {self.title!r} has no row {min(unknown)!r}, only "
+                f"{list(self.rows)}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class FilteredSource:
+    """What a filter keeps of a source.
+
+    Attributes:
+        name: Of the source.
+        kept: By class.
+        rules: The filter, in words.
+    """
+
+    name: str
+    kept: KeptClips
+    rules: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class FilmLabel:
+    """What a moving thumbnail is of."""
+
+    clip_id: str
+    label: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Films:
+    """Some clips as moving thumbnails.
+
+    Attributes:
+        title: Above them.
+        sprite: A row of frames per clip.
+        clips: One per row of the sprite.
+        text: What they are, in words.
+    """
+
+    title: str
+    sprite: Sprite
+    clips: Sequence[FilmLabel]
+    text: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentContent:
+    """Everything on the page.
+
+    Attributes:
+        title: What the page is headed with.
+        kicker: The method's name, above it.
+        description: In words.
+        method: Where the method is published.
+        tables: The most important one first.
+        filtered: Per source.
+        duplicates: Per source, what `find_duplicates` found.
+        films: Clips as they are trained on.
+        datasets: How they were made, as in `ReportContent`, and so are those below.
+        stages: In the order in which they ran.
+        configs: By title, as JSON can hold them.
+        versions: Version by package, and the source's revision.
+        missing: By section ("results", "filtered", "duplicates", "films", "datasets"):
+            what is not there and why.
+        built: When the page was built.
+    """
+
+    title: str
+    kicker: str
+    description: str = ""
+    method: str = ""
+    tables: Sequence[RowTable] = ()
+    filtered: Sequence[FilteredSource] = ()
+    duplicates: Sequence[Duplicates] = ()
+    films: Sequence[Films] = ()
+    datasets: Sequence[DatasetFacts] = ()
+    stages: Sequence[Stage] = ()
+    configs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    missing: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    built: str = ""
+
+
+def render_experiment(content: ExperimentContent) -> str:
+    """Makes one HTML page that needs nothing else; names are text on it."""
+    compared = [
+        compare_rows(table.results, table.rows, table.reference or None, table.paper)
+        for table in content.tables
+    ]
+    accuracy = [
+        _accuracy(number, table, comparison)
+        for number, (table, comparison) in enumerate(
+            zip(content.tables, compared, strict=True)
+        )
+    ]
+    filtered = [
+        filter_chart(f"filtered-{number}", source.name, source.kept)
+        for number, source in enumerate(content.filtered)
+    ]
+    first = compared[0] if compared else Comparison((), None, ())
+    return render(
+        "experiment.html.j2",
+        content,
+        [chart for chart in accuracy + filtered if chart],
+        _STYLES,
+        _SCRIPTS,
+        comparison=first,
+        ledes=_ledes(content.tables[0], first) if compared else [],
+        sections=_sections(content),
+        tables=list(zip(content.tables, compared, accuracy, strict=True)),
+        filtered=list(zip(content.filtered, filtered, strict=True)),
+    )
+
+
+def _accuracy(number: int, table: RowTable, comparison: Comparison) -> Chart | None:
+    def look_of(row: str) -> Look:
+        hue = "--s-none" if row == table.reference else "--diagonal"
+        return Look(row, hue, False, "")
+
+    # The first one is not beside its table.
+    title = "" if number else table.title
+    return accuracy_chart(comparison, f"accuracy-{number}", title, look_of)
+
+
+def _ledes(table: RowTable, comparison: Comparison) -> list[str]:
+    main = comparison.line(table.main)
+    if main is None:
+        return []
+    sentence = (
+        f"\u201c{table.main}\u201d classifies {wording.points(main.values['top_1'])}"
+        "\u202f% of the validation clips correctly"
+    )
+    if main.ahead:
+        gap = wording.behind(main.ahead)
+        sentence += f", {gap} points against \u201c{table.reference}\u201d"
+    return [f"{sentence}."]
+
+
+def _sections(content: ExperimentContent) -> dict[str, str]:
+    """Titles of the sections that have something to show or to complain about."""
+    missing = content.missing
+    filled = {
+        "results": True,
+        "filtered": content.filtered or missing.get("filtered"),
+        "duplicates": content.duplicates or missing.get("duplicates"),
+        "films": content.films or missing.get("films"),
+        "data": content.datasets or missing.get("datasets"),
+        "run": content.stages or content.versions or content.configs,
+    }
+    return {name: title for name, title in _SECTIONS.items() if filled[name]}
