@@ -104,7 +104,7 @@ def read_clip_truth(
 ) -> ClipTruth:
     """Joins web clips with the hidden truth; see `diagnose` for arguments and errors.
 
-    A clip shows the segment in which its middle lies.
+    A clip shows the segment in which its middle lies, an image its only one.
     """
     hidden = manifests.read_hidden_truth(pathlib.Path(world_dir))
     dataset = clips.ClipDataset(clips_dir)
@@ -228,7 +228,7 @@ def format_diagnosis(results: dict[str, Any]) -> str:
 def _segment_of(clip: clips.Clip, hidden, world_dir) -> ShownSegment:
     middle = (clip.start + clip.end) / 2 / MICROSECONDS
     for segment in hidden.get(clip.data_path, ()):
-        if segment.start <= middle < segment.end:
+        if segment.start <= middle < segment.end or not segment.end:
             return segment
     raise ValueError(
         f"clip {clip.id!r}: {world_dir} has no web video {clip.data_path!r} that lasts "

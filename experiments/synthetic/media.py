@@ -145,26 +145,41 @@ def _generator(
 
 def _draw(job: Job, config: ml_collections.ConfigDict) -> _Drawn:
     rng = _generator(job, config)
-    class_index, kinds = job.label, (world.ACTION,)
-    source = _copied(job, config) if settings.is_omni(config) else None
-    if job.split not in manifests.TARGET_SPLITS:
-        if rng.random() < config.query_error:
-            num_classes = len(world.class_names(config.motions))
-            class_index = (job.label + int(rng.integers(1, num_classes))) % num_classes
-        shares = np.array([*settings.segment_shares(config, class_index).values()])
-        drawn = rng.choice(
-            len(shares),
-            size=_segments_of(job.split, config),
-            p=shares / shares.sum(),
-        )
-        kinds = tuple(world.SEGMENT_KINDS[kind] for kind in drawn)
-    if not settings.is_omni(config):
-        look = world.draw_look(rng, config.frame_size, config.nuisance)
-        segments = [
-            world.draw_segment(rng, look, class_index, kind, config) for kind in kinds
-        ]
-        return _Drawn(class_index, kinds, np.concatenate(segments))
-    if source:
+    class_index, kinds = _about(job, config, rng)
+    if settings.is_omni(config):
+        return _draw_omni(job, config, rng, class_index, kinds)
+    look = world.draw_look(rng, config.frame_size, config.nuisance)
+    segments = [
+        world.draw_segment(rng, look, class_index, kind, config) for kind in kinds
+    ]
+    return _Drawn(class_index, kinds, np.concatenate(segments))
+
+
+def _about(
+    job: Job, config: ml_collections.ConfigDict, rng: np.random.Generator
+) -> tuple[int, tuple[str, ...]]:
+    """Returns what a file is really about, and what its segments show."""
+    class_index = job.label
+    if job.split in manifests.TARGET_SPLITS:
+        return class_index, (world.ACTION,)
+    if rng.random() < config.query_error:
+        num_classes = len(world.class_names(config.motions))
+        class_index = (job.label + int(rng.integers(1, num_classes))) % num_classes
+    shares = np.array([*settings.segment_shares(config, class_index).values()])
+    size = _segments_of(job.split, config)
+    drawn = rng.choice(len(shares), size=size, p=shares / shares.sum())
+    return class_index, tuple(world.SEGMENT_KINDS[kind] for kind in drawn)
+
+
+def _draw_omni(
+    job: Job,
+    config: ml_collections.ConfigDict,
+    rng: np.random.Generator,
+    class_index: int,
+    kinds: tuple[str, ...],
+) -> _Drawn:
+    source = _copied(job, config)
+    if source:  # what is copied for a query is of its class
         class_index = job.label
     look = omni.draw_look(rng, class_index, config)
     is_image = job.split == WEB_IMAGES
@@ -179,13 +194,14 @@ def _draw(job: Job, config: ml_collections.ConfigDict) -> _Drawn:
 def _copied(job: Job, config: ml_collections.ConfigDict) -> Job | None:
     """The clip for validation that something of the web has a near-copy of, if it has.
 
-    It is drawn in which place of each run of files, so that their share is exact.
+    One file of each run of so many has one, so that no split is without by chance.
     """
     if job.split in manifests.TARGET_SPLITS or not config.copy_share:
         return None
-    run, place = divmod(job.index, round(1 / config.copy_share))
+    length = round(1 / config.copy_share)
+    run, place = divmod(job.index, length)
     rng = _generator(dataclasses.replace(job, index=run), config, _COPY_STREAM)
-    if place != rng.integers(round(1 / config.copy_share)):
+    if place != rng.integers(length):
         return None
     num_classes = len(world.class_names(config.motions))
     row = int(rng.integers(config.validation_clips_per_class))

@@ -14,6 +14,16 @@ writes 1,560 small videos (37 MB), which takes 15 seconds of one core:
     videos/<split>/*        H.264 in .mp4; a few web videos are VP9 in .webm or MPEG-4
                             in .mp4 and .avi, and a few are cut short, empty or garbage
 
+World omni has 2,796 files (47 MB), which takes 25 seconds of one core. Three manifests
+stand in the place of web.csv:
+
+    web_images.csv          video,label: JPEG files in images/web_images/
+    web_short.csv           video,label: videos of one segment
+    web_untrimmed.csv       video,label: videos of several segments, for `convert_videos
+                            --sampling=tiles --clip_seconds=1`
+
+and the hidden truth also says which of them are near-copies of validation clips.
+
 Paths in manifests are relative to the folder, times are seconds. A segment starts with
 a key frame, so that cutting [k, k + 1) segment lengths gives exactly the frames of
 segment k.
@@ -87,10 +97,11 @@ def render(
 ) -> dict[str, object]:
     """Renders the world of a config into a folder.
 
-    Each video has its own seed, so the result depends neither on the number of workers
-    nor, for the videos that both have, on how many there are per class; what is drawn
-    does not depend on how it is coded. The manifests are written last: a folder that
-    has them is complete. Files of the same name are replaced, others are left alone.
+    Each file has its own seed, so the result depends neither on the number of workers
+    nor, for the files that both have, on how many there are per class (a near-copy
+    depends on how many clips for validation there are); what is drawn does not depend
+    on how it is coded. The manifests are written last: a folder that has them is
+    complete. Files of the same name are replaced, others are left alone.
 
     Args:
         config: A world, as `world_config` gives it.
@@ -100,7 +111,7 @@ def render(
     Returns:
         Counts of what was written: `num_classes`, per split `num_videos`, then
         `num_web_segments`, `num_frames`, `num_bytes`, `segment_shares`, `query_error`,
-        and of the web videos `codecs` and `damaged`.
+        and of what is of the web `codecs`, `damaged` and `near_copies`.
 
     Raises:
         ValueError: If the config is wrong; nothing has been written then.

@@ -110,7 +110,7 @@ def omni_config() -> ml_collections.ConfigDict:
             "background_share": 0.15,
             "filler_share": 0.1,
             # Share of images, short and untrimmed videos with a near-copy of a clip for
-            # validation: a part of each side is cut off, and it is brighter or darker.
+            # validation. The share of its sides that is cut off; how bright it becomes.
             "copy_share": 0.01,
             "copy_crop": (0.02, 0.08),
             "copy_gain": (0.9, 1.15),
@@ -167,8 +167,8 @@ def omni_nuisance() -> ml_collections.ConfigDict:
         texture_period=(6.0, 12.0),
         texture_contrast=(0.04, 0.12),
         pixel_noise=0.03,
-        path_length=(14.0, 22.0),
-        sprite_size=(9.0, 13.0),
+        path_length=(11.0, 17.0),
+        sprite_size=(8.0, 11.0),
         sprite_contrast=(0.3, 0.5),
         speck_radius=(2.0, 4.5),
         speck_travel=12.0,
@@ -177,7 +177,7 @@ def omni_nuisance() -> ml_collections.ConfigDict:
     )
     with nuisance.unlocked():
         nuisance.update(
-            speckle_contrast=(0.06, 0.1),  # root mean square, luma
+            speckle_contrast=(0.08, 0.12),  # root mean square, luma
             warmth=0.25,  # red above and blue below grey, of a warm sprite
             camera_zoom=0.12,  # the most that the logarithm of sizes changes
             camera_turn=0.12,  # radians, the most in a segment
@@ -242,8 +242,8 @@ def check_config(config: ml_collections.ConfigDict) -> None:
 def _check_omni(config: ml_collections.ConfigDict) -> None:
     quality = config.jpeg_quality
     _check(1 <= quality <= 100, "jpeg_quality", quality, "a number of 1..100")
-    for key in ("typical_share", "copy_share"):
-        _check(0 <= config[key] <= 1, key, config[key], "0..1")
+    for key, most in (("typical_share", 1), ("copy_share", 0.5)):
+        _check(0 <= config[key] <= most, key, config[key], f"0..{most}")
     for key, most in (("copy_crop", 0.5), ("copy_gain", 2.0)):
         low, high = config[key]
         expected = f"(low, high) with 0 <= low <= high <= {most}"

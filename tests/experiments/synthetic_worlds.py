@@ -11,7 +11,7 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def tiny_config(world="fa", **overrides):
-    """A world of 84 videos, all of them whole and in H.264."""
+    """World FA or FW of 84 videos, all of them whole and in H.264."""
     config = render.world_config(world)
     config.update(
         {
@@ -22,6 +22,24 @@ def tiny_config(world="fa", **overrides):
             "frame_size": 32,
             "codec_shares": dict.fromkeys(config.codec_shares, 0.0),
             "damage_shares": dict.fromkeys(config.damage_shares, 0.0),
+        }
+    )
+    config.update(overrides)
+    return config
+
+
+def tiny_omni_config(**overrides):
+    """World omni of 48 target clips and 72 web files, some of them near-copies."""
+    config = render.world_config("omni")
+    config.update(
+        {
+            "target_clips_per_class": 2,
+            "validation_clips_per_class": 2,
+            "web_images_per_class": 2,
+            "web_short_per_class": 2,
+            "web_untrimmed_per_class": 2,
+            "segments_per_video": 3,
+            "copy_share": 0.1,
         }
     )
     config.update(overrides)
@@ -41,3 +59,19 @@ def decode(path):
 
 def decode_luma(path):
     return decode(path).astype(np.float64) @ LUMA / 255
+
+
+def sprite_weight(luma):
+    """How much each pixel of float [T, H, W] differs from the background, if clearly"""
+    difference = np.abs(luma - np.median(luma, axis=(1, 2), keepdims=True))
+    return np.where(difference > 0.12, difference, 0)
+
+
+def sprite_rise(luma):
+    """Pixels that the brightest or darkest blob of float [T, H, W] moves upwards."""
+    weight = sprite_weight(luma).sum(axis=2)
+    if np.any(weight.sum(axis=1) == 0):
+        return None
+    rows = np.arange(luma.shape[1])
+    height = (weight * rows).sum(axis=1) / weight.sum(axis=1)
+    return height[0] - height[-1]

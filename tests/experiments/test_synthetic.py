@@ -15,6 +15,8 @@ from tests.experiments.synthetic_worlds import (
     decode,
     decode_luma,
     read_rows,
+    sprite_rise,
+    sprite_weight,
     tiny_config,
 )
 
@@ -61,22 +63,6 @@ def textured(tmp_path_factory):
         (folder / row["video"], row["label"].rsplit(" ", 1)[0])
         for row in read_rows(folder / "target_train.csv")
     ]
-
-
-def sprite_weight(luma):
-    """How much each pixel of float [T, H, W] differs from the background, if clearly"""
-    difference = np.abs(luma - np.median(luma, axis=(1, 2), keepdims=True))
-    return np.where(difference > 0.12, difference, 0)
-
-
-def sprite_rise(luma):
-    """Pixels that the brightest or darkest blob of float [T, H, W] moves upwards."""
-    weight = sprite_weight(luma).sum(axis=2)
-    if np.any(weight.sum(axis=1) == 0):
-        return None
-    rows = np.arange(luma.shape[1])
-    height = (weight * rows).sum(axis=1) / weight.sum(axis=1)
-    return height[0] - height[-1]
 
 
 class TestFiles:

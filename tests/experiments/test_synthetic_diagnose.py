@@ -110,6 +110,25 @@ def test_labels_say_what_their_clips_show(folders):
     }
 
 
+def test_an_image_shows_its_only_segment(tmp_path):
+    (tmp_path / "hidden_truth.csv").write_text(
+        "video,segment,start,end,shown,scene,class,damage,copy_of\n"
+        "videos/0.mp4,0,0.0,0.0,sibling,rings,rings sink,,\n"
+        "videos/1.mp4,0,0.0,0.0,action,checks,checks rise,,videos/val.mp4\n"
+    )
+    images = [
+        make_clip(number, label, frames=1, teacher=[2], names=CLASSES)
+        for number, label in enumerate([0, 2])
+    ]
+    images = [dataclasses.replace(image, start=0, end=0) for image in images]
+    write_dataset(tmp_path / "clips", images, CLASSES)
+    truth = diagnose.read_clip_truth(tmp_path, tmp_path / "clips")
+    assert dict(zip(truth.weak.tolist(), truth.shown.tolist(), strict=True)) == {
+        0: 1,
+        2: 2,
+    }
+
+
 def test_clips_without_teacher_and_of_another_world_are_named(folders, tmp_path):
     world, clips_dir, _ = folders
     write_dataset(tmp_path / "before", web_clips(teacher=[]), CLASSES)

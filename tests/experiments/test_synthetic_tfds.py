@@ -140,3 +140,5 @@ def test_variants_of_both_worlds_are_known():
     ]
     with pytest.raises(ValueError, match="frames: got 'sound'"):
         tfds_builder.SyntheticWebConfig(name="x", frames="sound")
+    with pytest.raises(ValueError, match="world: got 'omni'"):
+        tfds_builder.SyntheticWebConfig(name="x", world="omni")
