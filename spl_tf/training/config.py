@@ -185,6 +185,21 @@ def default_source() -> config_dict.ConfigDict:
     )
 
 
+def completed(settings: Mapping[str, Any]) -> config_dict.ConfigDict:
+    """The config of an older run, with defaults for keys that there were not yet.
+
+    Args:
+        settings: As the run's `config.json` has them.
+    """
+    config = default_config()
+    with config.unlocked():
+        config.update(settings)
+        for name, source in settings["data"].get("sources", {}).items():
+            config.data.sources[name] = default_source()
+            config.data.sources[name].update(source)
+    return config
+
+
 def source_shares(sources: Mapping[str, Any], batch_size: int) -> dict[str, int]:
     """Clips of each source in a batch of one replica, exactly by share.
 

@@ -25,7 +25,7 @@ def small_config(*strategies):
         source.filter.agreement = False
         source.filter.keep_fraction = 0.5
     config.duplicates.threshold = 0.9999
-    config.camera_motion.update(num_frames=2, max_clips=12)
+    config.camera_motion.update(num_frames=4, max_clips=0)
     for settings in (config.train, *config.teachers.values()):
         settings.data.batch_size = 8
         settings.schedule.warmup.steps = 2

@@ -58,7 +58,7 @@ def test_all_kinds_of_web_data_become_clips_of_their_length(finished):
 
 
 def test_a_filter_keeps_of_each_class_what_it_says(finished):
-    config, workdir, results = finished
+    _, workdir, results = finished
     seed = f"{workdir}/seed_0"
     expected = kept_by_class(f"{seed}/clips/web_short_by_video_teacher", 0.5)
     with open(f"{seed}/filtered/{SHORT}/classes.csv", newline="") as file:
