@@ -69,10 +69,10 @@ def draw_sheet(
     """Draws the clips of `moved_clips`, those of a pair below each other.
 
     Args:
-        motion: See `moved_clips`.
-        dataset: See `moved_clips`.
+        motion: The law that was fitted to the dataset.
+        dataset: Clips of videos to draw from.
         path: A PNG file to write.
-        seed: See `moved_clips`.
+        seed: Decides the clips and the homographies.
     """
     shown = np.unique(
         np.linspace(0, motion.num_frames - 1, _SHOWN_FRAMES).round().astype(int)

@@ -21,7 +21,7 @@ def training_films(config: config_dict.ConfigDict, shown: int = 12) -> list[Film
 
     Args:
         config: A training's whole config, as its run has it.
-        shown: Clips of each source at most.
+        shown: Largest number of clips of each source.
 
     Raises:
         FileNotFoundError: A dataset is not there.
@@ -52,8 +52,8 @@ def motion_films(motion: CameraMotion, dataset: clips.ClipDataset) -> list[Films
     """Some videos, and what the first frame of each becomes.
 
     Args:
-        motion: Fitted to the dataset.
-        dataset: Clips of videos.
+        motion: The law that was fitted to the dataset.
+        dataset: Clips of videos to draw from.
     """
     names, views = zip(*moved_clips(motion, dataset), strict=True)
     labels = [FilmLabel(name, "") for name in names]

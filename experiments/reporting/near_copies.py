@@ -21,8 +21,8 @@ def compared_frames(length: int, frames: int) -> list[int]:
     """Which frames of a clip are compared, evenly spread.
 
     Args:
-        length: Frames of the clip.
-        frames: How many are compared.
+        length: Number of frames of the clip.
+        frames: Number of frames that are compared.
     """
     return SAMPLING.uniform_frames(length, frames)[:, 0].tolist()
 
@@ -33,13 +33,13 @@ def read_duplicates(
     """Reads the pairs that `find_duplicates` found, and their clips.
 
     Args:
-        folder: Its `output_dir`.
-        shown: Pairs that are shown at most, the most similar ones.
+        folder: The `output_dir` of `find_duplicates`.
+        shown: Largest number of pairs to read, the most similar ones.
         dataset: Where its `dataset` is now; empty for where it was.
-        against: See `dataset`.
+        against: Where its `against` is now; empty for where it was.
 
     Raises:
-        FileNotFoundError: It has not run, or a dataset is not there.
+        FileNotFoundError: `find_duplicates` has not run there, or a dataset is not there.
         ValueError: A file is damaged, or a dataset is another one by now.
     """
     results = run_folder.read_json(os.path.join(folder, RESULTS))

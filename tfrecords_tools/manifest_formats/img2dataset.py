@@ -48,7 +48,7 @@ def read(
 
     Args:
         files: Parquet files and, of `--output_format=files`, images.
-        annotations: None.
+        annotations: Must be empty: the Parquet files say all.
         settings: Its `queries`, `query_column` and `extract_images` are read.
 
     Returns:
@@ -86,8 +86,8 @@ def extract_images(files: FileIndex, entries: Sequence[Entry]) -> None:
     They get the places that `--output_format=files` gives them, and are replaced.
 
     Args:
-        files: See `read`.
-        entries: Those to write, of what `read` listed.
+        files: The files that `read` looked at.
+        entries: Entries of `read` whose images are to be written.
 
     Raises:
         ValueError: A Parquet file is damaged.

@@ -31,7 +31,7 @@ def read(
 
     Args:
         files: The files; those of other endings do not count, but are noted.
-        annotations: None.
+        annotations: Must be empty: the folders are the queries.
         settings: Its `queries` is read.
 
     Returns:

@@ -35,14 +35,14 @@ class RowTable:
     """Rows that are compared, e.g. one table of a paper.
 
     Attributes:
-        title: Above it.
-        rows: Their names, in order, as a reader sees them.
+        title: Heading above the table.
+        rows: Names of the rows, in order, as a reader sees them.
         results: A result of a row under a seed each; `strategy` is the row's name.
         text: What the rows are, in words.
         reference: The row that differences are to; empty for no differences.
         main: The row that the page begins with, in the first table; empty for none.
         paper: By row, the paper's "top_1" and "top_5", in [0, 1].
-        source: Where the paper has them.
+        source: Which table of the paper its numbers are from.
     """
 
     title: str
@@ -69,9 +69,9 @@ class FilteredSource:
     """What a filter keeps of a source.
 
     Attributes:
-        name: Of the source.
-        kept: By class.
-        rules: The filter, in words.
+        name: Name of the source.
+        kept: Clips of each class before and after the filter.
+        rules: What the filter's rules are, in words.
     """
 
     name: str
@@ -81,7 +81,12 @@ class FilteredSource:
 
 @dataclasses.dataclass(frozen=True)
 class FilmLabel:
-    """What a moving thumbnail is of."""
+    """What is said of a moving thumbnail.
+
+    Attributes:
+        clip_id: The clip's `example/id`.
+        label: Name of its class; may be empty.
+    """
 
     clip_id: str
     label: str
@@ -92,9 +97,9 @@ class Films:
     """Some clips as moving thumbnails.
 
     Attributes:
-        title: Above them.
-        sprite: A row of frames per clip.
-        clips: One per row of the sprite.
+        title: Heading above the clips.
+        sprite: Frames of the clips, a row per clip.
+        clips: What is said of each row of the sprite.
         text: What they are, in words.
     """
 
@@ -114,12 +119,12 @@ class ExperimentContent:
         description: In words.
         method: Where the method is published.
         tables: The most important one first.
-        filtered: Per source.
-        duplicates: Per source, what `find_duplicates` found.
-        films: Clips as they are trained on.
-        datasets: How they were made, as in `ReportContent`, and so are those below.
-        stages: In the order in which they ran.
-        configs: By title, as JSON can hold them.
+        filtered: What filters keep, an entry per source.
+        duplicates: What `find_duplicates` found, an entry per source.
+        films: Clips as networks are trained on them.
+        datasets: How each dataset was made.
+        stages: The pipeline's stages, in the order in which they ran.
+        configs: Configs by title, as JSON can hold them.
         versions: Version by package, and the source's revision.
         missing: By section ("results", "filtered", "duplicates", "films", "datasets"):
             what is not there and why.

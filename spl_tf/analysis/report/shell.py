@@ -48,11 +48,11 @@ def render(
     """Fills a template that extends `base.html.j2`.
 
     Args:
-        template: Its name.
-        content: Of the page.
+        template: The template's file name.
+        content: What the page shows.
         drawn: All charts that it shows, for the pointer.
-        styles: Files of the templates' folder.
-        scripts: See `styles`.
+        styles: Style sheets of the templates' folder, in order.
+        scripts: Files of the templates' folder, in the order in which they run.
         **values: What else the template asks for: `comparison`, `ledes`, `sections`
             and its own.
     """
