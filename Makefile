@@ -10,11 +10,14 @@ DEMO_DIR ?= runs/demo
 # Warnings and errors only, of TensorFlow.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo table ablations test test-slow test-s3 lint format bench clean
+.PHONY: help demo table ablations omnisource omnisource-demo omnisource-studies test test-slow test-s3 lint format bench clean
 help:
 	@echo "make demo       the whole experiment on rendered videos -> $(DEMO_DIR)/"
 	@echo "make table      all strategies on two worlds and eight seeds -> runs/table_*"
 	@echo "make ablations  what drives their order -> runs/ablation_*"
+	@echo "make omnisource-demo     web images and videos beside a target set"
+	@echo "make omnisource          the same in six rows on five seeds"
+	@echo "make omnisource-studies  what matters in it, three seeds"
 	@echo "make test       the test suite"
 	@echo "make test-slow  the tests that take longer"
 	@echo "make test-s3    the tests of s3:// paths, with python3.11 and TensorFlow 2.17"
@@ -45,6 +48,20 @@ ABLATIONS := more_steps from_teacher fewer_siblings faint_sprites few_clips \
 ablations: $(addprefix ablation-,$(ABLATIONS))
 ablation-%: $(VENV)/installed
 	$(RUN) --config=experiments/spl/configs/ablation.py:$* --workdir=runs/ablation_$*
+
+OMNISOURCE := experiments/omnisource/configs
+omnisource-demo: $(VENV)/installed
+	$(RUN) --config=$(OMNISOURCE)/synthetic.py --workdir=runs/omnisource_demo \
+	    --seeds=0 --strategies=target,all
+
+omnisource: $(VENV)/installed
+	$(RUN) --config=$(OMNISOURCE)/synthetic.py --workdir=runs/omnisource
+
+STUDIES := table_8 table_9 table_10 figure_6 figure_7_3 figure_7_10 figure_7_30 \
+    figure_7_100 figure_8
+omnisource-studies: $(addprefix omnisource-study-,$(STUDIES))
+omnisource-study-%: $(VENV)/installed
+	$(RUN) --config=$(OMNISOURCE)/studies.py:$* --workdir=runs/omnisource_$*
 
 # Whole files to each process: their tests share what is costly to make. A process may
 # take 2 GB.

@@ -25,13 +25,20 @@ from tests.readme_commands import (
 )
 
 ROOT = Path(__file__).parents[1]
-READMES = ("README.md", "experiments/README.md", "experiments/spl/README.md")
+READMES = (
+    "README.md",
+    "experiments/README.md",
+    "experiments/spl/README.md",
+    "experiments/omnisource/README.md",
+)
 
 # Targets whose recipe is run here, with the flags of SHORTER.
 RECIPES = ("make demo", "make table", "make ablations")
 _TOOLS = "tests/tfrecords_tools"
 # What is not run here, by a part of it, and what runs it instead.
 ELSEWHERE = {
+    # Their rows and studies are run at a tiny size there.
+    "make omnisource": "tests/experiments/omnisource/test_studies.py",
     "make test-s3": "tests/remote/test_s3.py",
     "make test": "Makefile",  # this is it, and so is make test-slow
     "make lint": ".ci/run",

@@ -39,7 +39,7 @@ def read_duplicates(
         against: Where its `against` is now; empty for where it was.
 
     Raises:
-        FileNotFoundError: `find_duplicates` has not run there, or a dataset is not there.
+        FileNotFoundError: `find_duplicates` has not run, or a dataset is not there.
         ValueError: A file is damaged, or a dataset is another one by now.
     """
     results = run_folder.read_json(os.path.join(folder, RESULTS))

@@ -1,0 +1,106 @@
+"""The configs of the paper's tables and figures: all are valid, and tiny ones run."""
+
+import importlib
+import pathlib
+
+import pytest
+
+from experiments.omnisource.config import check_config, parse_row, recipe
+from experiments.omnisource.configs import studies
+from experiments.omnisource.results import format_table
+from experiments.pipeline.runner import run_pipeline
+from experiments.synthetic.render import TARGET_TRAIN, TARGET_VAL
+from tests.experiments.omnisource.small import shrink
+
+PAPERS = {
+    "kinetics400": (
+        "slow_only",
+        "slow_only_scratch",
+        "slow_only_101",
+        "slow_only_101_scratch",
+        "tsn",
+        "tsn_b4",
+    ),
+    "mini_kinetics200": ("slow_only", "tsn"),
+    "ucf101_images": ("",),
+    "youtube_car": ("",),
+}
+ARGUMENTS = [(name, each) for name, found in PAPERS.items() for each in found]
+
+
+def get_config(name, argument):
+    module = importlib.import_module(f"experiments.omnisource.configs.{name}")
+    return module.get_config(argument)
+
+
+@pytest.mark.parametrize(("name", "argument"), ARGUMENTS)
+def test_configs_of_papers_are_valid_where_their_files_are(
+    name, argument, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    config = get_config(name, argument)
+    with pytest.raises(FileNotFoundError, match=rf"data/{name.split('_im')[0]}"):
+        check_config(config)
+    for split in (TARGET_TRAIN, TARGET_VAL, *config.sources):
+        for path in (config.data[split].root, config.data.classes):
+            pathlib.Path(path).mkdir(parents=True, exist_ok=True)
+        pathlib.Path(config.data[split].manifest).touch()
+    check_config(config)
+    assert set(config.paper.rows) <= set(config.strategies)
+    check_config(get_config(name, f"{argument},smoke"))
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "batch"),
+    [  # 24 : 12 : 12 : 12 and 24 : 64 : 12 : 12, as released
+        ("mini_kinetics200", "slow_only", 96 * (1 + 3 / 2)),
+        ("mini_kinetics200", "tsn", 96 * (1 + (64 + 12 + 12) / 24)),
+        ("kinetics400", "slow_only", 128 * (1 + 3 / 2)),
+    ],
+)
+def test_batches_have_the_shares_of_the_release(name, argument, batch):
+    config = get_config(name, argument)
+    settings = recipe(config, parse_row(config, "all"), seed=0)
+    assert settings.data.global_batch_size == batch
+
+
+@pytest.mark.parametrize("name", ["ucf101", "hmdb51"])
+def test_transfer_starts_from_runs_that_must_be_there(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = get_config("transfer", name)
+    with pytest.raises(FileNotFoundError, match="kinetics400_slow_only/seed_0/runs"):
+        check_config(config)
+    rows = [parse_row(config, row) for row in config.strategies]
+    assert [row.start for row in rows] == list(config.teachers)
+
+
+@pytest.mark.parametrize("name", studies.STUDIES)
+def test_studies_are_valid_and_on_the_first_seeds(name):
+    config = studies.get_config(name)
+    check_config(config)
+    assert config.seeds == (10, 11, 12)
+    assert config.strategies[0] == "target"
+    assert set(config.paper.get("rows", {})) <= set(config.strategies)
+
+
+def test_an_unknown_study_is_refused():
+    with pytest.raises(ValueError, match="'table_11', expected one of table_8"):
+        studies.get_config("table_11")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", studies.STUDIES)
+def test_a_tiny_study_has_all_rows(name, tmp_path):
+    config = shrink(studies.get_config(name))
+    results = run_pipeline(config, str(tmp_path / "run"), threads=1)
+    assert [row["strategy"] for row in results["rows"]] == list(config.strategies)
+    assert "ahead of target" in format_table(results) or len(config.strategies) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "argument"), ARGUMENTS)
+def test_a_smoke_run_has_all_rows_and_a_page(name, argument, tmp_path):
+    config = get_config(name, f"{argument},smoke")
+    results = run_pipeline(config, str(tmp_path / "run"), threads=1)
+    assert [row["strategy"] for row in results["rows"]] == list(config.strategies)
+    assert (tmp_path / "run/report/index.html").stat().st_size > 10_000
