@@ -6,7 +6,8 @@ python -m experiments.evaluate --checkpoint=runs/finetuned --dataset=clips/val \
 Protocols:
 
 - `views`: `--num_clips` x `--num_crops` views of each clip, sampled as in training,
-  their probabilities averaged;
+  their probabilities averaged; TSN's 25 frames x 10 crops are `--num_frames=25
+  --num_crops=10`;
 - `paper`: one view of 64 frames at stride 4 (paper, section 4.2);
 - `linear`: logistic regression on the network's frozen features, trained on
   `--train_dataset`; the views are those of `views`, their features averaged.
@@ -88,6 +89,7 @@ def evaluate(
     fully_convolutional: bool = False,
     crop_size: int | None = None,
     short_side: int | None = None,
+    num_frames: int | None = None,
 ) -> Report:
     """Runs a model on every clip of a dataset, and measures.
 
@@ -98,7 +100,7 @@ def evaluate(
         output_dir: Gets the results; former ones are replaced.
         protocol: How clips are looked at, one of `PROTOCOLS`; see the module.
         num_clips: Runs of frames to take of each clip.
-        num_crops: 1 or 3 crops of each run.
+        num_crops: 1, 3 or 10 crops of each run, see `data.sampling.central_windows`.
         train_dataset: What the linear classifier learns from.
         exclude_classes: Left out of the mean average precision.
         batch_size: Clips per replica, each with all its views.
@@ -112,6 +114,7 @@ def evaluate(
         crop_size: Side of a view's square, in pixels; None for the model's.
         short_side: What a stored frame's shorter side is scaled to, see `eval_batches`;
             None for the model's.
+        num_frames: Frames, or segments, of a run; None for the model's.
 
     Raises:
         BadRecordError: A record cannot be read, or too many; the message names it.
@@ -119,7 +122,8 @@ def evaluate(
             fit together.
         FileNotFoundError: A folder is not what it should be.
     """
-    _check_protocol(protocol, num_clips, num_crops, train_dataset, fully_convolutional)
+    looks = (num_clips, num_crops, num_frames)
+    _check_protocol(protocol, looks, train_dataset, fully_convolutional)
     test = clips.ClipDataset(dataset)
     # Both refuse what is wrong before any work.
     MeanAveragePrecision(test.info.class_names, exclude_classes)
@@ -137,6 +141,7 @@ def evaluate(
         fully_convolutional=fully_convolutional,
         crop_size=crop_size,
         short_side=short_side,
+        num_frames=num_frames,
     )
     with devices.scope():
         model = views.of_model(model)
@@ -219,15 +224,13 @@ def evaluate_fused(
     return _report(scores, exclude_classes, output_dir)
 
 
-def _check_protocol(
-    protocol, num_clips, num_crops, train_dataset, fully_convolutional
-) -> None:
+def _check_protocol(protocol, looks, train_dataset, fully_convolutional) -> None:
     if protocol not in PROTOCOLS:
         raise ValueError(f"unknown protocol {protocol!r}; known are {PROTOCOLS}")
-    if protocol == "paper" and (num_clips, num_crops) != (1, 1):
+    if protocol == "paper" and looks != (1, 1, None):
         raise ValueError(
-            f"protocol paper has one view, num_clips is {num_clips} and num_crops "
-            f"{num_crops}; use protocol views"
+            "protocol paper has one view, and num_clips, num_crops, num_frames are "
+            f"{looks}; use protocol views"
         )
     if protocol == "linear" and fully_convolutional:
         raise ValueError("protocol linear has no classifier to apply to all positions")
@@ -362,6 +365,7 @@ _OF_A_MODEL = (
     "fully_convolutional",
     "crop_size",
     "short_side",
+    "num_frames",
 )
 
 if __name__ == "__main__":
@@ -376,7 +380,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("output_dir", None, "Folder for the results.", required=True)
     flags.DEFINE_enum("protocol", "views", PROTOCOLS, "How to look at clips.")
     flags.DEFINE_integer("num_clips", 1, "Runs of frames per clip.", lower_bound=1)
-    flags.DEFINE_integer("num_crops", 1, "Crops of each, 1 or 3.")
+    flags.DEFINE_integer("num_crops", 1, "Crops of each: 1, 3 or 10.")
     binary.define_view_flags()
     flags.DEFINE_string("train_dataset", "", "What the linear classifier learns from.")
     flags.DEFINE_list("exclude_classes", [], "Classes left out of mAP.")

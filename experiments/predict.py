@@ -9,6 +9,9 @@ its part by itself if `srun` started it in a step of several tasks, or if `TF_CO
 names the processes; else `--num_workers=8 --worker=0` to `--worker=7` say it. Stopped
 by SIGTERM, it ends with exit code 75. With `--on_bad_record=skip`, clips that cannot be
 read are left out, and listed in the new `dataset.json`.
+
+With `--per_frame`, records also get a 2D teacher's first choice of each frame, by which
+a training draws positive and negative frames of untrimmed videos (`clips.kind`).
 """
 
 from __future__ import annotations
@@ -34,6 +37,9 @@ _OPTIONS = (
     "fully_convolutional",
     "crop_size",
     "short_side",
+    "num_frames",
+    "per_frame",
+    "allow_3d_teacher_on_images",
 )
 
 
@@ -96,7 +102,13 @@ if __name__ == "__main__":
     flags.DEFINE_integer("top_k", 5, "Classes to keep per clip.")
     flags.DEFINE_string("strategy", "auto", "auto, one or mirrored.")
     flags.DEFINE_integer("num_clips", 1, "Runs of frames per clip; views are averaged.")
-    flags.DEFINE_integer("num_crops", 1, "Crops of each run, 1 or 3.")
+    flags.DEFINE_integer("num_crops", 1, "Crops of each run: 1, 3 or 10.")
+    flags.DEFINE_bool("per_frame", False, "Also a 2D teacher's choice of each frame.")
+    flags.DEFINE_bool(
+        "allow_3d_teacher_on_images",
+        False,
+        "Let a 3D teacher label images all the same.",
+    )
     flags.DEFINE_enum(
         "classes", "same", CLASSES, "dataset: the teacher knows more than those of it."
     )

@@ -38,6 +38,9 @@ def define_view_flags() -> None:
     flags.DEFINE_integer(
         "short_side", None, "Scale frames to it before the crop; 0 for not at all."
     )
+    flags.DEFINE_integer(
+        "num_frames", None, "Frames, or segments, of a view; else the run's."
+    )
     flags.DEFINE_bool(
         "fully_convolutional", False, "Average probabilities over all positions."
     )

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from ml_collections import config_dict
 
+from spl_tf.data.sampling import NUM_CROPS
+
 
 def check_keys(
     found: Iterable[str],
@@ -51,8 +53,10 @@ def check_views(settings: config_dict.ConfigDict, path: str) -> None:
     for name in ("num_clips", "batch_size"):
         if settings[name] < 1:
             raise ValueError(f"{path}.{name} is {settings[name]}, not 1 up")
-    if settings.num_crops not in (1, 3):
-        raise ValueError(f"{path}.num_crops is {settings.num_crops}, expected 1 or 3")
+    if settings.num_crops not in NUM_CROPS:
+        raise ValueError(
+            f"{path}.num_crops is {settings.num_crops}, expected one of {NUM_CROPS}"
+        )
 
 
 def check_evaluation(settings: config_dict.ConfigDict, path: str) -> None:

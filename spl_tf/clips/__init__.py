@@ -11,6 +11,7 @@ from spl_tf.clips.index import ClipIndex
 from spl_tf.clips.reader import RecordReader
 from spl_tf.clips.record import (
     Clip,
+    FrameChoices,
     encode_clip,
     parse_clip,
     parse_in_graph,
@@ -26,6 +27,7 @@ __all__ = [
     "ClipDataset",
     "ClipIndex",
     "DatasetInfo",
+    "FrameChoices",
     "RecordReader",
     "ShardSummary",
     "encode_clip",

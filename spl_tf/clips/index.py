@@ -32,8 +32,13 @@ _ADDED_COLUMNS = {
     "labels": np.int32,
     "label_splits": np.int64,
 }
-# Which datasets with the others may lack, too.
-_LATEST_COLUMN = {"label_confidence": np.float32}
+# Which datasets with the others may lack, too; the last two all that were not predicted
+# frame by frame.
+_LATEST_COLUMNS = {
+    "label_confidence": np.float32,
+    "frame_teacher": np.int32,
+    "frame_confidence": np.float32,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +95,17 @@ class ClipIndex:
         """float32 [n], the teacher's probability of the label, see `IndexFacts`."""
         return self.column("label_confidence")
 
+    @property
+    def frame_choices(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The teacher's first choice of each frame of all clips, in their order.
+
+        int32 [m], and its probability, float32 [m]; m is the sum of `frames`. None of a
+        dataset that was not predicted frame by frame.
+        """
+        if "frame_teacher" not in self.added:
+            return None
+        return self.added["frame_teacher"], self.added["frame_confidence"]
+
     def labels_of(self, row: int) -> np.ndarray:
         """All labels of a clip, int32 [k]."""
         return self.labels[self.label_splits[row] : self.label_splits[row + 1]]
@@ -128,17 +144,23 @@ class ClipIndex:
             "labels": [s.label_values for s in summaries],
             "label_splits": [s.label_counts for s in summaries],
             "label_confidence": [s.label_confidences for s in summaries],
+            "frame_teacher": [s.frame_teachers for s in summaries],
+            "frame_confidence": [s.frame_confidences for s in summaries],
         }
         arrays = {
             name: np.concatenate([np.asarray(part, dtype) for part in columns[name]])
-            for name, dtype in (_COLUMNS | _ADDED_COLUMNS | _LATEST_COLUMN).items()
+            for name, dtype in (_COLUMNS | _ADDED_COLUMNS | _LATEST_COLUMNS).items()
         }
-        added = {name: arrays.pop(name) for name in _ADDED_COLUMNS | _LATEST_COLUMN}
+        added = {name: arrays.pop(name) for name in _ADDED_COLUMNS | _LATEST_COLUMNS}
         added["label_splits"] = np.cumsum([0, *added["label_splits"]], dtype=np.int64)
         # Shards that an older version wrote have no summary of these, or the last.
         rows = len(arrays["shard"])
-        if len(added["label_confidence"]) != rows:
-            del added["label_confidence"]
+        frames = int(arrays["frames"].sum()) or -1
+        sizes = {"label_confidence": rows}
+        sizes |= dict.fromkeys(("frame_teacher", "frame_confidence"), frames)
+        for name, size in sizes.items():
+            if len(added[name]) != size:
+                del added[name]
         if len(added["group"]) != rows:
             added = {}
         return cls(tuple(s.name for s in summaries), added=added, **arrays)
@@ -177,7 +199,7 @@ class ClipIndex:
             columns = {name: arrays[name] for name in _COLUMNS}
             is_old = _ADDED_COLUMNS.keys().isdisjoint(arrays)
             added = {} if is_old else {n: arrays[n] for n in _ADDED_COLUMNS}
-            added |= {n: arrays[n] for n in _LATEST_COLUMN if n in arrays}
+            added |= {n: arrays[n] for n in _LATEST_COLUMNS if n in arrays}
         except Exception as error:
             raise ValueError(f"{path} is damaged or no clip index: {error}") from error
         if version != _VERSION:

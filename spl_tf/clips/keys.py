@@ -3,6 +3,8 @@
 # Feature lists: one entry per frame.
 IMAGE_ENCODED = "image/encoded"
 IMAGE_TIMESTAMP = "image/timestamp"
+TEACHER_IMAGE_INDEX = "TEACHER/image/label/index"
+TEACHER_IMAGE_CONFIDENCE = "TEACHER/image/label/confidence"
 
 # Context: one value per clip.
 IMAGE_FORMAT = "image/format"

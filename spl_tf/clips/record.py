@@ -115,8 +115,23 @@ def _set_teacher(example, clip_id, index, confidence) -> None:
     context[keys.TEACHER_CONFIDENCE].float_list.value[:] = confidence
 
 
+class FrameChoices(NamedTuple):
+    """The teacher's first choice of each frame; empty where it was not asked.
+
+    Attributes:
+        index: A class per frame, in their order.
+        confidence: Its probability, one per frame.
+    """
+
+    index: Sequence[int] = ()
+    confidence: Sequence[float] = ()
+
+
 def with_teacher(
-    record: bytes, index: Sequence[int], confidence: Sequence[float]
+    record: bytes,
+    index: Sequence[int],
+    confidence: Sequence[float],
+    frames: FrameChoices | None = None,
 ) -> bytes:
     """Returns the record with the teacher's top-k classes, all else untouched.
 
@@ -124,13 +139,58 @@ def with_teacher(
         record: A serialized clip; a former prediction in it is replaced.
         index: Class indices, best first.
         confidence: The probability of each of these classes.
+        frames: What it says of each frame; None leaves what the record has.
     """
     context, others = wire.split_context(record)  # which never looks at the frames
     example = tf.train.SequenceExample()
     example.context.ParseFromString(context)
     _set_teacher(example, _text(example.context, keys.EXAMPLE_ID), index, confidence)
     context = example.context.SerializeToString(deterministic=True)
+    if frames is not None:
+        others = wire.with_lists(others, _frame_lists(frames))
     return wire.join_context(context, others)
+
+
+def _frame_lists(choices: FrameChoices) -> dict[str, bytes]:
+    indices, confidences = tf.train.FeatureList(), tf.train.FeatureList()
+    for index, confidence in zip(*choices, strict=True):
+        indices.feature.add().int64_list.value.append(index)
+        confidences.feature.add().float_list.value.append(confidence)
+    return {
+        keys.TEACHER_IMAGE_INDEX: indices.SerializeToString(deterministic=True),
+        keys.TEACHER_IMAGE_CONFIDENCE: confidences.SerializeToString(
+            deterministic=True
+        ),
+    }
+
+
+def frame_choices(data, lists: Mapping[str, wire.Span]) -> FrameChoices:
+    """Reads a record's `FrameChoices`.
+
+    Args:
+        data: The bytes that hold the record.
+        lists: Where its feature lists are, as `wire.example_parts` gives them.
+
+    Raises:
+        wire.WireError: A list of them is damaged, or a step of it has no value.
+    """
+    found = []
+    for key, kind in (
+        (keys.TEACHER_IMAGE_INDEX, "int64_list"),
+        (keys.TEACHER_IMAGE_CONFIDENCE, "float_list"),
+    ):
+        try:
+            steps = bytes(data[slice(*lists.get(key, (0, 0)))])
+            features = tf.train.FeatureList.FromString(steps).feature
+            found.append([getattr(each, kind).value[0] for each in features])
+        except Exception as error:  # upb's DecodeError is public under no name
+            raise wire.WireError(f"{key!r}: {error}") from error
+    if len({len(values) for values in found}) > 1:
+        raise wire.WireError(
+            f"the lists {keys.TEACHER_IMAGE_INDEX!r} and "
+            f"{keys.TEACHER_IMAGE_CONFIDENCE!r} differ in length"
+        )
+    return FrameChoices(*found)
 
 
 def parse_clip(record: bytes) -> Clip:

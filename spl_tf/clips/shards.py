@@ -10,7 +10,12 @@ import tensorflow as tf
 
 from spl_tf.clips import wire
 from spl_tf.clips.framing import FOOTER_BYTES, HEADER_BYTES
-from spl_tf.clips.record import IndexFacts, index_facts
+from spl_tf.clips.record import (
+    FrameChoices,
+    IndexFacts,
+    frame_choices,
+    index_facts,
+)
 from spl_tf.clips.remote_files import replacing
 from spl_tf.files import plain_name
 
@@ -38,6 +43,9 @@ class ShardSummary:
         label_counts: How many labels each record has.
         label_values: Label indices of all records, one after another.
         label_confidences: Probability of each record's label, see `IndexFacts`.
+        frame_teachers: Teacher's first choice of each frame of all records, one record
+            after another; empty where it was not asked for them.
+        frame_confidences: Probability of each of these choices.
     """
 
     name: str
@@ -50,6 +58,8 @@ class ShardSummary:
     label_counts: list[int] = dataclasses.field(default_factory=list)
     label_values: list[int] = dataclasses.field(default_factory=list)
     label_confidences: list[float] = dataclasses.field(default_factory=list)
+    frame_teachers: list[int] = dataclasses.field(default_factory=list)
+    frame_confidences: list[float] = dataclasses.field(default_factory=list)
 
     def __post_init__(self):
         plain_name(self.name, "the summary of a shard")
@@ -60,7 +70,13 @@ class ShardSummary:
         return sum(self.lengths) + len(self.lengths) * (HEADER_BYTES + FOOTER_BYTES)
 
     def append(
-        self, length: int, frames: int, label: int, teacher: int, facts: IndexFacts
+        self,
+        length: int,
+        frames: int,
+        label: int,
+        teacher: int,
+        facts: IndexFacts,
+        choices: FrameChoices,
     ) -> None:
         """Adds the next record."""
         self.lengths.append(length)
@@ -72,6 +88,8 @@ class ShardSummary:
         self.label_counts.append(len(facts.labels))
         self.label_values.extend(facts.labels)
         self.label_confidences.append(facts.label_confidence)
+        self.frame_teachers.extend(choices.index)
+        self.frame_confidences.extend(choices.confidence)
 
     @property
     def entry(self) -> dict[str, str | int]:
@@ -107,7 +125,8 @@ def write_shard(
         for record, frames, label, teacher in records:
             writer.write(record)
             facts = _facts(record, label)
-            summary.append(len(record), frames, label, teacher, facts)
+            choices = _choices(record)
+            summary.append(len(record), frames, label, teacher, facts, choices)
     return summary
 
 
@@ -116,3 +135,10 @@ def _facts(record: bytes, label: int) -> IndexFacts:
         return index_facts(wire.parse_context(wire.context_of(record)))
     except wire.WireError:  # who reads such a record says what is wrong with it
         return IndexFacts((label,), -1.0, -1)
+
+
+def _choices(record: bytes) -> FrameChoices:
+    try:
+        return frame_choices(record, wire.example_parts(record, 0, len(record))[1])
+    except wire.WireError:
+        return FrameChoices()

@@ -139,12 +139,43 @@ def split_context(data: bytes) -> tuple[bytes, bytes]:
 
 def join_context(context: bytes, others: bytes) -> bytes:
     """A serialized example from what `split_context` took apart."""
-    size, length = len(context), bytearray()
+    return _field(CONTEXT, context) + others
+
+
+def with_lists(others: bytes, lists: Mapping[str, bytes]) -> bytes:
+    """What `split_context` gives beside the context, with feature lists of these keys.
+
+    Args:
+        others: Fields of a `tf.train.SequenceExample` without its context.
+        lists: Serialized `tf.train.FeatureList`s by key; former ones of these keys go,
+            and all other bytes stay.
+    """
+    kept, entries, place = [], [], 0
+    for number, (first, stop) in fields(others, 0, len(others)):
+        if number == _FEATURE_LISTS:
+            head = first
+            for _, (start, end) in fields(others, first, stop):
+                parts = dict(fields(others, start, end))
+                key = others[slice(*parts.get(_MAP_KEY, _NOTHING))]
+                if key.decode(errors="replace") not in lists:
+                    entries.append(others[head:end])
+                head = end
+        else:
+            kept.append(others[place:stop])
+        place = stop
+    for key, value in lists.items():
+        entry = _field(_MAP_KEY, key.encode()) + _field(_MAP_VALUE, value)
+        entries.append(_field(_ONLY, entry))
+    return b"".join([*kept, _field(_FEATURE_LISTS, b"".join(entries))])
+
+
+def _field(number: int, content: bytes) -> bytes:
+    size, length = len(content), bytearray()
     while size > 127:
         length.append(size & 127 | 128)
         size >>= 7
     length.append(size)
-    return b"".join((bytes((CONTEXT << 3 | _BYTES,)), length, context, others))
+    return b"".join((bytes((number << 3 | _BYTES,)), length, content))
 
 
 def frame_spans(data, lists: Mapping[str, Span]) -> list[Span]:

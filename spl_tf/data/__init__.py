@@ -15,6 +15,7 @@ from spl_tf.data.device.augmentation import (
 from spl_tf.data.image_clips import IMAGE_KINDS, ImageClips
 from spl_tf.data.label_lookup import LabelLookup
 from spl_tf.data.plan import Resampling, TrainPlan, padded_rows, uniform_draws
+from spl_tf.data.positive_frames import PositiveFrames
 from spl_tf.data.records import BadRecordError
 from spl_tf.data.sampling import PAPER_EVALUATION, ClipSampling
 from spl_tf.data.scoring_batches import eval_batches, predict_batches
@@ -40,6 +41,7 @@ __all__ = [
     "ClipSampling",
     "ImageClips",
     "LabelLookup",
+    "PositiveFrames",
     "Resampling",
     "SkippedRecords",
     "TrainInput",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,11 @@ Window = tuple[int, int, int, int]
 
 # How frames are taken: a run of them, or one of each segment (TSN).
 SAMPLINGS = ("consecutive", "segments")
+
+# Numbers of crops that a frame is looked at with: the middle, three along the longer
+# side, or the corners and the middle, each as it is and mirrored.
+TEN_CROPS = 10
+NUM_CROPS = (1, 3, TEN_CROPS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,12 +150,16 @@ def central_windows(
         width: Columns of the frames, at least those of the crops.
         size: Size of the crops: a square's side, or (height, width).
         num_crops: 1 is the middle of the longer side too; 3 are its start, middle and
-            end.
+            end. 10 are the four corners and the middle (TSN's 25 frames x 10 crops):
+            five windows, of which their mirror images make ten.
     """
     rows, columns = height_and_width(size)
     top, left = (height - rows) // 2, (width - columns) // 2
     places = [(top, left)]
-    if num_crops > 1 and height > width:
+    if num_crops == TEN_CROPS:
+        ends = itertools.product((0, height - rows), (0, width - columns))
+        places = [*ends, (top, left)]
+    elif num_crops > 1 and height > width:
         places = [(place, left) for place in (0, top, height - rows)]
     elif num_crops > 1:
         places = [(top, place) for place in (0, left, width - columns)]
@@ -166,7 +176,7 @@ def scored_windows(
         width: Columns of the stored frames.
         size: Size of the crops after scaling: a square's side, or (height, width).
         short_side: What the frames' shorter side is scaled to; 0 for no scaling.
-        num_crops: Number of crops, 1 or 3, as in `central_windows`.
+        num_crops: Number of crops, as in `central_windows`.
     """
     if short_side:
         size = jittered_size(size, height, width, (short_side, short_side), 0.0)

@@ -19,7 +19,7 @@ from spl_tf.data.numbered_batches import (
 )
 from spl_tf.data.plan import padded_rows
 from spl_tf.data.records import BadRecordError
-from spl_tf.data.sampling import ClipSampling, scored_windows
+from spl_tf.data.sampling import NUM_CROPS, TEN_CROPS, ClipSampling, scored_windows
 
 
 def eval_batches(
@@ -50,7 +50,7 @@ def eval_batches(
         num_workers: Number of all processes of the run.
         replicas: Number of this process's replicas.
         num_clips: Runs of frames per clip, see `ClipSampling.uniform_frames`.
-        num_crops: 1, the centre, or 3 along the longer side.
+        num_crops: 1, 3 or 10 crops, see `central_windows`.
         short_side: What the frames' shorter side is scaled to before the crop; 0 takes
             frames as they are stored.
         skipped: Collects bad records, whose `mask` is False then; None for an error.
@@ -81,6 +81,7 @@ def predict_batches(
     short_side: int = 0,
     wanted: np.ndarray | None = None,
     skipped: SkippedRecords | None = None,
+    frames: int = 0,
 ) -> tf.data.Dataset:
     """As `eval_batches`, for clips whose label may be missing or is not looked at.
 
@@ -93,7 +94,7 @@ def predict_batches(
         num_workers: Number of all processes of the run.
         replicas: Number of this process's replicas.
         num_clips: Runs of frames per clip, see `ClipSampling.uniform_frames`.
-        num_crops: 1, the centre, or 3 along the longer side.
+        num_crops: 1, 3 or 10 crops, see `central_windows`.
         short_side: What the frames' shorter side is scaled to before the crop; 0 takes
             frames as they are stored.
         wanted: bool, one per index row. Steps without such a row are left out and the
@@ -101,16 +102,42 @@ def predict_batches(
             is False for what is not wanted.
         skipped: Collects bad records; None for an error. They stay in `mask`, so that
             no wanted row is missing, and what is said of them is worth nothing.
+        frames: Instead of runs by `sampling`, each frame of a clip, as a view of one
+            frame: so many in turn are an item of a batch, and a longer clip gives
+            several items, whose `index` is the same. The last one is filled with the
+            last frame.
 
     Returns:
-        Batches of `clip`, `index`, `id`, `mask`.
+        Batches of `clip`, `index`, `id`, `mask`; of frames, also `first`, int64 [B],
+        the place of an item's first frame in its clip.
     """
     place = (batch_size, worker, num_workers, replicas)
     views = (num_clips, num_crops, short_side)
     plan = _ScoringBatches(
-        dataset, sampling, crop_size, place, views, skipped, wanted=wanted
+        dataset,
+        sampling,
+        crop_size,
+        place,
+        views,
+        skipped,
+        wanted=wanted,
+        frames=frames,
     )
     return in_order(plan, 0, plan.num_batches)
+
+
+def _items(dataset: ClipDataset, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row and first frame of each item, both int64; an item per clip without `frames`.
+
+    See `predict_batches`.
+    """
+    rows = np.arange(len(dataset), dtype=np.int64)
+    if not frames:
+        return rows, np.zeros_like(rows)
+    counts = -(-dataset.index.frames.astype(np.int64) // frames)
+    rows = rows.repeat(counts)
+    places = np.arange(len(rows)) - (counts.cumsum() - counts).repeat(counts)
+    return rows, places * frames
 
 
 class _ScoringBatches:
@@ -126,36 +153,44 @@ class _ScoringBatches:
         skipped,
         lookup=None,
         wanted=None,
+        frames=0,
     ):
         if not len(dataset):
             raise ValueError(f"{dataset.directory} has no clips")
         num_clips, num_crops, short_side = views
-        if num_clips < 1 or num_crops not in (1, 3):
+        if num_clips < 1 or num_crops not in NUM_CROPS:
             raise ValueError(
                 f"num_clips is {num_clips}, expected 1 or more; num_crops is "
-                f"{num_crops}, expected 1 or 3"
+                f"{num_crops}, expected one of {NUM_CROPS}"
             )
         size, worker, num_workers, replicas = place
         check_place([size], worker, num_workers, replicas)
-        rows, mask = padded_rows(len(dataset), size * replicas * num_workers)
+        item_rows, item_starts = _items(dataset, frames)
+        items, mask = padded_rows(len(item_rows), size * replicas * num_workers)
         # Batches go to workers and replicas in turn, so that all have equally many.
         steps = (-1, num_workers, replicas, size)
-        rows, mask = rows.reshape(steps), mask.reshape(steps)
+        items, mask = items.reshape(steps), mask.reshape(steps)
         if wanted is not None:
             # Padding is read like any clip: one of the step that it is in.
-            rows = np.where(mask, rows, len(dataset) - 1)
-            mask &= wanted[rows]
+            items = np.where(mask, items, len(item_rows) - 1)
+            mask &= wanted[item_rows[items]]
             kept = mask.any(axis=(1, 2, 3))
-            rows, mask = rows[kept], mask[kept]
-        self._rows = rows[:, worker].reshape(-1, size)
+            items, mask = items[kept], mask[kept]
+        items = items[:, worker].reshape(-1, size)
+        self._rows, self._starts = item_rows[items], item_starts[items]
         self._mask = mask[:, worker].reshape(-1, size)
         self.num_batches = len(self._rows)
         self._skipped, self._lookup = skipped, lookup
+        flips = (False, True) if num_crops == TEN_CROPS else (False,)
 
-        def choose_views(length, height, width, draws):
+        def choose_views(length, height, width, start):
             windows = scored_windows(height, width, crop_size, short_side, num_crops)
-            runs = sampling.uniform_frames(length, num_clips)
-            return [View(frames, window) for frames in runs for window in windows]
+            crops = [(window, flip) for flip in flips for window in windows]
+            if frames:
+                runs = np.minimum(start + np.arange(frames), length - 1)[:, None]
+            else:
+                runs = sampling.uniform_frames(length, num_clips)
+            return [View(run, *crop) for run in runs for crop in crops]
 
         self._loader = ClipLoader(
             dataset,
@@ -164,8 +199,8 @@ class _ScoringBatches:
             needs_label=lookup is not None,
             scales=short_side > 0,
         )
-        frames = (sampling.num_frames, *self._loader.frame_shape)
-        shape = (num_clips * num_crops, *frames)
+        runs, length = (frames, 1) if frames else (num_clips, sampling.num_frames)
+        shape = (runs * num_crops, length, *self._loader.frame_shape)
         self._buffers = ClipBuffers(size, *shape)
         self.threads, self._map = decoding([dataset])
         self.spec = record_spec(size) | {
@@ -173,24 +208,29 @@ class _ScoringBatches:
             "index": tf.TensorSpec([size], tf.int64),
             "mask": tf.TensorSpec([size], tf.bool),
         }
+        if frames:
+            self.spec["first"] = tf.TensorSpec([size], tf.int64)
 
     def load(self, number: int) -> dict[str, np.ndarray]:
         """Reads and decodes a batch: the arrays that `finish` takes, by name."""
         clip = self._buffers.take()
-        rows, mask = self._rows[number], self._mask[number]
-        found = list(self._map(self._load, rows, clip))
+        rows, starts, mask = (
+            each[number] for each in (self._rows, self._starts, self._mask)
+        )
+        found = list(self._map(self._load, rows, starts, clip))
         if self._lookup is not None:
             mask = mask & [record is not None for record in found]
         found = zip(*(record or (b"", 0, 0) for record in found), strict=True)
         return dict(zip(RECORD_FIELDS, found, strict=True)) | {
             "clip": clip.reshape(self.spec["clip"].shape),
             "index": rows,
+            "first": starts,
             "mask": mask,
         }
 
-    def _load(self, row, out) -> tuple | None:
+    def _load(self, row, start, out) -> tuple | None:
         try:
-            return self._loader.load(row, None, out)
+            return self._loader.load(row, start, out)
         except BadRecordError as error:
             if self._skipped is None:
                 raise

@@ -15,6 +15,7 @@ from spl_tf.data.bad_records import (
 )
 from spl_tf.data.image_clips import ImageClips
 from spl_tf.data.plan import MediaRows, Resampling
+from spl_tf.data.positive_frames import PositiveFrames
 from spl_tf.data.sampling import ClipSampling
 from spl_tf.labels import LabelMap
 from spl_tf.labels.assignment import Assignment
@@ -47,6 +48,8 @@ class TrainInput:
         clips_per_item: Views of an item in a batch, each with draws of its own.
         image_clips: How clips of one frame become clips of many; None takes a clip's
             frames, again from the start where there are too few.
+        positive_frames: Items are a positive frame and negative ones, and clips without
+            a positive one are left out; None takes frames by `sampling`, of segments.
         one_per_video: Whether an epoch has each video once, with one of its clips that
             are kept drawn at random, instead of each clip once.
         mixup: Alpha of the Beta distribution of the weight with which each item is
@@ -74,6 +77,7 @@ class TrainInput:
     name: str = "train"
     clips_per_item: int = 1
     image_clips: ImageClips | None = None
+    positive_frames: PositiveFrames | None = None
     one_per_video: bool = False
     mixup: float = 0.0
     several: bool = False
@@ -148,6 +152,14 @@ def clips_kept(source: TrainInput) -> tuple[np.ndarray, np.ndarray]:
         rows = labels_kept(source.dataset, source.label_map)
         labels = _labels(source.dataset, source.label_map)
     kept = rows[filter_rows(source)[rows]]
+    if source.positive_frames is not None and len(kept):
+        kept = kept[source.positive_frames.counts(kept, labels[kept]) > 0]
+        if not len(kept):
+            raise ValueError(
+                f"{source.dataset.directory} has no clips to train on: of source "
+                f"{source.name!r}, none that its labels and filter keep has a frame in "
+                "which the teacher finds the clip's label"
+            )
     if not len(kept):
         raise ValueError(
             f"{source.dataset.directory} has no clips to train on: of "

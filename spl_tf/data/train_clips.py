@@ -156,7 +156,11 @@ class TrainClips:
         source, size = self._source, self._source.crop_size
         if source.short_side is not None:
             size = jittered_size(size, height, width, source.short_side, draws[_SCALE])
-        frames = source.sampling.random_frames(length, draws[self._starts])
+        if source.positive_frames is not None:
+            label = self._labels_of(row)
+            frames = source.positive_frames.draw(row, label, draws[self._starts])
+        else:
+            frames = source.sampling.random_frames(length, draws[self._starts])
         window = random_window(height, width, size, draws[[_TOP, _LEFT]])
         flip = source.flip and draws[_FLIP] < 0.5
         warps = None

@@ -33,7 +33,7 @@ class Views:
         sampling: Which frames a view has.
         crop_size: Size of its crop: the side of a square in pixels, or (height, width).
         num_clips: Runs of frames per clip, see `ClipSampling.uniform_frames`.
-        num_crops: 1, the centre, or 3 along the longer side.
+        num_crops: 1, 3 or 10 crops, see `data.sampling.central_windows`.
         short_side: What a frame's shorter side is scaled to before the crop; 0 takes
             frames as they are stored.
         fully_convolutional: Whether the network classifies every position of a view,
@@ -60,6 +60,7 @@ class Views:
         settings: Mapping[str, Any],
         crop_size: CropSize | None = None,
         short_side: int | None = None,
+        num_frames: int | None = None,
         **options: Any,
     ) -> Views:
         """Views by a run's `config.data`, unless given; the rest is by default."""
@@ -68,6 +69,8 @@ class Views:
         if short_side is None:
             short_side = settings.get("test_short_side", 0)
         sampling = data.ClipSampling.of(settings)
+        if num_frames is not None:
+            sampling = dataclasses.replace(sampling, num_frames=num_frames)
         return cls(sampling, crop_size, short_side=short_side, **options)
 
     def of_model(self, model: keras.Model) -> keras.Model:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
+import itertools
 import os
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -16,6 +17,7 @@ from absl import logging
 from ml_collections import config_dict
 
 from spl_tf import clips, data
+from spl_tf.data.sampling import NUM_CROPS
 from spl_tf.distribution.interruption import TrainingStopped, on_sigterm
 from spl_tf.distribution.strategies import make_strategy
 from spl_tf.files import absolute_path
@@ -24,10 +26,16 @@ from spl_tf.inference.media_overlap import media_ids
 from spl_tf.inference.outputs import is_multi_label
 from spl_tf.inference.prediction_folder import PredictionFolder
 from spl_tf.inference.prediction_writer import ShardWriter
+from spl_tf.inference.teacher_checks import (
+    check_teacher_of_frames,
+    check_teacher_of_images,
+    outputs_of_classes,
+)
 from spl_tf.progress import Progress
 from spl_tf.runs import run_folder
 
 CLASSES = ("same", "dataset")
+_FRAMES_OF_ITEM = 16  # that are asked about one by one, read and decoded together
 
 
 def predict(
@@ -48,6 +56,9 @@ def predict(
     fully_convolutional: bool = False,
     crop_size: int | None = None,
     short_side: int | None = None,
+    num_frames: int | None = None,
+    per_frame: bool = False,
+    allow_3d_teacher_on_images: bool = False,
 ) -> clips.DatasetInfo | None:
     """Writes a dataset again, with the teacher's top-k classes in every record.
 
@@ -70,7 +81,7 @@ def predict(
         strategy: Devices to run on, see `make_strategy`; all but "multi_worker".
         num_clips: Runs of frames per clip, see `eval_batches`; the probabilities of
             all views of a clip are averaged.
-        num_crops: 1 or 3 crops of each run.
+        num_crops: 1, 3 or 10 crops of each run.
         worker: Number of this process, from 0.
         num_workers: Independent processes that share the work and `output_dir`. Each
             has a block of shards; the last one to finish completes the dataset. One
@@ -87,6 +98,10 @@ def predict(
         crop_size: Side of a view's square, in pixels; None for the teacher's.
         short_side: What a frame's shorter side is scaled to, see `eval_batches`; None
             for the teacher's.
+        num_frames: Frames, or segments, of a run; None for the teacher's.
+        per_frame: Whether records also get a 2D teacher's first choice of each frame,
+            and its probability, the mean over crops (OmniSource, 3.5).
+        allow_3d_teacher_on_images: Whether a 3D teacher may label images.
 
     Returns:
         The new dataset's description; None while other workers have shards to write.
@@ -118,11 +133,16 @@ def predict(
     devices = make_strategy(strategy)
     with devices.scope():
         config, label_names, model = run_folder.load_run(checkpoint)
-    outputs = _outputs_of_classes(checkpoint, config, label_names, dataset, classes)
+    if not allow_3d_teacher_on_images:
+        check_teacher_of_images(checkpoint, config, model, dataset)
+    if per_frame:
+        check_teacher_of_frames(checkpoint, model)
+    outputs = outputs_of_classes(checkpoint, config, label_names, dataset, classes)
     further = {
         "fully_convolutional": fully_convolutional,
         "crop_size": crop_size,
         "short_side": short_side,
+        "num_frames": num_frames,
     }
     inputs = {
         "checkpoint": os.path.basename(absolute_path(checkpoint)),
@@ -133,6 +153,7 @@ def predict(
         "num_crops": num_crops,
         **({} if classes == "same" else {"classes": classes}),
         **{key: value for key, value in further.items() if value},
+        **({"per_frame": True} if per_frame else {}),
     }
     views = Views.of(config.data, num_clips=num_clips, num_crops=num_crops, **further)
     with devices.scope():
@@ -167,7 +188,7 @@ def _check_options(batch_size, top_k, num_clips, num_crops, worker, num_workers)
         ("batch_size", batch_size, batch_size >= 1, "1 or more"),
         ("top_k", top_k, top_k >= 1, "1 or more"),
         ("num_clips", num_clips, num_clips >= 1, "1 or more"),
-        ("num_crops", num_crops, num_crops in (1, 3), "1 or 3"),
+        ("num_crops", num_crops, num_crops in NUM_CROPS, f"one of {NUM_CROPS}"),
         ("num_workers", num_workers, num_workers >= 1, "1 or more"),
         ("worker", worker, 0 <= worker < num_workers, f"0 to {num_workers - 1}"),
     ):
@@ -190,57 +211,6 @@ def _open_dataset(input_dir: str, output_dir: str) -> clips.ClipDataset:
             f"{num_classes - 1}, or -1 for none"
         )
     return dataset
-
-
-def _outputs_of_classes(
-    checkpoint: str,
-    config: config_dict.ConfigDict,
-    label_names: list[str],
-    dataset: clips.ClipDataset,
-    classes: str,
-) -> np.ndarray:
-    """Which output of the teacher is each class of the dataset, int64 [N]."""
-    names = dataset.info.class_names
-    if label_names == names:
-        return np.arange(len(names))
-    if classes == "dataset":
-        return _matched(checkpoint, label_names, dataset)
-    if config.data.label_map:
-        raise ValueError(
-            f"{checkpoint} was trained on the {len(label_names)} labels of the label "
-            f"map {config.data.label_map} ({', '.join(label_names[-2:])}, ...), not on "
-            f"classes: a teacher must give the {len(names)} classes of "
-            f"{dataset.directory}. Fine-tune it on a dataset of these first"
-        )
-    raise ValueError(
-        f"the teacher {checkpoint} knows {len(label_names)} classes "
-        f"({', '.join(label_names[:3])}, ...), {dataset.directory} has {len(names)} "
-        f"({', '.join(names[:3])}, ...); names and order must be the same. If the "
-        "teacher knows all of them and more, give --classes=dataset"
-    )
-
-
-def _matched(
-    checkpoint: str, label_names: list[str], dataset: clips.ClipDataset
-) -> np.ndarray:
-    places = {name: place for place, name in enumerate(label_names)}
-    names = dataset.info.class_names
-    if missing := [name for name in names if name not in places]:
-        near = difflib.get_close_matches(missing[0], label_names, n=1)
-        raise ValueError(
-            f"the teacher {checkpoint} does not know {len(missing)} of the "
-            f"{len(names)} classes of {dataset.directory}: {', '.join(missing)}. "
-            + (f"It has {near[0]!r}, if that is meant; n" if near else "N")
-            + "ames must be the same"
-        )
-    others = sorted(set(label_names) - set(names))
-    logging.info(
-        "%d of the teacher's classes are none of the dataset's, and their probability "
-        "goes to those that are: %s",
-        len(others),
-        ", ".join(others),
-    )
-    return np.array([places[name] for name in names])
 
 
 def _digest(model: keras.Model) -> str:
@@ -291,6 +261,7 @@ class _Forward:
         self._model, self._devices = model, devices
         self._batch_size, self._views, self._top_k = batch_size, views, inputs["top_k"]
         self._skipped, self._outputs = skipped, outputs
+        self._per_frame = inputs.get("per_frame", False)
 
     def predict(self, mine: list[int], left: list[int], writer: ShardWriter) -> None:
         """Predicts the clips of the shards that are left, for the writer.
@@ -308,6 +279,7 @@ class _Forward:
             on_sigterm(stop.set),
         ):
             make_batches = functools.partial(self._batches, wanted)
+            choices = self._frame_choices(wanted) if self._per_frame else None
             for batch in forward_batches(
                 self._model,
                 self._devices,
@@ -318,7 +290,12 @@ class _Forward:
                 # Stable, so that of equal probabilities the lower class comes first.
                 order = np.argsort(-probabilities, axis=1, kind="stable")
                 best = order[:, : self._top_k]
-                writer.put(rows, best, np.take_along_axis(probabilities, best, axis=1))
+                writer.put(
+                    rows,
+                    best,
+                    np.take_along_axis(probabilities, best, axis=1),
+                    choices and list(itertools.islice(choices, len(rows))),
+                )
                 progress.update(len(rows))
                 if stop.is_set():
                     raise TrainingStopped(
@@ -326,7 +303,31 @@ class _Forward:
                         "continues"
                     )
 
-    def _batches(self, wanted: np.ndarray) -> tf.data.Dataset:
+    def _frame_choices(self, wanted: np.ndarray) -> Iterator[clips.FrameChoices]:
+        """What the teacher says of the frames of each clip that is wanted, in order."""
+        lengths = self._dataset.index.frames
+        size = min(_FRAMES_OF_ITEM, int(lengths.max()))
+        found = clips.FrameChoices([], [])
+        for batch in forward_batches(
+            self._model,
+            self._devices,
+            functools.partial(self._batches, wanted, frames=size),
+            multi_label=is_multi_label(self._config),
+            by_view=True,
+        ):
+            items, _, outputs = batch["probabilities"].shape
+            views = batch["probabilities"].reshape(items, size, -1, outputs)
+            batch["probabilities"] = views.mean(axis=2)
+            for row, first, frames in zip(*self._scores(batch, "first"), strict=True):
+                frames = frames[: lengths[row] - first]
+                best = frames.argmax(axis=1)  # of equal ones the lower class
+                found.index.extend(best.tolist())
+                found.confidence.extend(frames.max(axis=1).tolist())
+                if len(found.index) == lengths[row]:
+                    yield found
+                    found = clips.FrameChoices([], [])
+
+    def _batches(self, wanted: np.ndarray, frames: int = 0) -> tf.data.Dataset:
         views = self._views
         return data.predict_batches(
             self._dataset,
@@ -339,22 +340,26 @@ class _Forward:
             short_side=views.short_side,
             wanted=wanted,
             skipped=self._skipped,
+            frames=frames,
         )
 
-    def _scores(self, batch: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Rows, int64 [n], and probabilities, float32 [n, C], of the clips."""
+    def _scores(self, batch: dict[str, np.ndarray], *columns: str) -> list[np.ndarray]:
+        """Of what is wanted rows, int64 [n], other columns, probabilities [n, ..., C].
+
+        The probabilities are those of the dataset's classes, float32.
+        """
         mask = batch["mask"]
         probabilities = batch["probabilities"][mask]
-        finite = np.isfinite(probabilities).all(axis=1)
+        finite = np.isfinite(probabilities.reshape(len(probabilities), -1)).all(axis=1)
         if not finite.all():
             clip_id = batch["id"][mask][np.argmin(finite)].decode(errors="replace")
             raise FloatingPointError(
                 f"the teacher's probabilities for clip {clip_id!r} are not finite: its "
                 "weights, or its precision, are not usable"
             )
-        if len(self._outputs) < probabilities.shape[1]:
-            probabilities = probabilities[:, self._outputs]
+        if len(self._outputs) < probabilities.shape[-1]:
+            probabilities = probabilities[..., self._outputs]
             if not is_multi_label(self._config):
-                whole = probabilities.sum(axis=1, keepdims=True)
+                whole = probabilities.sum(axis=-1, keepdims=True)
                 probabilities /= np.maximum(whole, np.finfo(np.float32).tiny)
-        return batch["index"][mask], probabilities
+        return [*(batch[name][mask] for name in ("index", *columns)), probabilities]

@@ -6,7 +6,7 @@ import concurrent.futures
 import itertools
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from absl import logging
@@ -67,9 +67,19 @@ class ShardWriter:
             self._written.result()
 
     def put(
-        self, rows: np.ndarray, classes: np.ndarray, confidences: np.ndarray
+        self,
+        rows: np.ndarray,
+        classes: np.ndarray,
+        confidences: np.ndarray,
+        frames: Sequence[clips.FrameChoices] | None = None,
     ) -> None:
-        """Takes the next rows' top-k classes and probabilities, [n, k]; may wait.
+        """Takes the next rows' predictions; may wait.
+
+        Args:
+            rows: int64 [n], rows of the index.
+            classes: Integers [n, k], the top-k classes of each.
+            confidences: float32 [n, k], their probabilities.
+            frames: What is said of the frames of each; None for nothing.
 
         Raises:
             Exception: The error that stopped the writing.
@@ -78,7 +88,9 @@ class ShardWriter:
             if self._written.done():
                 self._written.result()
             try:
-                self._queue.put((rows, classes, confidences), timeout=_POLL_SECONDS)
+                self._queue.put(
+                    (rows, classes, confidences, frames), timeout=_POLL_SECONDS
+                )
                 return
             except queue.Full:
                 continue
@@ -99,22 +111,23 @@ class ShardWriter:
                 report = ShardReport(summary, count, own[0] if own else "", left_out)
                 self._folder.save_report(shard, report)
 
-    def _predictions(self) -> Iterator[tuple[int, list[int], list[float]]]:
+    def _predictions(self) -> Iterator[tuple]:
+        """Of one row after another it, classes, confidences, `FrameChoices` or None."""
         while not self._stopped.is_set():
             try:
-                rows, classes, confidences = self._queue.get(timeout=_POLL_SECONDS)
+                rows, *best, frames = self._queue.get(timeout=_POLL_SECONDS)
             except queue.Empty:
                 continue
-            yield from zip(
-                rows.tolist(), classes.tolist(), confidences.tolist(), strict=True
-            )
+            classes, confidences = (array.tolist() for array in best)
+            frames = [None] * len(rows) if frames is None else frames
+            yield from zip(rows.tolist(), classes, confidences, frames, strict=True)
         raise _StoppedError
 
     def _records(
         self, reader, predictions, own, left_out
     ) -> Iterator[tuple[bytes, int, int, int]]:
         index = self._dataset.index
-        for row, classes, confidences in predictions:
+        for row, classes, confidences, frames in predictions:
             if self._skipped is not None and row in self._skipped:
                 left_out.append(
                     {
@@ -128,7 +141,7 @@ class ShardWriter:
             record = reader.read(row)
             self._check_media(record, own)
             yield (
-                clips.with_teacher(record, classes, confidences),
+                clips.with_teacher(record, classes, confidences, frames),
                 int(index.frames[row]),
                 int(index.label[row]),
                 classes[0],

@@ -15,6 +15,7 @@ from spl_tf.models import (
 )
 
 FORWARDS = ("joint", "per_source")
+SNIPPETS = "snippets"
 
 
 def default_config() -> config_dict.ConfigDict:
@@ -161,13 +162,17 @@ def default_source() -> config_dict.ConfigDict:
         # How items of the dataset become clips.
         clips=config_dict.create(
             # One of CLIP_KINDS: "frames" of a video, from the start again where there
-            # are too few; or one image, "still" or moved as of `data.ImageClips`.
+            # are too few; SNIPPETS, a frame of an untrimmed video in which the teacher
+            # finds the label, and others in which it does not; or one image, "still" or
+            # moved as of `data.ImageClips`.
             kind="frames",
             # Of the translations: the window's largest step from frame to frame, as a
             # share of its height and width.
             step=0.03,
             motion="",  # of perspective: a file that fit_camera_motion has made
             by_class=False,  # of perspective: each class as its videos move
+            # Of snippets: least probability of the label in a positive frame.
+            min_confidence=0.0,
         ),
         # Whether an epoch has each video once, with a random one of its clips that are
         # kept, instead of each clip once.

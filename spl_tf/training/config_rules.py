@@ -23,6 +23,7 @@ from spl_tf.models import (
 from spl_tf.models.inflation import IMAGENET
 from spl_tf.training.config import (
     FORWARDS,
+    SNIPPETS,
     default_config,
     default_source,
     source_shares,
@@ -31,7 +32,7 @@ from spl_tf.training.objectives import LOSS_TARGETS, LOSSES
 from spl_tf.training.schedules import SHAPES, given_unit
 
 LABEL_KINDS = ("record", "label_map", "teacher", "assignment", "one_of", "all")
-CLIP_KINDS = ("frames", *IMAGE_KINDS)
+CLIP_KINDS = ("frames", SNIPPETS, *IMAGE_KINDS)
 # They learn something of each clip, or of one noise.
 _LOSSES_OF_ONE_SOURCE = ("data_parameters", "forward_correction")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -196,8 +197,16 @@ def _check_clips(config, settings, path: str) -> None:
         raise ValueError(
             f"{path}.kind is {clips.kind!r}, expected one of {list(CLIP_KINDS)}"
         )
-    if not 0 <= clips.step <= 1:
-        raise ValueError(f"{path}.step is {clips.step}, expected 0 to 1")
+    for key in ("step", "min_confidence"):
+        if not 0 <= clips[key] <= 1:
+            raise ValueError(f"{path}.{key} is {clips[key]}, expected 0 to 1")
+    if clips.kind == SNIPPETS:
+        _check_snippets(config, labels, path)
+    elif clips.min_confidence:
+        raise ValueError(
+            f"{path}.min_confidence is for kind {SNIPPETS!r}, and the kind is "
+            f"{clips.kind!r}; see filter.min_confidence for whole clips"
+        )
     if (clips.kind == "perspective") != bool(clips.motion):
         raise ValueError(
             f"{path} has kind {clips.kind!r} and motion {clips.motion!r}; kind "
@@ -216,6 +225,20 @@ def _check_clips(config, settings, path: str) -> None:
         raise ValueError(
             f"{path}.by_class is for kind 'perspective' and clips with one label, and "
             f"the kinds are {clips.kind!r} and, of labels, {labels.kind!r}"
+        )
+
+
+def _check_snippets(config, labels, path: str) -> None:
+    if config.data.sampling != "segments":
+        raise ValueError(
+            f"{path}.kind is {SNIPPETS!r}, single frames from a whole video, and "
+            f"config.data.sampling is {config.data.sampling!r}; use 'segments'"
+        )
+    if labels.kind not in ("record", "teacher"):
+        raise ValueError(
+            f"{path}.kind is {SNIPPETS!r}, frames in which the teacher sees a clip's "
+            f"class, and {labels.kind!r} labels are others; use labels.kind 'record' "
+            "or 'teacher'"
         )
 
 

@@ -19,7 +19,7 @@ from spl_tf.labels.assignment import Assignment
 from spl_tf.labels.filters import ClipFilter, counts_per_class, read_filter
 from spl_tf.motion import CameraMotion
 from spl_tf.runs import run_folder
-from spl_tf.training.config import default_source, source_shares
+from spl_tf.training.config import SNIPPETS, default_source, source_shares
 from spl_tf.training.objectives import read_transition
 
 # Videos of 25 and of 30 frames per second are often mixed; twice the rate is a mistake.
@@ -101,6 +101,12 @@ def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
         with _names_key(config, name):
             source, names[name] = _open_source(config, name, each, seed)
             rows, labels = data.clips_kept(source)
+            if source.positive_frames is not None:
+                logging.info(
+                    "%d of the %d clips of source %r are kept and have a frame in "
+                    "which the teacher finds their label",
+                    *(len(rows), len(source.dataset), name),
+                )
             if source.one_per_video:
                 rows = data.media_kept(source, rows)
                 videos = len(np.unique(source.dataset.index.group))
@@ -215,6 +221,9 @@ def _open_source(
         clip_filter=read_filter(settings.filter.to_dict()),
         name=name,
         clips_per_item=config.data.clips_per_item,
+        positive_frames=data.PositiveFrames(dataset, settings.clips.min_confidence)
+        if settings.clips.kind == SNIPPETS
+        else None,
         image_clips=_image_clips(config, settings.clips, list(names)),
         one_per_video=settings.one_per_video,
         mixup=0.0 if config.data.mixup_across else config.data.mixup,

@@ -234,7 +234,9 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
         evaluate(run, dataset, output, "paper", num_clips=10)
     with pytest.raises(ValueError, match="linear needs a train_dataset"):
         evaluate(run, dataset, output, "linear")
-    with pytest.raises(ValueError, match="num_crops is 2, expected 1 or 3"):
+    with pytest.raises(
+        ValueError, match=r"num_crops is 2, expected one of \(1, 3, 10\)"
+    ):
         evaluate(run, dataset, output, num_crops=2)
     with pytest.raises(FileNotFoundError):
         evaluate_again(str(tmp_path / "none.npz"), output)

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from ml_collections import config_dict
 from sklearn import metrics
 
 from spl_tf import data, training
@@ -48,6 +49,7 @@ def random_scores(rng, count=40):
 
 # Clips have 8 frames of 20 x 36 pixels; crops are 16 x 16.
 CENTRE, LEFT, RIGHT = (2, 10), (2, 0), (2, 20)
+SEGMENTS = config_dict.create(num_frames=2, stride=1, sampling="segments", crop_size=16)
 
 
 @pytest.mark.parametrize(
@@ -59,10 +61,16 @@ CENTRE, LEFT, RIGHT = (2, 10), (2, 0), (2, 20)
             [[0, 2], [4, 6]],
             [LEFT, CENTRE, RIGHT],
         ),
+        # The middle frame of each of five segments, of a model trained with two.
+        (
+            Views.of(SEGMENTS, num_frames=5, num_crops=10),
+            [[0, 2, 4, 5, 7]],
+            [(0, 0), (0, 20), (4, 0), (4, 20), CENTRE],
+        ),
         # 64 frames of a model that was trained with 2.
         (Views(data.PAPER_EVALUATION, 16), [[0, 4] * 32], [CENTRE]),
     ],
-    ids=["centre", "views", "paper"],
+    ids=["centre", "views", "ten crops of segments", "paper"],
 )
 def test_the_probabilities_of_a_clip_are_the_mean_over_its_views(
     run, dataset, views, frames, corners
@@ -78,6 +86,8 @@ def test_the_probabilities_of_a_clip_are_the_mean_over_its_views(
             for chosen in frames
             for top, left in corners
         ]
+        if views.num_crops == 10:
+            looks += [look[:, :, ::-1] for look in looks]
         logits = model(np.stack(looks).astype(np.float32) / 255).numpy()
         expected = softmax(logits).mean(axis=0)
         np.testing.assert_allclose(scores.probabilities[row], expected, atol=1e-5)

@@ -490,7 +490,7 @@ def test_a_missing_teacher_is_refused(web_dataset, tmp_path):
     ("option", "message"),
     [
         ({"worker": 2, "num_workers": 2}, "worker is 2, expected 0 to 1"),
-        ({"num_crops": 2}, "num_crops is 2, expected 1 or 3"),
+        ({"num_crops": 2}, r"num_crops is 2, expected one of \(1, 3, 10\)"),
         ({"top_k": 0}, "top_k is 0"),
         ({"strategy": "multi_worker"}, "with its worker and num_workers"),
         ({"overwrite": True, "num_workers": 2}, "overwrite is for one process"),

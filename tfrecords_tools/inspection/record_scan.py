@@ -5,7 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 from spl_tf.clips import keys, wire
-from spl_tf.clips.record import IndexFacts, index_facts, label_names
+from spl_tf.clips.record import (
+    FrameChoices,
+    IndexFacts,
+    frame_choices,
+    index_facts,
+    label_names,
+)
 
 # The index holds classes as int32.
 _MAX_CLASS = 2**31 - 1
@@ -27,12 +33,14 @@ class RecordFacts:
         names: Class name of each label; empty where the record has none.
         teacher: The teacher's classes, best first; empty before prediction.
         context: What else the index has of the clip.
+        choices: What the teacher says of each frame.
     """
 
     frames: int
     names: tuple[str, ...]
     teacher: tuple[int, ...]
     context: IndexFacts
+    choices: FrameChoices
 
 
 def scan_record(data, start: int, stop: int) -> RecordFacts:
@@ -71,10 +79,19 @@ def scan_record(data, start: int, stop: int) -> RecordFacts:
             raise LayoutError(
                 f"step {step} of {keys.IMAGE_ENCODED!r} {error}"
             ) from error
-    return _facts(features, len(steps))
+    try:
+        choices = frame_choices(data, lists)
+    except wire.WireError as error:
+        raise LayoutError(str(error)) from error
+    if len(choices.index) not in (0, len(steps)):
+        raise LayoutError(
+            f"the feature list {keys.TEACHER_IMAGE_INDEX!r} has {len(choices.index)} "
+            f"steps, expected one per frame, {len(steps)}"
+        )
+    return _facts(features, len(steps), choices)
 
 
-def _facts(features, frames: int) -> RecordFacts:
+def _facts(features, frames: int, choices: FrameChoices) -> RecordFacts:
     context = index_facts(features)
     labels, names = context.labels, label_names(features)
     if not labels:
@@ -99,4 +116,4 @@ def _facts(features, frames: int) -> RecordFacts:
     for index in (*labels, *teacher):
         if not 0 <= index <= _MAX_CLASS:
             raise LayoutError(f"{index} is no class index, expected 0 to {_MAX_CLASS}")
-    return RecordFacts(frames, texts, teacher, context)
+    return RecordFacts(frames, texts, teacher, context, choices)

@@ -179,7 +179,8 @@ def _scan_shard(directory: str, name: str) -> _ShardScan:
     top_k = sys.maxsize
     for record, (length, facts) in enumerate(_scan_records(path)):
         labels, (first_choice, *_) = facts.context.labels, (*facts.teacher, -1)
-        summary.append(length, facts.frames, labels[0], first_choice, facts.context)
+        described = (facts.context, facts.choices)
+        summary.append(length, facts.frames, labels[0], first_choice, *described)
         top_k = min(top_k, len(facts.teacher))
         for label, name in zip(labels, map(composed, facts.names), strict=False):
             known, first = names.setdefault(label, (name, record)) if name else ("", 0)

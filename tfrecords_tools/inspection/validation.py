@@ -248,8 +248,10 @@ def _index_rows(
     sizes |= {
         len(values) - (name == "label_splits")
         for name, values in index.added.items()
-        if name != "labels"
+        if name not in ("labels", "frame_teacher", "frame_confidence")
     }
+    of_frames = index.frame_choices or ()
+    sizes |= {len(each) for each in of_frames if len(each) != index.frames.sum()}
     if len(sizes) != 1 or index.shard_names != tuple(names):
         message = (
             f"index.npz lists {len(index.shard_names)} shards and columns of "
