@@ -95,7 +95,12 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("checkpoint", None, "The teacher's workdir.", required=True)
+    flags.DEFINE_multi_string(
+        "checkpoint",
+        None,
+        "The teacher's workdir; given more than once, of teachers that vote.",
+        required=True,
+    )
     flags.DEFINE_string("input_dir", None, "Dataset to label.", required=True)
     flags.DEFINE_string("output_dir", None, "Folder to write.", required=True)
     flags.DEFINE_integer("batch_size", 32, "Clips per replica.")

@@ -47,7 +47,8 @@ def default_config(*sources: str) -> config_dict.ConfigDict:
     config.rows = config_dict.ConfigDict({TARGET: {}})
     config.strategies = (TARGET,)  # the rows to run, in the order of the table
     datasets.add_defaults(config, (TARGET_TRAIN, TARGET_VAL, *sources))
-    # By name: a recipe, trained on the target set, or the workdir of a finished run.
+    # By name: a recipe, trained on the target set; the workdir of a finished run; or
+    # names of other teachers, which vote.
     config.teachers = config_dict.ConfigDict()
     config.sources = config_dict.ConfigDict(
         {name: default_web_source().to_dict() for name in sources}
@@ -64,13 +65,36 @@ def default_config(*sources: str) -> config_dict.ConfigDict:
     )
     # What is looked at of the target clips, for images that move as they do.
     config.camera_motion = config_dict.create(num_frames=16, max_clips=1000)
+    # How teachers look at clips; see `spl_tf.inference.prediction`.
     config.predict = config_dict.create(
-        batch_size=32, top_k=5, num_clips=1, num_crops=1, classes="same"
+        batch_size=32,
+        top_k=5,
+        num_clips=1,
+        num_crops=1,
+        classes="same",
+        allow_3d_teacher_on_images=False,
     )
     config.evaluate = config_dict.create(
-        protocol="views", num_clips=1, num_crops=1, exclude_classes=(), batch_size=32
+        protocol="views",
+        num_clips=1,
+        num_crops=1,
+        crop_size=None,  # in pixels; None for that of the training, as the next
+        num_frames=None,
+        exclude_classes=(),
+        batch_size=32,
     )
     return config
+
+
+def set_rows(config: config_dict.ConfigDict, rows: Mapping[str, Any]) -> None:
+    """Sets rows, and that all of them run; a config alone would lose their order.
+
+    Args:
+        config: The experiment's config.
+        rows: Settings by name, see `default_config`, in the order of the table.
+    """
+    config.rows = config_dict.ConfigDict(dict(rows))
+    config.strategies = tuple(rows)
 
 
 def default_web_source() -> config_dict.ConfigDict:
@@ -222,8 +246,8 @@ def check_config(config: config_dict.ConfigDict) -> None:
             )
     if not config.strategies:
         raise ValueError("config.strategies is empty, expected names of config.rows")
-    for name, teacher in config.teachers.items():
-        _check_teacher(teacher, f"config.teachers.{name}")
+    for name in config.teachers:
+        _check_teacher(config, name)
     for name in used_sources(config):
         path = f"config.sources.{name}.teacher"
         _check_name_of_teacher(config, config.sources[name].teacher, path)
@@ -241,8 +265,21 @@ def check_config(config: config_dict.ConfigDict) -> None:
     datasets.check_data(config, label_kinds(config), used)
 
 
-def _check_teacher(teacher, path: str) -> None:
-    if not isinstance(teacher, str):
+def is_ensemble(teacher: Any) -> bool:
+    """Whether one of `config.teachers` is several of them."""
+    return isinstance(teacher, (tuple, list))
+
+
+def _check_teacher(config, name: str) -> None:
+    teacher, path = config.teachers[name], f"config.teachers.{name}"
+    if is_ensemble(teacher):
+        for other in teacher:
+            _check_name_of_teacher(config, other, path)
+            if is_ensemble(config.teachers[other]):
+                raise ValueError(
+                    f"{path}: {other!r} is several teachers; name each that votes"
+                )
+    elif not isinstance(teacher, str):
         check_recipe(teacher, path)
     elif not os.path.exists(os.path.join(teacher, WEIGHTS)):
         raise FileNotFoundError(
@@ -261,7 +298,7 @@ def _check_row(config, row: Row) -> None:
                 "the stages before make both, see config.duplicates and clips.kind"
             )
     if row.start:
-        _check_name_of_teacher(config, row.start, f"{path}.start")
+        _check_name_of_one(config, row.start, f"{path}.start")
     try:
         settings = recipe(config, row, seed=0)
     except (KeyError, TypeError, AttributeError) as error:
@@ -281,14 +318,17 @@ def _check_name_of_teacher(config, name: str, path: str) -> None:
         )
 
 
+def _check_name_of_one(config, name: str, path: str) -> None:
+    _check_name_of_teacher(config, name, path)
+    if is_ensemble(config.teachers[name]):
+        raise ValueError(f"{path}: {name!r} is several teachers, expected one")
+
+
 def _check_duplicates(config) -> None:
     settings = config.duplicates
-    known = ("", IMAGENET, *config.teachers)
-    if settings.checkpoint not in known:
-        raise ValueError(
-            f"config.duplicates.checkpoint is {settings.checkpoint!r}, expected one of "
-            f"{known}"
-        )
+    if settings.checkpoint not in ("", IMAGENET):
+        path = "config.duplicates.checkpoint"
+        _check_name_of_one(config, settings.checkpoint, path)
     if not 0 <= settings.threshold <= 1 or settings.num_frames < 1:
         raise ValueError(
             f"config.duplicates has threshold {settings.threshold} and num_frames "

@@ -10,6 +10,7 @@ from ml_collections import config_dict
 from experiments.omnisource.config import (
     TARGET,
     Row,
+    is_ensemble,
     label_kinds,
     recipe,
     rows_of,
@@ -21,6 +22,7 @@ from experiments.pipeline.trainings import training_stage
 from experiments.synthetic.render import TARGET_TRAIN, TARGET_VAL
 from spl_tf.files import absolute_path
 from spl_tf.models import IMAGENET
+from spl_tf.training.config import SNIPPETS
 
 EXCLUDED_FILE, MOTION_FILE = "exclude_ids.csv", "motion.npz"
 
@@ -45,6 +47,13 @@ class Layout:
     def labelled(self, source: str, teacher: str) -> str:
         """A source's clips with the predictions of a teacher."""
         return self.stage("clips", f"{source}_by_{teacher}")
+
+    def voters(self, name: str) -> list[str]:
+        """Runs of the teachers that vote under a name; of most, the one of that name."""
+        found = self._config.teachers[name]
+        return [
+            self.teacher(each) for each in (found if is_ensemble(found) else [name])
+        ]
 
     def teacher(self, name: str) -> str:
         """Folder of the run of a teacher."""
@@ -83,8 +92,14 @@ def stages_of_seed(config: config_dict.ConfigDict, seed: int) -> Iterator[Stage]
     yield from datasets.conversions(
         config, seed, kinds, *used_sources(config), TARGET_VAL
     )
+    snippets = {
+        name
+        for row in rows
+        for name, source in row.sources.items()
+        if source.clips.kind == SNIPPETS
+    }
     for name, teacher in _labellings(config, rows):
-        yield _prediction(config, layout, name, teacher)
+        yield _prediction(config, layout, name, teacher, name in snippets)
     for name in used_sources(config):
         if config.duplicates.checkpoint:
             yield _duplicates(config, layout, name)
@@ -109,8 +124,11 @@ def _teachers(config, layout: Layout, rows: list[Row]) -> Iterator[Stage]:
     used |= {row.start for row in rows}
     if any(row.sources for row in rows):
         used.add(config.duplicates.checkpoint)
+    for name in [name for name in config.teachers if name in used]:
+        if is_ensemble(config.teachers[name]):
+            used |= {*config.teachers[name]}
     for name, teacher in config.teachers.items():
-        if name in used and not isinstance(teacher, str):
+        if name in used and isinstance(teacher, config_dict.ConfigDict):
             settings = teacher.copy_and_resolve_references()
             settings.seed = layout.seed
             yield training_stage(
@@ -122,13 +140,18 @@ def _teachers(config, layout: Layout, rows: list[Row]) -> Iterator[Stage]:
             )
 
 
-def _prediction(config, layout: Layout, source: str, teacher: str) -> Stage:
+def _prediction(
+    config, layout: Layout, source: str, teacher: str, per_frame: bool
+) -> Stage:
     return Stage(
         layout.stage("predict", f"{source}_by_{teacher}"),
         "predict",
-        config.predict.to_dict(),
+        config.predict.to_dict() | {"per_frame": per_frame},
         {
-            "checkpoint": Input("weights", layout.teacher(teacher)),
+            **{
+                f"checkpoint{number or ''}": Input("weights", run)
+                for number, run in enumerate(layout.voters(teacher))
+            },
             "dataset": Input("dataset", layout.clips(source)),
         },
         layout.labelled(source, teacher),

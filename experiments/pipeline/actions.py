@@ -125,13 +125,15 @@ def _train(task: Task) -> dict[str, Any]:
 
 
 def predict(task: Task) -> dict[str, Any]:
-    """Writes a dataset with the predictions of a network.
+    """Writes a dataset with the predictions of a network, or of several that vote.
 
     Returns:
         `count`, the number of its clips.
     """
+    inputs = dict(task.inputs)
+    dataset = inputs.pop("dataset")
     info = training.predict(
-        task.inputs["checkpoint"], task.inputs["dataset"], task.output, **task.settings
+        list(inputs.values()), dataset, task.output, **task.settings
     )
     return {"count": info.num_clips}
 

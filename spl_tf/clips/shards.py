@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Iterable
@@ -124,21 +125,16 @@ def write_shard(
     ):
         for record, frames, label, teacher in records:
             writer.write(record)
-            facts = _facts(record, label)
-            choices = _choices(record)
-            summary.append(len(record), frames, label, teacher, facts, choices)
+            found = _facts(record, label)
+            summary.append(len(record), frames, label, teacher, *found)
     return summary
 
 
-def _facts(record: bytes, label: int) -> IndexFacts:
-    try:
-        return index_facts(wire.parse_context(wire.context_of(record)))
-    except wire.WireError:  # who reads such a record says what is wrong with it
-        return IndexFacts((label,), -1.0, -1)
-
-
-def _choices(record: bytes) -> FrameChoices:
-    try:
-        return frame_choices(record, wire.example_parts(record, 0, len(record))[1])
-    except wire.WireError:
-        return FrameChoices()
+def _facts(record: bytes, label: int) -> tuple[IndexFacts, FrameChoices]:
+    facts, choices = IndexFacts((label,), -1.0, -1), FrameChoices()
+    # Who reads a record that is damaged says what is wrong with it.
+    with contextlib.suppress(wire.WireError):
+        context, lists = wire.example_parts(record, 0, len(record))
+        facts = index_facts(context)
+        choices = frame_choices(record, lists)
+    return facts, choices

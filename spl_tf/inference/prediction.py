@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +21,7 @@ from spl_tf.data.sampling import NUM_CROPS
 from spl_tf.distribution.interruption import TrainingStopped, on_sigterm
 from spl_tf.distribution.strategies import make_strategy
 from spl_tf.files import absolute_path
+from spl_tf.inference.ensemble import load_teachers, vote
 from spl_tf.inference.evaluation import Views, forward_batches
 from spl_tf.inference.media_overlap import media_ids
 from spl_tf.inference.outputs import is_multi_label
@@ -39,7 +40,7 @@ _FRAMES_OF_ITEM = 16  # that are asked about one by one, read and decoded togeth
 
 
 def predict(
-    checkpoint: str,
+    checkpoint: str | Sequence[str],
     input_dir: str,
     output_dir: str,
     batch_size: int = 32,
@@ -72,7 +73,8 @@ def predict(
     size or device may change the last digits of confidences.
 
     Args:
-        checkpoint: Workdir of the teacher's finished training run.
+        checkpoint: Workdir of the teacher's finished training run; of several, the
+            mean of their probabilities counts.
         input_dir: Folder of the dataset to label.
         output_dir: Folder of the labelled dataset. A finished prediction of the same
             inputs is returned without any work.
@@ -131,13 +133,19 @@ def predict(
         )
     dataset = _open_dataset(input_dir, output_dir)
     devices = make_strategy(strategy)
+    checkpoints = [checkpoint] if isinstance(checkpoint, str) else list(checkpoint)
+    if len(checkpoints) > 1 and fully_convolutional:
+        raise ValueError("fully_convolutional is for one teacher")
     with devices.scope():
-        config, label_names, model = run_folder.load_run(checkpoint)
-    if not allow_3d_teacher_on_images:
-        check_teacher_of_images(checkpoint, config, model, dataset)
-    if per_frame:
-        check_teacher_of_frames(checkpoint, model)
-    outputs = outputs_of_classes(checkpoint, config, label_names, dataset, classes)
+        teachers = load_teachers(checkpoints)
+        model = vote([model for _, _, model in teachers])
+    for each, (config, _, network) in zip(checkpoints, teachers, strict=True):
+        if not allow_3d_teacher_on_images:
+            check_teacher_of_images(each, config, network, dataset)
+        if per_frame:
+            check_teacher_of_frames(each, network)
+    config, label_names, _ = teachers[0]
+    outputs = outputs_of_classes(checkpoints[0], config, label_names, dataset, classes)
     further = {
         "fully_convolutional": fully_convolutional,
         "crop_size": crop_size,
@@ -145,7 +153,9 @@ def predict(
         "num_frames": num_frames,
     }
     inputs = {
-        "checkpoint": os.path.basename(absolute_path(checkpoint)),
+        "checkpoint": ",".join(
+            os.path.basename(absolute_path(each)) for each in checkpoints
+        ),
         "weights": _digest(model),
         "dataset": run_folder.dataset_fingerprint(dataset),
         "top_k": min(top_k, len(outputs)),
@@ -171,7 +181,7 @@ def predict(
     left = [shard for shard in mine if folder.report(shard) is None]
     if left:
         logging.info("%d of %d shards are left to write", len(left), len(mine))
-        own_media = _own_media(config)
+        own_media = _own_media([config for config, _, _ in teachers])
         skipped = None
         if on_bad_record == "skip":
             skipped = data.SkippedRecords(input_dir, max_bad_records)
@@ -220,10 +230,12 @@ def _digest(model: keras.Model) -> str:
     return digest.hexdigest()
 
 
-def _own_media(config: config_dict.ConfigDict) -> set[str] | None:
-    """Media ids of the teacher's training set; None, and a warning, without them."""
-    sources = config.data.get("sources", {}).values()
-    folders = [source.dataset for source in sources] or [config.data.train]
+def _own_media(configs: Sequence[config_dict.ConfigDict]) -> set[str] | None:
+    """Media ids of what teachers were trained on; None, and a warning, without them."""
+    folders: list[str] = []
+    for config in configs:
+        sources = config.data.get("sources", {}).values()
+        folders += [source.dataset for source in sources] or [config.data.train]
     if not any(folders):
         logging.warning(
             "it cannot be checked whether the teacher was trained on clips that it now "

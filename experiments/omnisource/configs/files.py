@@ -7,15 +7,17 @@ val; a manifest per kind of web data; and the files, in folders of the manifests
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ml_collections import config_dict
 
-from experiments.omnisource.config import default_config
+from experiments.omnisource.config import SOURCES, default_config
 from experiments.omnisource.configs import recipes
 from experiments.spl.configs.smoke import shrink_recipe
 from experiments.synthetic import render
 from experiments.synthetic.render import TARGET_TRAIN, TARGET_VAL
 from spl_tf.models import IMAGENET
+from spl_tf.training.config import SNIPPETS
 
 SMOKE = "smoke"
 IMAGE_TEACHER, VIDEO_TEACHER = "image_teacher", "video_teacher"
@@ -80,7 +82,7 @@ def experiment(
         config.data[name].kind = "images"
         # The paper's best; the release has only "still".
         config.sources[name].clips.kind = "perspective"
-    for name in (*short, *untrimmed):
+    for name in untrimmed:
         config.data[name].settings = {"sampling": "tiles", "clip_seconds": 10.0}
         config.sources[name].one_per_video = True
     for name in (*images, *short):
@@ -93,12 +95,21 @@ def experiment(
 def _for_2d(config: config_dict.ConfigDict) -> None:
     """Changes sources for a network that sees single frames.
 
-    Images stay still: frames of a segment each do not move as those at a stride. Each
-    untrimmed video gives a frame that shows the class and others that do not.
+    Images stay still: frames of a segment each do not move as those at a stride.
+    Untrimmed videos are kept whole, at one frame a second, and give one frame in which
+    a 2D teacher sees the class and others in which it does not (section 3.5).
     """
     for name, source in config.sources.items():
         if config.data[name].kind == "images":
             source.clips.kind = "still"
+        elif source.one_per_video:
+            config.data[name].settings = {"fps": 1.0}
+            source.one_per_video = False
+            source.teacher = IMAGE_TEACHER
+            source.clips.kind = SNIPPETS
+            # A whole video is often about something else: its positive frames decide.
+            source.filter.agreement = False
+            source.labels.kind = "record"
 
 
 def paper(
@@ -135,30 +146,60 @@ def move(config: config_dict.ConfigDict, former: str, dataset: str) -> None:
 
 
 def _shrunk(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
-    """The experiment on a small rendered world: tiny networks, two steps each."""
-    config.title += " (smoke run)"
-    config.world = render.world_config("omni")
-    config.world.update(
+    """The same on a small rendered world, with tiny networks and two steps each."""
+    small = default_config()
+    small.title = f"{config.title} (smoke run)"
+    small.world = render.world_config("omni")
+    small.world.update(
         target_clips_per_class=1,
         validation_clips_per_class=1,
+        web_images_per_class=2,
+        web_short_per_class=2,
+        web_untrimmed_per_class=2,
+        segments_per_video=2,
+        copy_share=0.0,
     )
-    kinds = {name: config.data[name].kind for name in config.sources}
-    config.data = default_config(*config.sources).data
-    seconds = config.world.frames_per_segment / config.world.frame_rate
-    for name, kind in kinds.items():
-        config.data[name].kind = kind
-        if kind == "videos":
-            settings = {"sampling": "tiles", "clip_seconds": seconds}
-            config.data[name].settings = settings
-    config.conversion = {"short_side": 0, "num_shards": 2}
-    config.conversion_processes = 1
-    config.max_skipped_fraction = 0.5
-    for settings in (config.train, *config.teachers.values()):
+    # By kind; the world has one source of each.
+    names = {name: _rendered(config, name) for name in config.sources}
+    for name, rendered in names.items():
+        small.sources[rendered] = config.sources[name]
+        # So few steps teach nothing, and of what they say nothing would be left.
+        small.sources[rendered].filter.agreement = False
+        small.sources[rendered].labels.kind = "record"
+        small.sources[rendered].share = 1.0  # of so few clips, parts are not whole
+    small.rows = config_dict.ConfigDict(
+        {name: _renamed(row.to_dict(), names) for name, row in config.rows.items()}
+    )
+    small.strategies = config.strategies
+    small.data[SOURCES[0]].kind = "images"
+    seconds = small.world.frames_per_segment / small.world.frame_rate
+    tiles = {"sampling": "tiles", "clip_seconds": seconds}
+    small.data[SOURCES[2]].settings = tiles
+    small.conversion = {"short_side": 0, "num_shards": 2}
+    small.conversion_processes = 1
+    small.max_skipped_fraction = 0.5  # of so few videos, some are damaged
+    small.train, small.teachers = config.train, config.teachers
+    for settings in (small.train, *small.teachers.values()):
         if not isinstance(settings, str):
             shrink_recipe(settings)
-    for source in config.sources.values():
-        # So few steps teach nothing, and of what they say nothing would be left.
-        source.filter.agreement = False
-    config.duplicates.checkpoint = next(iter(config.teachers))
-    config.evaluate.batch_size = config.predict.batch_size = 8
-    return config
+    small.camera_motion.update(num_frames=4, max_clips=0)
+    small.evaluate = config.evaluate
+    small.evaluate.crop_size = None
+    small.evaluate.batch_size = small.predict.batch_size = 8
+    return small
+
+
+def _rendered(config, name: str) -> str:
+    if config.data[name].kind == "images":
+        return SOURCES[0]
+    source = config.sources[name]
+    return SOURCES[1 + (source.one_per_video or source.clips.kind == SNIPPETS)]
+
+
+def _renamed(row: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """A row with other names of its sources."""
+    changes = row.get("changes", {})
+    return row | {
+        "sources": tuple(dict.fromkeys(names[name] for name in row.get("sources", ()))),
+        "changes": {names.get(name, name): changes[name] for name in changes},
+    }

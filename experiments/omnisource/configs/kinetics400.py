@@ -23,7 +23,7 @@ filter the paper loses 3 points; the row `unfiltered` is that one.
 
 from __future__ import annotations
 
-from experiments.omnisource.config import EVERY, TARGET
+from experiments.omnisource.config import EVERY, TARGET, set_rows
 from experiments.omnisource.configs import files, recipes
 
 _NETWORKS = {
@@ -77,7 +77,7 @@ def get_config(argument: str = ""):
     # One of the four parts of 2 : 1 : 1 : 1 is that of all images.
     for name in IMAGES:
         config.sources[name].share = 0.5
-    config.rows = {
+    rows = {
         TARGET: {},
         "google": {"sources": IMAGES[:1], "changes": {IMAGES[0]: {"share": 1.0}}},
         "images": {"sources": IMAGES},
@@ -86,6 +86,6 @@ def get_config(argument: str = ""):
         "all": {"sources": _ALL},
         "unfiltered": {"sources": _ALL, "changes": {EVERY: _NO_FILTER}},
     }
-    config.strategies = tuple(config.rows)
+    set_rows(config, rows)
     config.paper = files.paper("Tables 2 and 3", _PAPER[network])
     return files.finish(config, is_smoke)

@@ -16,7 +16,7 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from experiments.omnisource.config import TARGET
+from experiments.omnisource.config import SOURCES, TARGET, set_rows
 from experiments.omnisource.configs import synthetic
 from experiments.omnisource.configs.files import paper
 from experiments.omnisource.configs.synthetic import IMAGES, SHORT
@@ -31,11 +31,11 @@ class Study:
 
     Attributes:
         says: The same for a reader of the report.
-        change: Gives the experiment its rows.
+        change: Changes the experiment's config, and gives the rows beside the target's.
     """
 
     says: str
-    change: Callable[[config_dict.ConfigDict], None]
+    change: Callable[[config_dict.ConfigDict], dict[str, Any]]
 
 
 def get_config(argument: str = "table_8"):
@@ -54,12 +54,10 @@ def get_config(argument: str = "table_8"):
     config = synthetic.get_config()
     config.title = f"OmniSource on the rendered world: {argument.replace('_', ' ')}"
     config.seeds = config.seeds[:3]
-    config.rows = config_dict.ConfigDict({TARGET: {}})
     config.paper = config_dict.ConfigDict()
     study = STUDIES[argument]
     config.description = study.says
-    study.change(config)
-    config.strategies = tuple(config.rows)
+    set_rows(config, {TARGET: {}, **study.change(config)})
     return config
 
 
@@ -68,14 +66,7 @@ def _images(**changes: Any) -> dict[str, Any]:
     return {**_IMAGES_ONLY, "changes": {IMAGES: changes}}
 
 
-def _table_8(config) -> None:
-    config.rows.update(
-        still=_images(clips={"kind": "still"}),
-        translate_random=_images(clips={"kind": "translate_random"}),
-        translate_constant=_images(clips={"kind": "translate_constant"}),
-        perspective_by_class=_images(clips={"kind": "perspective", "by_class": True}),
-        perspective=_images(clips={"kind": "perspective"}),
-    )
+def _table_8(config) -> dict[str, Any]:
     config.paper = paper(
         "Table 8 (Kinetics-400, SlowOnly-4x16, Google images)",
         {
@@ -87,18 +78,13 @@ def _table_8(config) -> None:
             "perspective": (0.745, 0.914),
         },
     )
+    kinds = ("still", "translate_random", "translate_constant", "perspective")
+    rows = {kind: _images(clips={"kind": kind}) for kind in kinds}
+    by_class = _images(clips={"kind": "perspective", "by_class": True})
+    return rows | {"perspective_by_class": by_class}
 
 
-def _table_9(config) -> None:
-    mixed = {"data": {"mixup": 0.2}}
-    across = {"data": {"mixup": 0.2, "mixup_across": True}}
-    config.rows.update(
-        target_mixup={"train": mixed},
-        images=_IMAGES_ONLY,
-        images_mixup={**_IMAGES_ONLY, "train": across},
-        target_from_teacher={"start": "video_teacher"},
-        target_mixup_from_teacher={"start": "video_teacher", "train": mixed},
-    )
+def _table_9(config) -> dict[str, Any]:
     config.paper = paper(
         "Table 9 (Kinetics-400, SlowOnly-4x16; from ImageNet instead of the teacher)",
         {
@@ -110,15 +96,18 @@ def _table_9(config) -> None:
             "target_mixup_from_teacher": (0.736, 0.911),
         },
     )
+    mixed = {"data": {"mixup": 0.2}}
+    across = {"data": {"mixup": 0.2, "mixup_across": True}}
+    return {
+        "target_mixup": {"train": mixed},
+        "images": _IMAGES_ONLY,
+        "images_mixup": {**_IMAGES_ONLY, "train": across},
+        "target_from_teacher": {"start": "video_teacher"},
+        "target_mixup_from_teacher": {"start": "video_teacher", "train": mixed},
+    }
 
 
-def _table_10(config) -> None:
-    config.rows.update(
-        none=_IMAGES_ONLY,
-        limit=_images(resampling={"limit": 20}),
-        power_05=_images(resampling={"power": 0.5}),
-        power_02=_images(resampling={"power": 0.2}),
-    )
+def _table_10(config) -> dict[str, Any]:
     config.paper = paper(
         "Table 10 (Kinetics-400, TSN-3seg, Google images; the limit is 5,000)",
         {
@@ -128,29 +117,40 @@ def _table_10(config) -> None:
             "power_02": (0.720, 0.900),
         },
     )
+    return {
+        "none": _IMAGES_ONLY,
+        "limit": _images(resampling={"limit": 20}),
+        "power_05": _images(resampling={"power": 0.5}),
+        "power_02": _images(resampling={"power": 0.2}),
+    }
 
 
-def _figure_6(config) -> None:
-    worse, other = synthetic.recipe(), synthetic.recipe()
-    worse.schedule.length.steps //= 8
-    other.data.stride = 1
-    config.teachers.worse, config.teachers.other = worse, other
-    config.teachers.ensemble = ("video_teacher", "other")
-    for name in ("worse", "other", "video_teacher", "ensemble"):
-        config.rows[name] = {"sources": (SHORT,), "changes": {SHORT: {"teacher": name}}}
+def _figure_6(config) -> dict[str, Any]:
+    config.teachers.worse, config.teachers.wider = (
+        synthetic.recipe(synthetic.STEPS // 8),
+        synthetic.recipe(),
+    )
+    config.teachers.wider.model.width = 1.5
+    config.teachers.ensemble = ("video_teacher", "wider")
+    return {
+        teacher: {"sources": (SHORT,), "changes": {SHORT: {"teacher": teacher}}}
+        for teacher in ("worse", "video_teacher", "wider", "ensemble")
+    }
 
 
-def _figure_8(config) -> None:
+def _figure_8(config) -> dict[str, Any]:
     shares = {"4_to_1": 4.0, "2_to_1": 2.0, "1_to_1": 1.0, "1_to_2": 0.5}
-    for row, share in shares.items():
-        config.rows[f"ratio_{row}"] = {**_IMAGES_ONLY, "target_share": share}
+    return {
+        f"ratio_{row}": {**_IMAGES_ONLY, "target_share": share}
+        for row, share in shares.items()
+    }
 
 
 def _figure_7(percent: int) -> Study:
-    def change(config) -> None:
+    def change(config) -> dict[str, Any]:
         clips = max(1, round(percent * _ALL_CLIPS / 100))
         config.world.target_clips_per_class = clips
-        config.rows.all = synthetic.get_config().rows.all
+        return {"all": {"sources": SOURCES}}
 
     says = (
         f"{percent} % of a target set of {_ALL_CLIPS} clips a class, also for the "

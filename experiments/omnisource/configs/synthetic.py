@@ -14,7 +14,13 @@ from __future__ import annotations
 
 from ml_collections import config_dict
 
-from experiments.omnisource.config import EVERY, SOURCES, TARGET, default_config
+from experiments.omnisource.config import (
+    EVERY,
+    SOURCES,
+    TARGET,
+    default_config,
+    set_rows,
+)
 from experiments.spl.configs import tiny
 from experiments.synthetic import render
 
@@ -40,7 +46,7 @@ def get_config():
     config.title = "OmniSource on a rendered world of web images and videos"
     # Nothing was chosen on these; the world and the recipe were made on 0 to 3.
     config.seeds = tuple(range(10, 15))
-    config.rows = {
+    rows = {
         TARGET: {},
         "images": {"sources": (IMAGES,)},
         "short": {"sources": (SHORT,)},
@@ -49,7 +55,7 @@ def get_config():
         # All web data, with the queries for labels.
         "unfiltered": {"sources": SOURCES, "changes": NO_FILTER},
     }
-    config.strategies = tuple(config.rows)
+    set_rows(config, rows)
     config.paper = TABLE_2
     config.world = render.world_config("omni")
     config.data[IMAGES].kind = "images"

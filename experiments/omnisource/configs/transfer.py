@@ -14,6 +14,7 @@ here: UCF-101 94.7 / 96.0, HMDB-51 69.4 / 70.7 (SlowOnly-4x16 from ImageNet; wit
 
 from __future__ import annotations
 
+from experiments.omnisource.config import set_rows
 from experiments.omnisource.configs import files, recipes
 
 _PAPER = {
@@ -33,12 +34,9 @@ def get_config(argument: str = ""):
     dataset, is_smoke = files.parse_argument(argument, tuple(_PAPER))
     config = files.experiment(dataset, f"{dataset}, after Kinetics-400")
     runs = _RUNS.replace("slow_only", "slow_only_smoke") if is_smoke else _RUNS
-    config.teachers = {
-        "without_web": f"{runs}/target",
-        "with_web": f"{runs}/all",
-    }
-    config.rows = {name: {"start": name} for name in config.teachers}
-    config.strategies = tuple(config.rows)
+    teachers = {"without_web": f"{runs}/target", "with_web": f"{runs}/all"}
+    config.teachers = teachers
+    set_rows(config, {name: {"start": name} for name in teachers})
     config.train = recipes.fine_tuning()
     config.paper = files.paper("Table 4, SlowOnly-4x16", _PAPER[dataset])
     return files.finish(config, is_smoke)

@@ -18,7 +18,7 @@ python -m experiments.evaluate --weights=1,1 --output_dir=runs/two_streams \
 
 from __future__ import annotations
 
-from experiments.omnisource.config import TARGET
+from experiments.omnisource.config import TARGET, set_rows
 from experiments.omnisource.configs import files, recipes
 
 _PAPER = {TARGET: (0.8604,), "images": (0.8874,)}
@@ -33,7 +33,7 @@ def get_config(argument: str = ""):
     _, is_smoke = files.parse_argument(argument, ("images",))
     config = files.experiment("ucf101", "UCF-101 with web images", ("google_images",))
     config.train = recipes.tsn()
-    config.rows = {TARGET: {}, "images": {"sources": ("google_images",)}}
-    config.strategies = tuple(config.rows)
+    rows = {TARGET: {}, "images": {"sources": ("google_images",)}}
+    set_rows(config, rows)
     config.paper = files.paper("Table 6, RGB", _PAPER)
     return files.finish(config, is_smoke)

@@ -15,7 +15,7 @@ second. Top-1 / mAP, not reproduced here:
 
 from __future__ import annotations
 
-from experiments.omnisource.config import TARGET
+from experiments.omnisource.config import TARGET, set_rows
 from experiments.omnisource.configs import files, recipes
 from experiments.synthetic.render import TARGET_TRAIN, TARGET_VAL
 
@@ -42,12 +42,12 @@ def get_config(argument: str = ""):
     config.train = recipes.tsn(4)
     for split in (TARGET_TRAIN, TARGET_VAL, _VIDEOS):
         config.data[split].settings.fps = _FRAMES_PER_SECOND
-    config.rows = {
+    rows = {
         TARGET: {},
         "images": {"sources": (_IMAGES,)},
         "videos": {"sources": (_VIDEOS,)},
         "both": {"sources": (_IMAGES, _VIDEOS)},
     }
-    config.strategies = tuple(config.rows)
+    set_rows(config, rows)
     config.paper = files.paper("Table 5", _PAPER)
     return files.finish(config, is_smoke)

@@ -1,5 +1,7 @@
 """A small experiment on web images and videos."""
 
+import numpy as np
+
 from experiments.omnisource.configs import synthetic
 from spl_tf.clips import ClipDataset
 
@@ -43,11 +45,15 @@ def shrink(config):
     return config
 
 
-def kept_by_class(dataset, fraction):
-    """The clips of each class that the teacher is surest of, counted from the index."""
-    index = ClipDataset(dataset).index
-    found = {}
-    for label in sorted(set(index.label.tolist())):
-        clips = int((index.label == label).sum())
-        found[label] = -int(-clips * fraction // 1)
-    return found
+def surest_by_class(dataset, fraction):
+    """Of each query's clips those that the teacher is surest of, by what it sees."""
+    opened = ClipDataset(dataset)
+    index, kept = opened.index, []
+    for label in set(index.label.tolist()):
+        rows = sorted(
+            np.flatnonzero(index.label == label).tolist(),
+            key=lambda row: (-index.confidence[row], row),
+        )
+        kept += rows[: -int(-len(rows) * fraction // 1)]
+    seen = [int(index.teacher[row]) for row in kept]
+    return [seen.count(name) for name in range(len(opened.info.class_names))]

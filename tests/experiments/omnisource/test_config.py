@@ -34,7 +34,10 @@ def changed(**changes):
         ({"teachers__video_teacher__model__name": "x"}, "config.teachers.video_teach"),
         ({"sources__web_images__clips__kind": "x"}, "web_images.clips.kind is 'x'"),
         ({"sources__web_short__filter__exclude_ids": "a"}, "config.duplicates and"),
-        ({"duplicates__checkpoint": "he"}, "config.duplicates.checkpoint is 'he'"),
+        (
+            {"duplicates__checkpoint": "he"},
+            "config.duplicates.checkpoint: 'he' is none",
+        ),
         ({"duplicates__threshold": 2.0}, "config.duplicates has threshold 2.0"),
         ({"camera_motion__num_frames": 1}, "config.camera_motion is .* expected 2"),
         ({"predict__classes": "all"}, "config.predict.classes is 'all'"),
