@@ -49,7 +49,7 @@ class Layout:
         return self.stage("clips", f"{source}_by_{teacher}")
 
     def voters(self, name: str) -> list[str]:
-        """Runs of the teachers that vote under a name; of most, the one of that name."""
+        """Runs of the teachers that vote under a name: of most, the only one."""
         found = self._config.teachers[name]
         return [
             self.teacher(each) for each in (found if is_ensemble(found) else [name])
