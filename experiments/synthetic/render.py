@@ -14,7 +14,7 @@ writes 1,560 small videos (37 MB), which takes 15 seconds of one core:
     videos/<split>/*        H.264 in .mp4; a few web videos are VP9 in .webm or MPEG-4
                             in .mp4 and .avi, and a few are cut short, empty or garbage
 
-World omni has 2,796 files (47 MB), which takes 25 seconds of one core. Three manifests
+World omni has 2,772 files (47 MB), which takes 25 seconds of one core. Three manifests
 stand in the place of web.csv:
 
     web_images.csv          video,label: JPEG files in images/web_images/

@@ -90,7 +90,7 @@ def omni_config() -> ml_collections.ConfigDict:
         {
             "kind": _OMNI,
             "seed": 0,
-            "target_clips_per_class": 8,
+            "target_clips_per_class": 6,
             "validation_clips_per_class": 40,
             "web_images_per_class": 100,
             "web_short_per_class": 60,  # of one segment each
