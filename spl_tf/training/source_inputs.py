@@ -12,7 +12,7 @@ from absl import logging
 from ml_collections import config_dict
 
 from spl_tf import data
-from spl_tf.clips import ClipDataset, parse_clip
+from spl_tf.clips import Clip, ClipDataset, parse_clip
 from spl_tf.inference.outputs import is_multi_label
 from spl_tf.labels import ConfusionMatrix, LabelMap, build_label_map
 from spl_tf.labels.assignment import Assignment
@@ -24,7 +24,10 @@ from spl_tf.training.objectives import read_transition
 
 # Videos of 25 and of 30 frames per second are often mixed; twice the rate is a mistake.
 _FRAME_RATE_RATIO = 1.25
-_RATED_CLIPS = 16
+# Homographies are of places from edge to edge of the frame: in one of another shape a
+# turn of the camera becomes a shear.
+_SHAPE_RATIO = 1.05
+_CLIPS_LOOKED_AT = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +134,7 @@ def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
                 ", ".join(f"{k} {b} of {a}" for k, (a, b) in kept[name].items()),
             )
             _warn_of_emptied(source, labels, names[name])
-    _check_frame_rates(settings, inputs)
+    _check_motion(settings, inputs)
     first, *others = names
     for other in others:
         if names[other] != names[first]:
@@ -253,39 +256,67 @@ def _image_clips(config, settings, names: list[str]) -> data.ImageClips | None:
     return data.ImageClips(settings.kind, settings.step, motion, settings.by_class)
 
 
-def _check_frame_rates(settings, inputs: list[data.TrainInput]) -> None:
-    """Raises ValueError where images would move faster or slower than the videos."""
+def _check_motion(settings, inputs: list[data.TrainInput]) -> None:
+    """Raises ValueError where images would move otherwise than the videos."""
     moved = [each for each in inputs if each.image_clips and each.image_clips.motion]
-    if not moved:
-        return
-    for video in inputs:
-        if video.image_clips is not None:
-            continue
-        found = _frame_rate(video.dataset)
-        for image in moved:
-            fitted = image.image_clips.motion.frame_rate
-            if not (found and fitted):  # the records do not say
+    seen = {each.name: _some_clips(each.dataset) for each in inputs if moved}
+    for image in moved:
+        motion, path = image.image_clips.motion, settings[image.name].clips.motion
+        key = f"config.data.sources.{image.name}.clips.motion: {path} was fitted to"
+        for video in inputs:
+            if video.image_clips is not None:
                 continue
-            if not 1 / _FRAME_RATE_RATIO <= found / fitted <= _FRAME_RATE_RATIO:
-                raise ValueError(
-                    f"config.data.sources.{image.name}.clips.motion: "
-                    f"{settings[image.name].clips.motion} was fitted to videos of "
-                    f"{fitted:g} frames per second, and source {video.name!r} has "
-                    f"{found:g}: fit it to videos of that rate"
-                )
+            for fault in (_other_rate, _other_shape):
+                if found := fault(motion, seen[video.name]):
+                    raise ValueError(
+                        f"{key} {found} of source {video.name!r}; fit it to videos "
+                        "that are like these"
+                    )
+        # Images are of any shape, and have no motion that could be fitted instead.
+        if found := _other_shape(motion, seen[image.name]):
+            logging.warning("%s %s of source %r", key, found, image.name)
 
 
-def _frame_rate(dataset: ClipDataset) -> float:
-    """Frames per second of the videos, the median of some; 0 where they do not say."""
+def _other_rate(motion: CameraMotion, seen: list[Clip]) -> str:
+    """How clips differ in frame rate from those that were fitted to, or nothing."""
+    rates = [clip.frame_rate for clip in seen if clip.frame_rate > 0]
+    if not (rates and motion.frame_rate):  # the records do not say
+        return ""
+    found = float(np.median(rates))
+    if 1 / _FRAME_RATE_RATIO <= found / motion.frame_rate <= _FRAME_RATE_RATIO:
+        return ""
+    return (
+        f"videos of {motion.frame_rate:g} frames per second, unlike the {found:g} of "
+        "clips"
+    )
+
+
+def _other_shape(motion: CameraMotion, seen: list[Clip]) -> str:
+    """How clips differ in shape from those that were fitted to, or nothing."""
+    sizes = [(c.height, c.width) for c in seen if c.height > 0 and c.width > 0]
+    height, width = motion.size
+    ratios = [width / height * rows / columns for rows, columns in sizes]
+    if not sizes or any(1 / _SHAPE_RATIO <= each <= _SHAPE_RATIO for each in ratios):
+        return ""
+    rows, columns = sizes[0]
+    return (
+        f"frames of {height} x {width} pixels, a shape that none has of {len(sizes)} "
+        f"clips, the first with {rows} x {columns},"
+    )
+
+
+def _some_clips(dataset: ClipDataset) -> list[Clip]:
+    """Some clips, evenly spread, of videos; in a dataset without them of images."""
     rows = np.flatnonzero(dataset.index.frames > 1)
-    places = np.linspace(0, len(rows) - 1, min(len(rows), _RATED_CLIPS)).astype(int)
-    rates = []
+    if not len(rows):
+        rows = np.arange(len(dataset))
+    places = np.linspace(0, len(rows) - 1, min(len(rows), _CLIPS_LOOKED_AT))
+    found = []
     with dataset.reader() as reader:
-        for row in rows[places].tolist():
+        for row in rows[places.astype(int)].tolist():
             with contextlib.suppress(ValueError):  # of a bad record training tells
-                rates.append(parse_clip(reader.read(row)).frame_rate)
-    known = [rate for rate in rates if rate > 0]
-    return float(np.median(known)) if known else 0.0
+                found.append(parse_clip(reader.read(row)))
+    return found
 
 
 def _drawn(dataset: ClipDataset, seed: int) -> Assignment:

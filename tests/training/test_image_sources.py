@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -112,12 +113,36 @@ def test_a_motion_file_of_another_stride_or_of_other_classes_is_refused(config, 
 def test_a_motion_file_of_another_frame_rate_is_refused(config, motion):
     dataclasses.replace(CameraMotion.load(motion), frame_rate=25.0).save(motion)
     with pytest.raises(
-        ValueError, match=r"web\.clips\.motion: .*25 frames per.*'target' has 8"
+        ValueError, match=r"web\.clips\.motion: .*25 frames per.* the 8 .*'target'"
     ):
         open_sources(config, 4)
     # Records of another tool may say no rate; images that stay frames have none.
     dataclasses.replace(CameraMotion.load(motion), frame_rate=0.0).save(motion)
     open_sources(config, 4)
+
+
+def test_a_motion_file_of_frames_of_another_shape_is_refused(config, motion, caplog):
+    fitted = CameraMotion.load(motion)
+    # Any size of the same shape will do: the videos have 32 x 40.
+    dataclasses.replace(fitted, size=(256, 320)).save(motion)
+    open_sources(config, 4)
+    assert not caplog.records
+    dataclasses.replace(fitted, size=(256, 455)).save(motion)
+    with pytest.raises(
+        ValueError,
+        match=r"web\.clips\.motion: .*256 x 455.*32 x 40, of source 'target'",
+    ):
+        open_sources(config, 4)
+    # Images may be of any shape; that it is another one is told.
+    images = [make_clip(n, n % 3, frames=1, size=(40, 32), names="abc") for n in (0, 1)]
+    web = config.data.sources.web
+    web.dataset = write_dataset(
+        pathlib.Path(web.dataset).parent / "tall", images, "abc"
+    ).directory
+    fitted.save(motion)
+    open_sources(config, 4)
+    (message,) = (each.getMessage() for each in caplog.records)
+    assert "of 2 clips, the first with 40 x 32, of source 'web'" in message
 
 
 def test_one_image_source_may_stay_still_beside_a_moved_one(config):
