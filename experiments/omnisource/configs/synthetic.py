@@ -73,7 +73,7 @@ def get_config():
     config.teachers.image_teacher = image_teacher()
     config.teachers.video_teacher = recipe()
     config.sources[IMAGES].teacher = "image_teacher"
-    config.sources[IMAGES].clips.kind = "still"
+    config.sources[IMAGES].clips.kind = "perspective"
     for name in (SHORT, UNTRIMMED):
         config.sources[name].teacher = "video_teacher"
     config.sources[UNTRIMMED].one_per_video = True
