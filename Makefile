@@ -57,7 +57,7 @@ omnisource-demo: $(VENV)/installed
 omnisource: $(VENV)/installed
 	$(RUN) --config=$(OMNISOURCE)/synthetic.py --workdir=runs/omnisource
 
-STUDIES := table_8 table_9 table_10 figure_6 figure_7_3 figure_7_10 figure_7_30 \
+STUDIES := table_8 table_9 table_10 figure_4 figure_6 figure_7_3 figure_7_10 figure_7_30 \
     figure_7_100 figure_8
 omnisource-studies: $(addprefix omnisource-study-,$(STUDIES))
 omnisource-study-%: $(VENV)/installed

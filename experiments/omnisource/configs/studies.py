@@ -125,6 +125,24 @@ def _table_10(config) -> dict[str, Any]:
     }
 
 
+def _figure_4(config) -> dict[str, Any]:
+    # For each class 100 images were found and 60 short videos; a filter of 60 % of the
+    # first and all of the second would keep as many of each.
+    rows = {}
+    for percent in (100, 75, 50, 25, 0):
+        shares = {IMAGES: percent / 100, SHORT: 1 - percent / 100}
+        kept = {IMAGES: 0.6 * shares[IMAGES], SHORT: shares[SHORT]}
+        used = tuple(name for name, share in shares.items() if share)
+        rows[f"images_{percent}"] = {
+            "sources": used,
+            "changes": {
+                name: {"share": shares[name], "filter": {"keep_fraction": kept[name]}}
+                for name in used
+            },
+        }
+    return rows
+
+
 def _figure_6(config) -> dict[str, Any]:
     config.teachers.worse, config.teachers.wider = (
         synthetic.recipe(synthetic.STEPS // 8),
@@ -174,6 +192,11 @@ STUDIES = {
         "How classes of unequal size are drawn: as they are, at most N of each, or in "
         "proportion to a power of their size.",
         _table_10,
+    ),
+    "figure_4": Study(
+        "Two sources at a fixed number of items: images, in parts replaced by short "
+        "videos (the paper has images of two origins).",
+        _figure_4,
     ),
     "figure_6": Study(
         "Worse and better teachers, and two that vote, for the labels of short videos.",

@@ -1,6 +1,7 @@
 """The configs of the paper's tables and figures: all are valid, and tiny ones run."""
 
 import importlib
+import os
 import pathlib
 
 import pytest
@@ -89,18 +90,32 @@ def test_an_unknown_study_is_refused():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", studies.STUDIES)
+@pytest.mark.parametrize("name", ["table_8", "table_9", "figure_4", "figure_6"])
 def test_a_tiny_study_has_all_rows(name, tmp_path):
+    """The others change numbers that other configs change, too."""
     config = shrink(studies.get_config(name))
     results = run_pipeline(config, str(tmp_path / "run"), threads=1)
     assert [row["strategy"] for row in results["rows"]] == list(config.strategies)
-    assert "ahead of target" in format_table(results) or len(config.strategies) == 1
+    assert "ahead of target" in format_table(results)
+
+
+def check_smoke(name, argument, workdir):
+    config = get_config(name, f"{argument},smoke")
+    results = run_pipeline(config, workdir, threads=1)
+    assert [row["strategy"] for row in results["rows"]] == list(config.strategies)
+    assert os.path.getsize(f"{workdir}/report/index.html") > 10_000
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "argument"), ARGUMENTS)
-def test_a_smoke_run_has_all_rows_and_a_page(name, argument, tmp_path):
-    config = get_config(name, f"{argument},smoke")
-    results = run_pipeline(config, str(tmp_path / "run"), threads=1)
-    assert [row["strategy"] for row in results["rows"]] == list(config.strategies)
-    assert (tmp_path / "run/report/index.html").stat().st_size > 10_000
+def test_smoke_runs_of_slow_only_and_what_follows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    check_smoke("kinetics400", "slow_only", "runs/kinetics400_slow_only_smoke")
+    check_smoke("transfer", "ucf101", "runs/ucf101_omnisource_smoke")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "argument"), [("mini_kinetics200", "tsn"), ("youtube_car", "")]
+)
+def test_smoke_runs_of_segments(name, argument, tmp_path):
+    check_smoke(name, argument, str(tmp_path / "run"))
