@@ -163,6 +163,7 @@ def _parse(module, arguments, folder, log):
             os.dup2(file.fileno(), stream)
     os.chdir(folder)
     binary.run = _read_flags
+    server.start = lambda: None  # nothing is run, so none is forked from another server
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
     raise SystemExit("the program does not start with spl_tf.binary.run")
