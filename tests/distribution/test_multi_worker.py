@@ -1,10 +1,7 @@
 """Several processes that train one model, and what they do when one is lost."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -18,7 +15,9 @@ from tests.training.run_files import (
     clusters,
     free_ports,
     start_command,
+    wait_for,
 )
+from tests.warm_python import WarmProcess
 
 # Connects to the others, says so, and does nothing.
 IDLE = """
@@ -137,17 +136,12 @@ def test_a_process_ends_when_another_dies_before_the_first_step_or_never_starts(
     )
     spread.runtime.startup_timeout = 100.0
     own, other = clusters(2)
-    idle = subprocess.Popen(
-        [sys.executable, "-c", IDLE],
-        env=os.environ | {"TF_CONFIG": other},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    idle = WarmProcess("-c", IDLE, environment={"TF_CONFIG": other})
     bereft = start_command(
         spread, tmp_path / "bereft", "--strategy=multi_worker", TF_CONFIG=own
     )
     try:
-        assert idle.stdout.readline() == "connected\n"
+        wait_for(lambda: idle.printed() == "connected\n", idle)
         time.sleep(3)  # by now the other waits for this one's first step
     finally:
         idle.kill()

@@ -1,15 +1,12 @@
 import csv
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from experiments.confusing_pairs import confusing_pairs
 from spl_tf.inference.scores import Scores
+from tests import warm_python
 
-ROOT = pathlib.Path(__file__).parents[2]
 NAMES = ("a, b", "c", "d")
 
 
@@ -30,14 +27,8 @@ def test_the_command_lists_the_largest_changes_first(tmp_path):
     before = write_scores(tmp_path / "a.npz", labels, [1, 1, 0, 0, 0, 1, 1, 1, 2, 2])
     after = write_scores(tmp_path / "b.npz", labels, [0, 0, 0, 0, 0, 1, 1, 2, 2, 2])
     output = tmp_path / "new" / "pairs.csv"
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.confusing_pairs", f"--before={before}"]
-        + [f"--after={after}", f"--output={output}", "--shown=1"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    flags = [f"--before={before}", f"--after={after}", f"--output={output}"]
+    done = warm_python.run("-m", "experiments.confusing_pairs", *flags, "--shown=1")
     assert done.returncode == 0, done.stderr[-2000:]
     with open(output, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

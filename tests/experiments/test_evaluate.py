@@ -4,10 +4,7 @@ import csv
 import dataclasses
 import json
 import os
-import pathlib
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -21,10 +18,10 @@ from experiments.evaluate import (
     summary,
 )
 from spl_tf.inference.scores import Scores
+from tests import warm_python
 from tests.conftest import write_dataset
 from tests.training.finished_run import textured_clip, write_run
 
-ROOT = pathlib.Path(__file__).parents[2]
 NAMES = ["abseiling", "Background", "tying a knot"]
 
 
@@ -44,13 +41,7 @@ def dataset(tmp_path):
 
 
 def command(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "experiments.evaluate", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    return warm_python.run("-m", "experiments.evaluate", *arguments)
 
 
 def test_labels_that_are_no_classes_are_refused_before_the_model_is_opened(tmp_path):

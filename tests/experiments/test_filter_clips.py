@@ -3,17 +3,14 @@
 import csv
 import json
 import logging
-import pathlib
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
 from experiments.filter_clips import filter_clips, read_kept
+from tests import warm_python
 from tests.conftest import make_clip, write_dataset
 
-ROOT = pathlib.Path(__file__).parents[2]
 NAMES = ["a", "b, <c>", "c"]
 # Label and teacher's first choice, the same for 2 of 4, none of 3 and 2 of 2 clips.
 PAIRS = [(0, 0), (0, 0), (0, 1), (0, 2), (1, 0), (1, 0), (1, 2), (2, 2), (2, 2)]
@@ -30,14 +27,8 @@ def web(tmp_path):
 
 def test_the_command_counts_draws_and_warns_of_a_class_that_is_emptied(web, tmp_path):
     output = tmp_path / "new" / "filter"
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.filter_clips", f"--dataset={web}"]
-        + [f"--output_dir={output}", "--agreement", "--shown=2"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    flags = [f"--dataset={web}", f"--output_dir={output}", "--agreement", "--shown=2"]
+    done = warm_python.run("-m", "experiments.filter_clips", *flags)
     assert done.returncode == 0, done.stderr[-2000:]
     with open(output / "classes.csv", newline="", encoding="utf-8") as file:
         assert list(csv.reader(file)) == [

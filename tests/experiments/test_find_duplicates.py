@@ -5,9 +5,6 @@ import dataclasses
 import io
 import json
 import os
-import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -18,11 +15,11 @@ from experiments.find_duplicates import find_duplicates
 from experiments.reporting.near_copies import read_duplicates
 from spl_tf.clips import ClipDataset
 from spl_tf.labels.filters import ClipFilter
+from tests import warm_python
 from tests.conftest import jpeg, write_dataset
 from tests.training.finished_run import textured_clip, write_run
 from tfrecords_tools.conversion.manifest import read_ids
 
-ROOT = pathlib.Path(__file__).parents[2]
 SCRIPT = "<script>alert(1)</script>"
 NAMES = [SCRIPT, "b", "c"]
 FILES = ["exclude_ids.csv", "index.html", "pairs.csv", "results.json"]
@@ -103,15 +100,9 @@ def test_the_command_finds_copies_and_both_readers_take_its_list(
 ):
     output = tmp_path / "output"
     flags = [f"--{n}={v}" for n, v in (("dataset", web), ("against", target))]
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.find_duplicates", *flags]
-        + [f"--checkpoint={run}", f"--output_dir={output}", "--mirrored"]
-        + ["--threshold=0.7"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    flags += [f"--checkpoint={run}", f"--output_dir={output}", "--mirrored"]
+    flags += ["--threshold=0.7"]
+    done = warm_python.run("-m", "experiments.find_duplicates", *flags)
     assert done.returncode == 0, done.stderr[-2000:]
     assert sorted(os.listdir(output)) == FILES
     results = json.loads((output / "results.json").read_text())

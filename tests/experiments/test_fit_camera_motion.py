@@ -1,8 +1,5 @@
 """The file of camera motion and its sheet, from a dataset's folder."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,14 +7,14 @@ from PIL import Image
 from experiments.fit_camera_motion import fit
 from spl_tf.clips.jpeg import decode_jpeg
 from spl_tf.motion import CameraMotion
+from tests import warm_python
 from tests.conftest import write_dataset
 from tests.motion.test_homographies import MOTIONS, SIZE, video
 
 
 def run(directory, output, *flags):
-    command = [sys.executable, "-m", "experiments.fit_camera_motion"]
-    command += [f"--dataset={directory}", f"--output={output}", *flags]
-    return subprocess.run(command, capture_output=True, text=True)
+    flags = [f"--dataset={directory}", f"--output={output}", *flags]
+    return warm_python.run("-m", "experiments.fit_camera_motion", *flags)
 
 
 def test_a_dataset_gives_a_file_and_a_sheet(tmp_path):

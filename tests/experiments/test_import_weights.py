@@ -1,8 +1,6 @@
 """Public weights become a run that all binaries take."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ from experiments.import_weights import import_weights
 from spl_tf import clips, training
 from spl_tf.inference.export import export
 from spl_tf.models.public_weights import PUBLIC_NETWORKS
+from tests import warm_python
 from tests.conftest import write_dataset
 from tests.models.public_weights.test_goldens import FACTS, draw
 from tests.training.finished_run import decode, softmax, textured_clip
@@ -42,15 +41,10 @@ def checkpoint(tensors, tmp_path_factory):
 def run(checkpoint, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     (folder / "names.txt").write_text("".join(f"{n}\n" for n in "gfedcba"))
-    command = [sys.executable, "-m", "experiments.import_weights"]
+    command = ["-m", "experiments.import_weights"]
     command += ["--source=torchvision", "--name=resnet18"]
     command += [f"--checkpoint={checkpoint}", f"--classes={folder / 'names.txt'}"]
-    done = subprocess.run(
-        [*command, f"--output_dir={folder / 'run'}"],
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    done = warm_python.run(*command, f"--output_dir={folder / 'run'}")
     assert done.returncode == 0, done.stderr
     assert "resnet_18 of 7 classes, left out: 1 num_batches_tracked" in done.stdout
     return str(folder / "run")

@@ -1,20 +1,14 @@
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from experiments.model_summary import summary
+from tests import warm_python
 
 
 def test_the_command_prints_the_table_of_a_network():
-    command = [sys.executable, "-m", "experiments.model_summary", "--name=r3d_50_g"]
-    done = subprocess.run(
-        [*command, "--input_shape=16,224,224,3"],
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    flags = ["--name=r3d_50_g", "--input_shape=16,224,224,3"]
+    done = warm_python.run("-m", "experiments.model_summary", *flags)
     assert done.returncode == 0, done.stderr
     rows = [line.split("  ") for line in done.stdout.splitlines()]
     rows = [[cell.strip() for cell in row if cell.strip()] for row in rows]

@@ -3,8 +3,6 @@
 import dataclasses
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -17,6 +15,7 @@ from spl_tf.clips import ClipDataset
 from tests.conftest import make_clip, write_dataset
 from tests.training.run_files import clusters
 from tests.training.teachers import contents, write_teacher
+from tests.warm_python import WarmProcess
 
 NUM_SHARDS = 40
 SETTINGS = {"batch_size": 2, "num_crops": 3}
@@ -43,15 +42,8 @@ def start(folder, output, environment=None, **flags):
         **SETTINGS,
         **flags,
     }
-    command = [sys.executable, "-m", "experiments.predict"]
-    command += [f"--{name}={value}" for name, value in flags.items()]
-    return subprocess.Popen(
-        command,
-        env=os.environ | (environment or {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    flags = [f"--{name}={value}" for name, value in flags.items()]
+    return WarmProcess("-m", "experiments.predict", *flags, environment=environment)
 
 
 def finished_shards(output):
@@ -69,7 +61,7 @@ def test_a_prediction_stopped_half_way_is_continued_to_the_same_bytes(
     output = tmp_path / "out"
     process = start(folder, output)
     while not (output / ".prediction").exists() or not finished_shards(output):
-        assert process.poll() is None, process.stderr.read()[-2000:]
+        assert process.poll() is None, process.communicate()[1][-2000:]
         time.sleep(0.002)
     process.send_signal(number)
     printed, log = process.communicate(timeout=240)

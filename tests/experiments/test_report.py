@@ -6,14 +6,13 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from experiments.report import build_report
 from experiments.spl.reporting.gather import gather
+from tests import warm_python
 from tests.experiments.report_workdir import (
     NAMES,
     PAIRS,
@@ -23,8 +22,6 @@ from tests.experiments.report_workdir import (
     write_workdir,
 )
 from tests.training.finished_run import write_run
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 class Page(html.parser.HTMLParser):
@@ -266,14 +263,7 @@ def test_a_folder_without_results_is_refused_and_a_damaged_file_named(copied, tm
 
 
 def test_the_command_prints_the_page_s_path(copied):
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.report", f"--workdir={copied}"],
-        cwd=ROOT,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = warm_python.run("-m", "experiments.report", f"--workdir={copied}")
     assert done.returncode == 0, done.stderr
     path = pathlib.Path(done.stdout.split()[-1])
     assert path == copied / "report" / "index.html"

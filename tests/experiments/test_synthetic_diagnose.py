@@ -1,14 +1,12 @@
 """The diagnosis of six clips, against figures that were worked out by hand."""
 
 import dataclasses
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from experiments.synthetic import diagnose
 from spl_tf.labels import ConfusionMatrix, build_label_map
+from tests import warm_python
 from tests.conftest import make_clip, write_dataset
 
 CLASSES = ["rings rise", "rings sink", "checks rise", "checks sink"]
@@ -145,10 +143,8 @@ def test_clips_without_teacher_and_of_another_world_are_named(folders, tmp_path)
 
 def test_the_binary_prints_the_tables(folders):
     world, clips_dir, label_map = folders
-    command = [sys.executable, "-m", "experiments.synthetic.diagnose"]
-    command += [f"--world={world}", f"--clips={clips_dir}", f"--label_map={label_map}"]
-    root = pathlib.Path(__file__).parents[2]
-    run = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    flags = [f"--world={world}", f"--clips={clips_dir}", f"--label_map={label_map}"]
+    run = warm_python.run("-m", "experiments.synthetic.diagnose", *flags)
     assert run.returncode == 0, run.stderr
     lines = [line.split() for line in run.stdout.splitlines()]
     assert run.stdout.startswith("diagnosis only")

@@ -1,10 +1,6 @@
 """The command, on runs whose predictions are known."""
 
 import dataclasses
-import os
-import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -15,9 +11,9 @@ from experiments.visualize import visualize
 from spl_tf import training
 from spl_tf.labels import ConfusionMatrix, build_label_map
 from spl_tf.runs import checkpoints, run_folder
+from tests import warm_python
 from tests.conftest import jpeg, make_clip, write_dataset
 
-ROOT = pathlib.Path(__file__).parents[2]
 NAMES = ["baking cookies", "abseiling", "tying a knot"]
 
 
@@ -228,16 +224,9 @@ def test_frames_smaller_than_the_model_s_input_are_named(spl_run, tmp_path):
 
 def test_the_command_draws_or_says_in_one_line_what_is_wrong(spl_run, web, tmp_path):
     def command(clips):
-        return subprocess.run(
-            [sys.executable, "-m", "experiments.visualize"]
-            + [f"--checkpoint={spl_run}", f"--dataset={web.directory}"]
-            + [f"--clips={clips}", f"--output_dir={tmp_path / 'out'}", "--format=gif"],
-            cwd=ROOT,
-            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        flags = [f"--checkpoint={spl_run}", f"--dataset={web.directory}"]
+        flags += [f"--clips={clips}", f"--output_dir={tmp_path / 'out'}"]
+        return warm_python.run("-m", "experiments.visualize", *flags, "--format=gif")
 
     done = command(2)
     assert done.returncode == 0, done.stderr

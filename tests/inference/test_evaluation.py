@@ -1,8 +1,5 @@
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,6 +11,7 @@ from spl_tf.inference import evaluation
 from spl_tf.inference.evaluation import Views
 from spl_tf.inference.scores import Scores, measure
 from spl_tf.runs import run_folder
+from tests import warm_python
 from tests.conftest import write_dataset
 from tests.training.finished_run import decode, softmax, textured_clip, write_run
 from tests.training.run_files import clusters
@@ -143,8 +141,7 @@ def test_two_replicas_count_every_clip_once_with_padded_batches(run, tmp_path):
     # clip, that of the other all padding.
     dataset = write_dataset(tmp_path / "clips", textured_clips(13), NAMES, 2, "clean")
     output = str(tmp_path / "two.npz")
-    command = [sys.executable, "-c", MIRRORED, run, dataset.directory, output]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = warm_python.run("-c", MIRRORED, run, dataset.directory, output)
     assert done.returncode == 0, done.stderr[-2000:]
     two = Scores.load(output)
 
@@ -188,11 +185,8 @@ def test_each_of_two_processes_has_the_results_of_all_clips_for_half_of_the_work
     # 11 clips in steps of 2 x 3: the last batch of one process is padded.
     dataset = write_dataset(tmp_path / "clips", textured_clips(11), NAMES, 2, "clean")
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROCESS, run, dataset.directory],
-            env=os.environ | {"TF_CONFIG": cluster},
-            stdout=subprocess.PIPE,
-            text=True,
+        warm_python.WarmProcess(
+            *("-c", PROCESS, run, dataset.directory), environment={"TF_CONFIG": cluster}
         )
         for cluster in clusters(2)
     ]

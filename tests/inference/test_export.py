@@ -1,5 +1,4 @@
 import os
-import pathlib
 import subprocess
 import sys
 
@@ -8,9 +7,9 @@ import pytest
 
 from spl_tf.inference import export
 from spl_tf.runs import run_folder
+from tests import warm_python
 from tests.training.finished_run import softmax, write_run
 
-ROOT = pathlib.Path(__file__).parents[2]
 NAMES = ["tying a knot", "smörgåsbord", "a, b"]
 
 # A fresh process, outside the source tree, which has TensorFlow and nothing else.
@@ -39,13 +38,7 @@ def test_a_fresh_process_serves_the_model_with_tensorflow_alone(tmp_path):
     run = write_run(tmp_path / "run", NAMES)
     served = str(tmp_path / "served")
     flags = [f"--checkpoint={run}", f"--output_dir={served}", "--top_k=2"]
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.export", *flags],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    done = warm_python.run("-m", "experiments.export", *flags)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.endswith(f"{served}: a SavedModel of 3 classes\n")
 

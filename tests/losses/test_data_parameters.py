@@ -1,11 +1,9 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from spl_tf.losses import DataParameters, TemperatureSettings, softmax_cross_entropy
+from tests import warm_python
 
 CLASSES, INSTANCES = 4, 9
 CLASS = TemperatureSettings(1.5, 0.3, 0.02)
@@ -261,14 +259,7 @@ def test_two_replicas_move_as_one_of_the_whole_batch(tmp_path):
         instances=instances,
         mask=np.stack([mask] * 3),
     )
-    command = [
-        sys.executable,
-        "-c",
-        _REPLICAS,
-        tmp_path / "in.npz",
-        tmp_path / "out.npz",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = warm_python.run("-c", _REPLICAS, tmp_path / "in.npz", tmp_path / "out.npz")
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "out.npz") as found:
         for name, variable in zip(found.files, whole.variables, strict=True):

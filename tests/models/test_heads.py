@@ -1,12 +1,10 @@
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from spl_tf.models import HEAD_LAYERS, build_model, feature_model, load_inflated
+from tests import warm_python
 
 SHAPE = (4, 16, 16, 3)
 
@@ -110,4 +108,5 @@ assert (first == steps[0][0].numpy()).all()
 
 
 def test_every_replica_and_step_has_dropout_masks_of_its_own():
-    subprocess.run([sys.executable, "-c", _MASKS_OF_TWO_REPLICAS], check=True)
+    done = warm_python.run("-c", _MASKS_OF_TWO_REPLICAS)
+    assert done.returncode == 0, done.stderr

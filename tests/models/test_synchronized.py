@@ -1,11 +1,9 @@
 """Batch normalisation over the replicas of a strategy."""
 
-import subprocess
-import sys
-
 import numpy as np
 
 from spl_tf.models import build_model
+from tests import warm_python
 
 _ON_TWO_DEVICES = """
 import sys
@@ -55,12 +53,7 @@ def test_two_replicas_normalise_by_the_statistics_of_the_whole_batch(
     source, target = str(tmp_path / "in.npz"), str(tmp_path / "out.npz")
     weights = {f"weight{i}": array for i, array in enumerate(model.get_weights())}
     np.savez(source, clip=clip, **weights)
-    done = subprocess.run(
-        [sys.executable, "-c", _ON_TWO_DEVICES, source, target],
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    done = warm_python.run("-c", _ON_TWO_DEVICES, source, target)
     assert done.returncode == 0, done.stderr
     with np.load(target) as file:
         found = {name: file[name] for name in file.files}

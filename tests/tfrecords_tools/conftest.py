@@ -1,14 +1,13 @@
 """A folder of real videos, and running the conversion on it."""
 
 import dataclasses
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from spl_tf import clips
 from tests.conftest import counting_images, write_video
+from tests.warm_python import WarmProcess
 from tfrecords_tools.conversion.conversion import RunOptions
 from tfrecords_tools.convert_videos import ConversionSettings, convert_videos
 
@@ -60,11 +59,10 @@ def contents(directory):
     }
 
 
-def start_command(folder, *flags, **options):
+def start_command(folder, *flags):
     """Starts the binary on the folder's `m.csv`."""
-    command = [sys.executable, "-m", "tfrecords_tools.convert_videos"]
-    command += [f"--manifest={folder / 'm.csv'}", f"--classes={folder / 'classes.txt'}"]
-    return subprocess.Popen([*command, *flags], text=True, **options)
+    files = [f"--manifest={folder / 'm.csv'}", f"--classes={folder / 'classes.txt'}"]
+    return WarmProcess("-m", "tfrecords_tools.convert_videos", *files, *flags)
 
 
 def noise_images(count, height, width, seed=0):

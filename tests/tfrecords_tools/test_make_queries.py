@@ -1,9 +1,8 @@
 import csv
-import subprocess
-import sys
 
 import pytest
 
+from tests import warm_python
 from tfrecords_tools.make_queries import make_queries
 
 TRANSLATIONS = """en,es,fr,note
@@ -50,9 +49,8 @@ def test_english_alone_needs_no_translations(tmp_path):
 
 def test_soccernet_has_ten_queries_in_three_languages(tmp_path):
     path = tmp_path / "queries.csv"
-    command = [sys.executable, "-m", "tfrecords_tools.make_queries", "--soccernet"]
-    command += ["--languages=en,fr,es", f"--output={path}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    flags = ["--soccernet", "--languages=en,fr,es", f"--output={path}"]
+    done = warm_python.run("-m", "tfrecords_tools.make_queries", *flags)
     assert done.stdout == (
         f"{path}: 30 queries for 4 classes, 0 the same in another language\n"
     )

@@ -4,11 +4,11 @@ import json
 import os
 import pathlib
 import socket
-import subprocess
-import sys
 import time
 
 import numpy as np
+
+from tests.warm_python import WarmProcess
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -40,24 +40,17 @@ def get_config():
 
 def start(config, workdir, script=TRAIN):
     """Starts training in a process of its own."""
-    command = [sys.executable, "-c", script, json.dumps(config.to_dict()), str(workdir)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    return WarmProcess("-c", script, json.dumps(config.to_dict()), workdir)
 
 
 def start_command(config, workdir, *flags, **environment):
-    """Starts `experiments.train`; what it prints comes from one pipe."""
+    """Starts `experiments.train`; what it prints is one text."""
     path = f"{workdir}.config.py"
     with open(path, "w") as file:
         file.write(CONFIG_FILE.format(text=json.dumps(config.to_dict())))
-    command = [sys.executable, "-m", "experiments.train", f"--config={path}"]
-    return subprocess.Popen(
-        [*command, f"--workdir={workdir}", *flags],
-        cwd=ROOT,
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    flags = [f"--config={path}", f"--workdir={workdir}", *flags]
+    command = ["-m", "experiments.train", *flags]
+    return WarmProcess(*command, environment=environment, one_stream=True)
 
 
 def wait_for(condition, process):

@@ -3,17 +3,15 @@
 import json
 import os
 import random
-import subprocess
-import sys
 
 import pytest
 
 from experiments.pipeline import registry
 from experiments.pipeline.runner import describe_plan, run_pipeline
 from experiments.spl.experiment import EXPERIMENT
+from tests import warm_python
 from tests.experiments.pipeline import made_up
 from tests.experiments.pipelines import reasons
-from tests.training.run_files import ROOT
 
 
 def sums(dice, *seeds):
@@ -46,13 +44,7 @@ def test_the_engine_runs_a_paper_that_it_does_not_know(tmp_path):
 
 def test_the_binary_takes_any_papers_config(tmp_path):
     flags = [f"--config={made_up.__file__}", f"--workdir={tmp_path / 'run'}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.run_pipeline", *flags, "--seeds=7"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    done = warm_python.run("-m", "experiments.run_pipeline", *flags, "--seeds=7")
     assert done.returncode == 0, done.stderr
     assert f"\nsums {sums(5, 7)}\n" in done.stdout
     assert json.loads((tmp_path / "run/results.json").read_text())["title"] == "Dice"

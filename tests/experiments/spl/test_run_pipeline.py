@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ from experiments.spl.results import format_table
 from spl_tf.clips import ClipDataset
 from spl_tf.distribution.interruption import WorkdirBusyError, locked
 from spl_tf.labels import LabelMap
+from tests import warm_python
 from tests.experiments.pipelines import reasons, table
 
 STAGES = [
@@ -239,15 +238,8 @@ def test_the_binary_prints_the_table_and_takes_choices(config, tmp_path):
     workdir = tmp_path / "run"
 
     def run(stages):
-        return subprocess.run(
-            [
-                *(sys.executable, "-m", "experiments.run_pipeline", f"--config={path}"),
-                *(f"--workdir={workdir}", "--seeds=3", f"--stages={stages}"),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
+        flags = [f"--config={path}", f"--workdir={workdir}", f"--stages={stages}"]
+        return warm_python.run("-m", "experiments.run_pipeline", *flags, "--seeds=3")
 
     done = run("evaluate")
     assert done.returncode == 1, done.stderr

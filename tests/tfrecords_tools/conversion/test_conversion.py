@@ -178,7 +178,6 @@ def test_a_worker_killed_from_outside_is_replaced(slow_folder):
         f"--output_dir={slow_folder / 'out'}",
         "--num_workers=2",
         *CUT_FLAGS,
-        stderr=subprocess.PIPE,
     )
     workers, _ = wait_for_decoders(command)
     os.kill(workers[0], signal.SIGKILL)

@@ -1,14 +1,13 @@
 import io
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from spl_tf import data
+from tests import warm_python
 from tests.tfrecords_tools.conftest import contents, read_all
 from tfrecords_tools.conversion.conversion import FileSettings, RunOptions
 from tfrecords_tools.convert_images import convert_images
@@ -189,10 +188,10 @@ def test_a_folder_s_name_may_be_of_another_unicode_form(folder):
 
 def test_the_command_in_processes_writes_what_the_function_writes(folder):
     convert(folder, num_shards=3)
-    command = [sys.executable, "-m", "tfrecords_tools.convert_images"]
+    command = ["-m", "tfrecords_tools.convert_images"]
     command += [f"--classes={folder / 'classes.txt'}", "--short_side=40"]
     command += [f"--image_root={folder / 'images'}", "--num_shards=3"]
     command += [f"--output_dir={folder / 'two'}", "--num_workers=2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = warm_python.run(*command)
     assert done.stdout == f"{folder / 'two'}: 3 clips in 3 shards, 0 left out\n"
     assert contents(folder / "two") == contents(folder / "out")

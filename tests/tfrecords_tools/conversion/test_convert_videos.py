@@ -1,7 +1,6 @@
 import io
 import os
 import shutil
-import subprocess
 
 import av
 import numpy as np
@@ -290,7 +289,6 @@ def test_the_command_prints_what_it_wrote(folder):
         folder,
         f"--output_dir={folder / 'out'}",
         "--num_workers=1",
-        stdout=subprocess.PIPE,
     )
     printed, _ = command.communicate(timeout=240)
     assert command.returncode == 0
@@ -300,9 +298,7 @@ def test_the_command_prints_what_it_wrote(folder):
 
 def test_a_manifest_error_stops_the_command_with_the_line(folder):
     (folder / "m.csv").write_text("video,label\nvideos/one.mp4,rum\n")
-    command = start_command(
-        folder, f"--output_dir={folder / 'out'}", stderr=subprocess.PIPE
-    )
+    command = start_command(folder, f"--output_dir={folder / 'out'}")
     _, printed = command.communicate(timeout=240)
     assert command.returncode == 1
     assert printed.splitlines()[-1].startswith(

@@ -1,23 +1,17 @@
 import dataclasses
 import os
-import subprocess
-import sys
 
 import numpy as np
 from PIL import Image
 
 from spl_tf import clips
+from tests import warm_python
 from tests.conftest import make_clip, write_dataset
 from tfrecords_tools.inspection.summary import format_summary
 
 
 def inspect(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "tfrecords_tools.inspect_records", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    return warm_python.run("-m", "tfrecords_tools.inspect_records", *arguments)
 
 
 def words(line):

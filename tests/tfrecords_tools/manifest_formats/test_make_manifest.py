@@ -1,13 +1,12 @@
 """What becomes of the rows, whatever the format."""
 
 import os
-import subprocess
-import sys
 import time
 
 import pytest
 import tensorflow as tf
 
+from tests import warm_python
 from tests.tfrecords_tools.manifest_formats.manifest_files import (
     class_lines,
     columns,
@@ -143,13 +142,10 @@ def test_the_command_prints_what_is_in_and_what_is_left_out(tmp_path):
         "k.csv",
         csv_case("run,here,0,1,train", "run,gone,0,1,train", "jump,dead,0,1,val"),
     )
-    command = [sys.executable, "-m", "tfrecords_tools.make_manifest"]
+    command = ["-m", "tfrecords_tools.make_manifest"]
     command += ["--format=kinetics", f"--annotations={path}", "--video_root=root"]
     command += ["--output=web.csv", "--classes_output=classes.txt"]
-    environment = os.environ | {"PYTHONPATH": os.getcwd()}
-    arguments = {"capture_output": True, "text": True, "timeout": 120}
-    arguments |= {"cwd": tmp_path, "env": environment}
-    done = subprocess.run(command, **arguments)
+    done = warm_python.run(*command, cwd=tmp_path)
     assert done.stdout.splitlines() == [
         "web.csv: 1 rows of 2 classes",
         "split  listed  in manifest  missing",
@@ -158,7 +154,7 @@ def test_the_command_prints_what_is_in_and_what_is_left_out(tmp_path):
         f"missing, e.g. gone_000000_000001 ({path}, line 3)",
         "1 classes without a row, e.g. jump",
     ]
-    failed = subprocess.run([*command, "--missing=error"], **arguments)
+    failed = warm_python.run(*command, "--missing=error", cwd=tmp_path)
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1].startswith(f"error: {path}, line 3: 'gone_")
 
