@@ -13,6 +13,7 @@ from spl_tf import data, training
 from spl_tf.clips import ClipDataset
 from spl_tf.runs import run_folder
 from tests.conftest import make_clip, small_disk, write_dataset
+from tests.training.conftest import small_config, write_target
 from tests.training.finished_run import write_run
 from tests.training.run_files import (
     assert_same_run,
@@ -23,6 +24,23 @@ from tests.training.run_files import (
     weights,
 )
 from tests.training.teachers import contents
+
+
+@pytest.fixture
+def config(config):
+    """Without a validation set: what is measured at the end decides nothing here."""
+    config.data.validation = ""
+    return config
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A config, and the workdir of its unbroken run."""
+    folder = tmp_path_factory.mktemp("finished")
+    config = small_config(write_target(folder / "target"))
+    config.data.validation = ""
+    training.train(config, str(folder / "run"))
+    return config, str(folder / "run")
 
 
 def test_a_killed_run_goes_on_to_the_very_weights_of_an_unbroken_one(config, tmp_path):
@@ -45,8 +63,8 @@ def test_a_killed_run_goes_on_to_the_very_weights_of_an_unbroken_one(config, tmp
 
 def test_sigterm_saves_at_the_next_step_and_the_run_goes_on(config, tmp_path):
     unbroken, stopped = str(tmp_path / "unbroken"), str(tmp_path / "stopped")
-    config.schedule.length.steps = 1996
-    # One call for many steps: only the call itself can be that quick.
+    config.schedule.length.steps = 996
+    # One call for all steps: only the call itself can be that quick.
     config.runtime.update(
         steps_per_call=1000, log_every_steps=1000, checkpoint_every_steps=1000
     )
@@ -91,10 +109,9 @@ def test_every_option_continues_to_the_bit_after_a_kill(config, tmp_path, change
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
 def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(
-    config, tmp_path, caplog, damage
+    finished, tmp_path, caplog, damage
 ):
-    unbroken, damaged = str(tmp_path / "unbroken"), str(tmp_path / "damaged")
-    training.train(config, unbroken)
+    (config, unbroken), damaged = finished, str(tmp_path / "damaged")
     shutil.copytree(unbroken, damaged)
     os.remove(os.path.join(damaged, "results.json"))
     newest = os.path.join(damaged, "checkpoints", checkpoints(damaged)[-1])
@@ -139,19 +156,16 @@ def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(
     ],
 )
 def test_a_checkpoint_of_another_network_is_refused_and_stays(
-    config, tmp_path, change, message
+    finished, tmp_path, change, message
 ):
-    config.schedule.length.steps = 1
-    config.data.validation = ""
-    training.train(config, str(tmp_path / "first"))
-    shutil.copytree(
-        tmp_path / "first" / "checkpoints", tmp_path / "run" / "checkpoints"
-    )
+    config, former = finished
+    shutil.copytree(f"{former}/checkpoints", tmp_path / "run" / "checkpoints")
     before = contents(tmp_path / "run" / "checkpoints")
+    config = config.copy_and_resolve_references()
     config.update_from_flattened_dict(change)
     with pytest.raises(ValueError, match=message) as refusal:
         training.train(config, str(tmp_path / "run"))
-    assert f"checkpoint {tmp_path / 'run' / 'checkpoints' / '000000005'}" in str(
+    assert f"checkpoint {tmp_path / 'run' / 'checkpoints' / '000000040'}" in str(
         refusal.value
     )
     assert contents(tmp_path / "run" / "checkpoints") == before
