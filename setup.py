@@ -20,7 +20,7 @@ _DEV = [
     "jax>=0.4.30",
     "playwright>=1.40",
     "pytest>=8",
-    "pytest-xdist>=3.5",
+    "pytest-xdist>=3.8",
     "ruff>=0.9",
     "scikit-learn>=1.4",
 ]
