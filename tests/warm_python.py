@@ -52,7 +52,7 @@ class WarmProcess:
         self._process.start()
         self.pid = self._process.pid
         # Else a failed test would leave it, and the end of the tests wait for it.
-        weakref.finalize(self, self._process.kill)
+        weakref.finalize(self, _end, self._process)
 
     @property
     def returncode(self):
@@ -95,6 +95,11 @@ def run(*arguments, timeout=240, **options):
     return subprocess.CompletedProcess(
         process.arguments, process.returncode, output, errors
     )
+
+
+def _end(process):
+    if process.is_alive():
+        process.kill()
 
 
 def _main(arguments, environment, cwd, output, errors):
