@@ -27,7 +27,7 @@ from spl_tf.analysis.report import (
 from spl_tf.clips import ClipDataset
 from spl_tf.motion import CameraMotion
 from spl_tf.runs import run_folder
-from spl_tf.training.config import completed
+from spl_tf.training.config import completed, default_source
 
 _KEYS = ("title", "strategies", "seeds", "rows")
 _SHOWN_PAIRS = 12  # of each source
@@ -122,8 +122,14 @@ def _of_sources(
 
 def _filtered(source, seed, entry, folder: str) -> FilteredSource:
     rules = run_folder.read_json(os.path.join(folder, "results.json"))["filter"]
-    used = ", ".join(f"{key}: {value}" for key, value in rules.items() if value)
-    return FilteredSource(entry["source"], read_kept(folder), used)
+    words = ["without near-copies"] if rules.pop("exclude_ids") else []
+    usual = default_source().filter
+    words += [
+        f"{key.replace('_', ' ')} {value}"
+        for key, value in rules.items()
+        if value != usual[key]
+    ]
+    return FilteredSource(entry["source"], read_kept(folder), ", ".join(words))
 
 
 def _duplicates(source, seed, entry, folder: str) -> Duplicates:
