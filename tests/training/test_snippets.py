@@ -37,7 +37,7 @@ def untrimmed(config, tmp_path):
 def test_untrimmed_videos_train_on_snippets_and_those_without_positives_do_not(
     untrimmed, tmp_path, caplog
 ):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="absl")
     untrimmed.schedule.length.steps = 2
     results = training.train(untrimmed, str(tmp_path / "run"))
     assert results["labels"] == 3
