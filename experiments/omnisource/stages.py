@@ -17,7 +17,7 @@ from experiments.omnisource.config import (
     used_sources,
 )
 from experiments.pipeline import datasets
-from experiments.pipeline.stages import Input, Stage, folder_of_seed
+from experiments.pipeline.stages import Input, Stage
 from experiments.pipeline.trainings import training_stage
 from experiments.synthetic.render import TARGET_TRAIN, TARGET_VAL
 from spl_tf.files import absolute_path
@@ -27,22 +27,8 @@ from spl_tf.training.config import SNIPPETS
 EXCLUDED_FILE, MOTION_FILE = "exclude_ids.csv", "motion.npz"
 
 
-class Layout:
+class Layout(datasets.SeedLayout):
     """Where things are, for one seed."""
-
-    def __init__(self, config: config_dict.ConfigDict, seed: int):
-        """Takes the experiment's whole config and one of its seeds."""
-        self.seed = seed
-        self.world = datasets.world_of(config, seed)
-        self._config = config
-
-    def stage(self, *parts: str) -> str:
-        """Name of a stage; paths are made likewise."""
-        return "/".join((folder_of_seed(self.seed), *parts))
-
-    def clips(self, split: str) -> str:
-        """Folder of the clips of a split."""
-        return datasets.clips_of(self._config, self.seed, split)
 
     def labelled(self, source: str, teacher: str) -> str:
         """A source's clips with the predictions of a teacher."""

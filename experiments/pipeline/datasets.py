@@ -81,6 +81,29 @@ def clips_of(config: config_dict.ConfigDict, seed: int, split: str) -> str:
     return clips if config.world is None else f"{folder_of_seed(seed)}/{clips}"
 
 
+class SeedLayout:
+    """Where things are, for one seed; a paper adds its own.
+
+    Attributes:
+        seed: The seed.
+        world: Folder of its rendered world; None without one.
+    """
+
+    def __init__(self, config: config_dict.ConfigDict, seed: int):
+        """Takes the experiment's whole config and one of its seeds."""
+        self.seed = seed
+        self.world = world_of(config, seed)
+        self._config = config
+
+    def stage(self, *parts: str) -> str:
+        """Name of a stage; paths are made likewise."""
+        return "/".join((folder_of_seed(self.seed), *parts))
+
+    def clips(self, split: str) -> str:
+        """Folder of the clips of a split."""
+        return clips_of(self._config, self.seed, split)
+
+
 def rendering(config: config_dict.ConfigDict, seed: int) -> Iterator[Stage]:
     """The stage that renders a seed's world, if there is one."""
     if config.world is not None:

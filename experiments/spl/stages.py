@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ml_collections import config_dict
 
 from experiments.pipeline import datasets
-from experiments.pipeline.stages import Input, Stage, folder_of_seed
+from experiments.pipeline.stages import Input, Stage
 from experiments.pipeline.trainings import training_stage
 from experiments.spl.config import (
     LABEL_KINDS,
@@ -26,22 +26,8 @@ from spl_tf.files import absolute_path
 _TEACHER_ROW = Row(NONE, NONE)
 
 
-class Layout:
+class Layout(datasets.SeedLayout):
     """Where things are, for one seed."""
-
-    def __init__(self, config: config_dict.ConfigDict, seed: int):
-        """Takes the experiment's whole config and one of its seeds."""
-        self.seed = seed
-        self.world = datasets.world_of(config, seed)
-        self._config = config
-
-    def stage(self, *parts: str) -> str:
-        """Name of a stage; paths are made likewise."""
-        return "/".join((folder_of_seed(self.seed), *parts))
-
-    def clips(self, split: str) -> str:
-        """Folder of the clips of a split."""
-        return datasets.clips_of(self._config, self.seed, split)
 
     @property
     def labelled(self) -> str:
