@@ -3,6 +3,7 @@
 # Feature lists: one entry per frame.
 IMAGE_ENCODED = "image/encoded"
 IMAGE_TIMESTAMP = "image/timestamp"
+FLOW_ENCODED = "FORWARD_FLOW/image/encoded"
 TEACHER_IMAGE_INDEX = "TEACHER/image/label/index"
 TEACHER_IMAGE_CONFIDENCE = "TEACHER/image/label/confidence"
 
