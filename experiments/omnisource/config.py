@@ -46,6 +46,9 @@ def default_config(*sources: str) -> config_dict.ConfigDict:
     # "target_share"; and "start", the teacher whose weights training starts from.
     config.rows = config_dict.ConfigDict({TARGET: {}})
     config.strategies = (TARGET,)  # the rows to run, in the order of the table
+    # Tables that the rows are shown in, dicts of "title", "text", "rows" and "paper",
+    # which is as `config.paper`; none for one of all rows.
+    config.tables = ()
     datasets.add_defaults(config, (TARGET_TRAIN, TARGET_VAL, *sources))
     # By name: a recipe, trained on the target set; the workdir of a finished run; or
     # names of other teachers, which vote.
@@ -253,6 +256,10 @@ def check_config(config: config_dict.ConfigDict) -> None:
         _check_name_of_teacher(config, config.sources[name].teacher, path)
     for row in rows_of(config):
         _check_row(config, row)
+    for number, table in enumerate(config.tables):
+        path = f"config.tables[{number}]"
+        check_keys(table, ("title", "text", "rows", "paper"), path)
+        check_keys(table["rows"], config.rows, f"{path}.rows", all_needed=False)
     _check_duplicates(config)
     check_views(config.predict, "config.predict")
     if config.predict.classes not in CLASSES:

@@ -29,7 +29,7 @@ from spl_tf.motion import CameraMotion
 from spl_tf.runs import run_folder
 from spl_tf.training.config import completed, default_source
 
-_KEYS = ("title", "strategies", "seeds", "rows")
+_KEYS = ("title", "strategies", "tables", "seeds", "rows")
 _SHOWN_PAIRS = 12  # of each source
 _PAPER = "https://arxiv.org/abs/2003.13042"
 _Made = TypeVar("_Made")
@@ -63,7 +63,7 @@ def gather(workdir: str | os.PathLike) -> ExperimentContent:
         kicker="OmniSource",
         description=results.get("description") or "",
         method=_PAPER,
-        tables=[_table(results)],
+        tables=[_table(table, results) for table in results["tables"]],
         filtered=_of_sources(source, seed, "filtered", _filtered),
         duplicates=_of_sources(source, seed, "duplicates", _duplicates),
         films=_films(source, seed, run),
@@ -78,9 +78,8 @@ def gather(workdir: str | os.PathLike) -> ExperimentContent:
     )
 
 
-def _table(results: Mapping[str, Any]) -> RowTable:
-    names = results["strategies"]
-    paper = results.get("paper") or {}
+def _table(table: Mapping[str, Any], results: Mapping[str, Any]) -> RowTable:
+    names = [name for name in table["rows"] if name in results["strategies"]]
     rows = [
         Row(
             strategy=row["strategy"],
@@ -91,15 +90,18 @@ def _table(results: Mapping[str, Any]) -> RowTable:
             seconds=row["seconds"],
         )
         for row in results["rows"]
+        if row["strategy"] in names
     ]
+    paper = table["paper"].get("rows", {})
     return RowTable(
-        title="What is trained on",
+        title=table["title"],
         rows=names,
         results=rows,
+        text=table["text"],
         reference=TARGET if TARGET in names else "",
         main="all" if "all" in names else "",
-        paper=paper.get("rows", {}),
-        source=paper.get("source", ""),
+        paper={row: found for row, found in paper.items() if row in names},
+        source=table["paper"].get("source", ""),
     )
 
 

@@ -32,9 +32,18 @@ def collect(
     rows = [_row(layout, row, record) for layout in layouts for row in rows_of(config)]
     return {
         "strategies": list(config.strategies),
-        "paper": config.paper.to_dict() or None,
+        "tables": list(config.tables) or [_only_table(config)],
         "seeds": [_seed(config, layout, record) for layout in layouts],
         "rows": [row for row in rows if row is not None],
+    }
+
+
+def _only_table(config) -> dict[str, Any]:
+    return {
+        "title": "What is trained on",
+        "text": "",
+        "rows": list(config.strategies),
+        "paper": config.paper.to_dict(),
     }
 
 
@@ -98,12 +107,22 @@ def format_table(results: dict[str, Any]) -> str:
     say what it is ahead of the target set alone, seed by seed.
     """
     lines = _source_lines(results["seeds"])
+    if not results["rows"]:
+        return "\n".join([*lines, format_progress(results)])
+    titled = len(results["tables"]) > 1
+    for table in results["tables"]:
+        lines += ["", table["title"]] if titled else []
+        lines += _lines_of(table["rows"], results["rows"])
+    return "\n".join(lines)
+
+
+def _lines_of(names: Iterable[str], results: list[dict[str, Any]]) -> list[str]:
     rows: dict[str, list[dict[str, Any]]] = {}
-    for name in results["strategies"]:
-        if found := [row for row in results["rows"] if row["strategy"] == name]:
+    for name in names:
+        if found := [row for row in results if row["strategy"] == name]:
             rows[name] = found
     if not rows:
-        return "\n".join([*lines, format_progress(results)])
+        return ["no results yet"]
     base = TARGET if TARGET in rows else next(iter(rows))
     table = [["trained on", "top-1", "top-5", f"ahead of {base} by", "seeds"]]
     for name, found in rows.items():
@@ -116,7 +135,7 @@ def format_table(results: dict[str, Any]) -> str:
                 str(len(found)),
             ]
         )
-    return "\n".join(lines + text_table.aligned(table))
+    return text_table.aligned(table)
 
 
 def _source_lines(seeds: list[dict[str, Any]]) -> list[str]:
