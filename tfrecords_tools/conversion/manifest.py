@@ -17,7 +17,9 @@ from spl_tf.files import absolute_path
 from spl_tf.text_files import composed, listed_ids, text_of
 
 _REQUIRED = ("video", "label")
-_OPTIONAL = ("start", "end", "media_id", "split")
+_OPTIONAL = ("start", "end", "media_id", "split", "more_labels")
+# Between the labels in a cell of `more_labels`.
+LABEL_SEPARATOR = "|"
 # What is watched on a network, with or without a scheme.
 _URL = re.compile(
     r"(https?|ftps?|sftp|rtsps?|rtmps?|rtp|srt|mms|udp)://|youtube:"
@@ -94,6 +96,12 @@ def read_manifest(
         wanted = f" of split {split!r}, only of {sorted(splits)}" if split else ""
         raise ValueError(f"{path} lists no files{wanted}")
     return rows
+
+
+def labels_in(label: str, more_labels: str | None) -> list[str]:
+    """All labels of a row, composed (NFC): that of `label`, then `more_labels`."""
+    more = more_labels.split(LABEL_SEPARATOR) if more_labels else []
+    return [composed(name) for name in (label, *more)]
 
 
 def read_ids(path: str) -> frozenset[str]:

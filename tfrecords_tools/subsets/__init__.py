@@ -1,0 +1,1 @@
+"""Parts of manifests: which rows they take, without holding the rows."""
