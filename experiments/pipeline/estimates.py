@@ -229,7 +229,7 @@ class _Estimator:
             maker = self._makers.get(dataset)
         if maker is None:
             return 0
-        if maker.action == "predict":
+        if "dataset" in maker.inputs:  # it writes each record again
             return self._clips(maker.inputs["dataset"].path)
         return self._converted(maker)
 

@@ -94,6 +94,8 @@ def check_recipe(settings: config_dict.ConfigDict, path: str) -> None:
         source.dataset = os.curdir
         if source.clips.kind == "perspective":
             source.clips.motion = os.curdir
+        if source.labels.kind == "assignment":
+            source.labels.path = os.curdir
     if not settings.data.sources:
         settings.data.train = os.curdir
     try:

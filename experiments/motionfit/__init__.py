@@ -1,0 +1,1 @@
+"""MotionFit: labels from motion for videos without any."""

@@ -1,0 +1,1 @@
+"""Configs of MotionFit's experiments."""
