@@ -43,7 +43,7 @@ ALLOWED = {
         "labels",
     },
     "spl_tf/analysis": {"models", "data", "metrics", "labels"},
-    "tfrecords_tools": {"clips", "labels"},
+    "tfrecords_tools": {"clips", "labels", "motion"},
 }
 
 

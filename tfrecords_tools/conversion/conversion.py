@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
 import hashlib
 import math
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,13 +13,12 @@ import tensorflow as tf
 from absl import logging
 
 from spl_tf import clips
-from spl_tf.clips.remote import scheme
-from spl_tf.clips.shard_folder import INPUTS, ChangedInputsError, ShardFolder
-from spl_tf.cores import usable_cores
-from spl_tf.files import FolderBusyError, locked
-from tfrecords_tools.conversion import options, runners, source_files
+from spl_tf.clips.shard_folder import ShardFolder
+from spl_tf.files import FolderBusyError
+from tfrecords_tools.conversion import options, resuming
 from tfrecords_tools.conversion.manifest import read_text
 from tfrecords_tools.conversion.plan import ConversionPlan
+from tfrecords_tools.conversion.resuming import RunOptions
 from tfrecords_tools.conversion.shard_job import (
     ClipSource,
     ShardJob,
@@ -30,40 +27,9 @@ from tfrecords_tools.conversion.shard_job import (
     work_folder,
 )
 
-RUNNERS = ("local", "beam")
 # Kinds of skipped entries that are as the user wished, not faults.
 EXCLUDED, DUPLICATE = "excluded", "duplicate"
 _MIN_SHARDS = 16
-_LOCK = ".conversion-lock"
-_SHARDS = "clips.tfrecord-*"
-
-
-@dataclasses.dataclass(frozen=True)
-class RunOptions:
-    """How a conversion runs, none of which changes what it writes."""
-
-    runner: str = options.option("local", "local (processes of this machine) or beam.")
-    beam_args: tuple = options.option(
-        (), "Argument for Apache Beam, e.g. --beam_args=--runner=FlinkRunner; repeat."
-    )
-    num_workers: int = options.option(0, "Processes; 0 for one per core.")
-    overwrite: bool = options.option(False, "Replace what is in --output_dir.")
-    max_skipped_fraction: float = options.option(
-        0.1, "Fail when a larger share of the files was left out or lost clips."
-    )
-
-    def __post_init__(self):
-        options.check(
-            self,
-            ("runner", self.runner in RUNNERS, f"one of {', '.join(RUNNERS)}"),
-            ("num_workers", self.num_workers >= 0, "0 or more"),
-            ("max_skipped_fraction", 0 <= self.max_skipped_fraction <= 1, "0 to 1"),
-        )
-
-    @property
-    def workers(self) -> int:
-        """The number of processes; `num_workers`, or one per core where that is 0."""
-        return self.num_workers or usable_cores()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,21 +144,16 @@ def convert(
             continues.
     """
     folder = work_folder(output_dir)
-    info = None if run.overwrite else _finished(folder, inputs, stamp)
-    if info is None or tf.io.gfile.exists(folder.work_dir):
-        tf.io.gfile.makedirs(output_dir)
-        with _alone(output_dir):
-            if run.overwrite:
-                _remove_conversion(folder)
-            info = _finished(folder, inputs, stamp)
-            if info is None:
-                files = _claim(folder, inputs, stamp)
-                plan = _plan(folder, make_plan)
-                job = ShardJob(source, output_dir, len(plan.shards))
-                info = _write(folder, job, plan, class_names, label_kind, run, files)
-            folder.remove_work()
-    else:
-        logging.info("%s is complete", output_dir)
+
+    def write() -> clips.DatasetInfo:
+        files = resuming.claim(folder, inputs, stamp)
+        plan = _plan(folder, make_plan)
+        job = ShardJob(source, output_dir, len(plan.shards))
+        return _write(folder, job, plan, class_names, label_kind, run, files)
+
+    info = resuming.resumed(
+        folder, run.overwrite, lambda: _finished(folder, inputs, stamp), write
+    )
     _check_skipped(output_dir, info, run.max_skipped_fraction)
     return info
 
@@ -221,46 +182,8 @@ def _finished(folder: ShardFolder, inputs, stamp) -> clips.DatasetInfo | None:
         return None
     info = clips.DatasetInfo.load(folder.directory)
     folder.check_inputs(info.source.get("inputs", {}), inputs)
-    _compare_files(folder, info.files, stamp)
+    resuming.compare_files(folder, info.files, stamp)
     return info
-
-
-def _alone(output_dir: str) -> contextlib.AbstractContextManager[None]:
-    # A remote file system has no locks.
-    remote = scheme(output_dir)
-    return contextlib.nullcontext() if remote else locked(output_dir, _LOCK)
-
-
-def _claim(folder: ShardFolder, inputs: dict[str, Any], stamp) -> dict[str, str]:
-    """Makes the folder this conversion's own, or checks that it is.
-
-    What an earlier run had half written is removed.
-
-    Returns:
-        The stamps of the files that the conversion began with.
-    """
-    former = folder.load(INPUTS)
-    if not former:
-        if clips.matching(folder.directory, _SHARDS):
-            raise ChangedInputsError(
-                f"{folder.directory} holds shards but neither dataset.json nor a plan: "
-                "they are of another tool. Give another --output_dir, or --overwrite "
-                "to replace them"
-            )
-        tf.io.gfile.makedirs(folder.work_dir)
-        files = stamp()
-        folder.save(source_files.FILES, files)
-        folder.save(INPUTS, inputs)
-        return files
-    folder.check_inputs(former, inputs)
-    files = folder.load(source_files.FILES) or {}
-    _compare_files(folder, files, stamp)
-    folder.remove_halves(_is_shard)
-    return files
-
-
-def _is_shard(name: str) -> bool:
-    return name.startswith("clips.")
 
 
 def _plan(folder: ShardFolder, make_plan) -> ConversionPlan:
@@ -276,47 +199,15 @@ def _plan(folder: ShardFolder, make_plan) -> ConversionPlan:
     return plan
 
 
-def _compare_files(folder: ShardFolder, before: dict[str, str], stamp) -> None:
-    changed = source_files.replaced(before, stamp()) if before else ""
-    if changed:
-        raise ChangedInputsError(
-            f"{folder.directory} holds a conversion of files that were replaced since, "
-            f"as their sizes or times say: {changed}. {folder.remedy}"
-        )
-
-
 def _write(folder, job, plan, class_names, label_kind, run, files) -> clips.DatasetInfo:
-    reports = {shard: job.finished(shard) for shard in range(job.num_shards)}
-    tasks = [(s, plan.shards[s]) for s, report in reports.items() if report is None]
-    done = plan.num_clips - sum(len(plans) for _, plans in tasks)
-    if len(tasks) < job.num_shards:
-        logging.info(
-            "%d of %d shards are already written",
-            job.num_shards - len(tasks),
-            job.num_shards,
-        )
-    if tasks and run.runner == "beam":
-        runners.run_beam(job, tasks, run.beam_args, done)
-    elif tasks:
-        runners.run_local(job, tasks, min(run.workers, len(tasks)), done)
-    folder.remove_halves(_is_shard)
-    reports.update((shard, job.finished(shard)) for shard, _ in tasks)
-    missing = [shard for shard, report in reports.items() if report is None]
-    if missing:
-        raise RuntimeError(
-            f"{job.output_dir}: shards {missing} were reported as written but are not "
-            "there; if workers run on other machines, --output_dir must be a path that "
-            "all of them share"
-        )
-    skipped = plan.skipped + [
-        entry for report in reports.values() for entry in report.skipped
-    ]
-    if not any(report.summary.lengths for report in reports.values()):
-        _remove_conversion(folder)  # so that the next run looks again
+    reports = resuming.write_shards(folder, job, plan.shards, run)
+    skipped = plan.skipped + [entry for report in reports for entry in report.skipped]
+    if not any(report.summary.lengths for report in reports):
+        resuming.remove_shards(folder)  # so that the next run looks again
         raise ValueError(nothing_readable(plan.num_files, skipped))
     return clips.finish_dataset(
         job.output_dir,
-        [report.summary for report in reports.values()],
+        [report.summary for report in reports],
         class_names,
         label_kind,
         source={"inputs": plan.inputs, "num_files": plan.num_files},
@@ -370,9 +261,3 @@ def _check_skipped(output_dir: str, info: clips.DatasetInfo, limit: float) -> No
             f"again after repairing the files, remove {output_dir} or add --overwrite"
         )
     logging.warning("%s", message)
-
-
-def _remove_conversion(folder: ShardFolder) -> None:
-    shards = clips.matching(folder.directory, _SHARDS)
-    folder.remove_dataset(map(os.path.basename, shards))
-    folder.remove_work()

@@ -54,7 +54,7 @@ def run_local(job: ShardJob, tasks: Tasks, num_workers: int, done: int) -> None:
             pools ended before a worker had begun with a shard.
     """
     total = done + sum(len(plans) for _, plans in tasks)
-    with Progress(total, "clip", "converting", initial=done) as progress:
+    with Progress(total, "clip", job.doing, initial=done) as progress:
         if num_workers == 1:
             for shard, plans in tasks:
                 job.run(shard, plans, progress.update)
@@ -210,7 +210,7 @@ def _shown_shards(job: ShardJob, tasks: Tasks, done: int) -> Iterator[None]:
                 return
 
     total = done + sum(waiting.values())
-    with Progress(total, "clip", "converting", initial=done) as progress:
+    with Progress(total, "clip", job.doing, initial=done) as progress:
         thread = threading.Thread(target=watch, args=(progress,), daemon=True)
         thread.start()
         try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import ClassVar, Protocol
 
 from absl import logging
 
@@ -74,8 +74,10 @@ class ShardJob:
         source: Makes the clips that a plan names.
         output_dir: Folder of the dataset.
         num_shards: Number of all shards of the dataset.
+        doing: What the progress bar says.
     """
 
+    doing: ClassVar[str] = "converting"
     source: ClipSource
     output_dir: str
     num_shards: int
@@ -95,25 +97,45 @@ class ShardJob:
         Raises:
             StorageFullError: There is no space left; nothing half-written stays.
         """
-        folder, name = (
-            work_folder(self.output_dir),
-            clips.shard_name(shard, self.num_shards),
-        )
+        name = clips.shard_name(shard, self.num_shards)
         skipped: list[dict[str, str]] = []
-        try:
-            with folder.writing(name), self.source.open() as make:
-                summary = clips.write_shard(
-                    self.output_dir, name, _records(make, plans, skipped, advance)
-                )
-                folder.save_report(shard, ShardReport(summary, skipped))
-        except OSError as error:
-            if error.errno not in NO_SPACE:
-                raise
-            raise StorageFullError(error.strerror) from error
+        with self.source.open() as make:
+            records = _records(make, plans, skipped, advance)
+            write_reported(work_folder(self.output_dir), shard, name, records, skipped)
 
     def finished(self, shard: int) -> ShardReport | None:
         """The report of a shard that is complete, else None."""
         return work_folder(self.output_dir).report(shard)
+
+
+def write_reported(
+    folder: ShardFolder,
+    shard: int,
+    name: str,
+    records: Iterable[tuple[bytes, int, int, int]],
+    skipped: list[dict[str, str]],
+) -> None:
+    """Writes a shard and then its report, each whole or not at all.
+
+    Args:
+        folder: The folder that is being made.
+        shard: Position of the shard among all, from 0.
+        name: Its file name.
+        records: Records as `clips.write_shard` takes them.
+        skipped: What is left out, as in `DatasetInfo.skipped`; full once all `records`
+            are taken.
+
+    Raises:
+        StorageFullError: There is no space left; nothing half-written stays.
+    """
+    try:
+        with folder.writing(name):
+            summary = clips.write_shard(folder.directory, name, records)
+            folder.save_report(shard, ShardReport(summary, skipped))
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        raise StorageFullError(error.strerror) from error
 
 
 def _records(make, plans, skipped, advance) -> Iterator[tuple[bytes, int, int, int]]:

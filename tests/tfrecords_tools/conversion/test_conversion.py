@@ -13,6 +13,7 @@ import time
 import pytest
 
 from spl_tf import clips
+from spl_tf.clips.shard_folder import ChangedInputsError
 from spl_tf.files import FolderBusyError
 from tests.conftest import small_disk, write_video
 from tests.tfrecords_tools.conftest import (
@@ -22,7 +23,6 @@ from tests.tfrecords_tools.conftest import (
     start_command,
 )
 from tfrecords_tools.conversion.conversion import (
-    ChangedInputsError,
     RunOptions,
     TooManySkippedError,
     nothing_readable,
