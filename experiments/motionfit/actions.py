@@ -20,7 +20,7 @@ def add_flow(task: Task) -> dict[str, Any]:
     """
     from tfrecords_tools.add_flow import FlowSettings, add_flow  # OpenCV loads with it
 
-    from tfrecords_tools.conversion.conversion import RunOptions
+    from tfrecords_tools.conversion.resuming import RunOptions
 
     processes = task.options["processes"] or task.share.processes
     info = add_flow(

@@ -16,6 +16,7 @@ from experiments.synthetic.render import TARGET_TRAIN, TARGET_VAL, WEB
 from spl_tf import training
 from spl_tf.labels import STRATEGIES
 from spl_tf.training.config import default_source
+from tfrecords_tools.conversion.flow_job import FlowSettings
 
 NAME = "motionfit"  # what `config.experiment` calls it
 LABEL_KINDS = {TARGET_TRAIN: "clean", TARGET_VAL: "clean", WEB: "weak"}
@@ -214,6 +215,10 @@ def check_config(config: config_dict.ConfigDict) -> None:
             )
     if not config.strategies:
         raise ValueError("config.strategies is empty, expected names of config.rows")
+    try:
+        FlowSettings(**config.flow)
+    except ValueError as error:
+        raise ValueError(f"config.flow: {error}") from error
     for row in rows_of(config):
         _check_row(config, row)
     for number, table in enumerate(config.tables):
