@@ -43,7 +43,7 @@ from experiments.reporting.near_copies import (
 )
 from spl_tf import binary, clips, data
 from spl_tf.analysis.report.duplicates import render_duplicates
-from spl_tf.clips.frame_shape import CropSize, height_and_width
+from spl_tf.clips.frame_shape import RGB, CropSize, height_and_width, modality_of
 from spl_tf.files import absolute_path, move_into_place, same_path, temporary_name
 from spl_tf.inference import near_duplicates
 from spl_tf.inference.evaluation import Views, accept_any_size
@@ -218,6 +218,11 @@ def _open_network(
         model, crop = imagenet_feature_model(checkpoint), _IMAGENET_CROP
     else:
         config, _, model = run_folder.load_run(checkpoint)
+        if (seen := modality_of(config.data)) != RGB:
+            raise ValueError(
+                f"{checkpoint} is a network that sees {seen!r}, and single frames are "
+                f"compared; use one of {RGB!r}"
+            )
         model, crop = feature_model(model), config.data.crop_size
         model = accept_any_size(model)
     if mirrored:

@@ -5,7 +5,8 @@ python -m experiments.visualize --checkpoint=runs/spl_m --dataset=clips/web_teac
 
 `--clips` is a number of clips to draw at random, or a list of clip ids (an id with a
 comma in double quotes). Over each clip stand its weak label, its teacher's label, its
-sub-pseudo label and what the model says, as in the paper's Figure 6.
+sub-pseudo label and what the model says, as in the paper's Figure 6. Where a network of
+optical flow looks is shown over the frames that the flow starts from.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from absl import flags
 from spl_tf import binary, clips, data
 from spl_tf.analysis import overlays
 from spl_tf.analysis.grad_cam import WEIGHTS, grad_cam
-from spl_tf.clips.frame_shape import height_and_width
+from spl_tf.clips.frame_shape import CHANNELS, RGB, height_and_width
 from spl_tf.clips.jpeg import BadJpegError, decode_jpeg
-from spl_tf.data.decoding import resize
+from spl_tf.data.decoding import View, decode_view
+from spl_tf.data.frames import open_frames, resize
+from spl_tf.data.records import BadRecordError, view_record
 from spl_tf.data.sampling import scored_windows
 from spl_tf.inference.evaluation import Views
 from spl_tf.inference.outputs import is_multi_label, probabilities_of
@@ -106,13 +109,13 @@ def visualize(
         Progress(len(rows), "clip", "drawing") as progress,
     ):
         for row in rows:
-            clip = _read(dataset, reader, row)
+            record = reader.read(row)
+            clip = _parse(dataset, record, row)
             frames = decode_central(clip, views)
-            scores = _scores(model, frames, is_multi_label(config))
+            batch = data.unit_pixels(what_is_seen(record, frames, views)[None])
+            scores = _scores(model, batch, is_multi_label(config))
             output, caption = labels.describe(clip, scores, explain)
-            heat = grad_cam(
-                model, data.unit_pixels(frames[None]), [output], layer, weights
-            )[0]
+            heat = grad_cam(model, batch, [output], layer, weights)[0]
             stem = os.path.join(output_dir, _stem(row, clip.id))
             animation, strip = Path(f"{stem}.{animation_format}"), Path(f"{stem}.png")
             rate = clip.frame_rate / views.sampling.stride
@@ -249,7 +252,7 @@ def _find_rows(dataset: clips.ClipDataset, clip_ids: Sequence[str]) -> list[int]
         Progress(len(dataset), "clip", "looking for the clips") as progress,
     ):
         for row in range(len(dataset)):
-            clip_id = _read(dataset, reader, row).id
+            clip_id = _parse(dataset, reader.read(row), row).id
             progress.update()
             if clip_id in missing:
                 rows[clip_id] = row
@@ -263,10 +266,7 @@ def _find_rows(dataset: clips.ClipDataset, clip_ids: Sequence[str]) -> list[int]
     )
 
 
-def _read(
-    dataset: clips.ClipDataset, reader: clips.RecordReader, row: int
-) -> clips.Clip:
-    record = reader.read(row)
+def _parse(dataset: clips.ClipDataset, record: bytes, row: int) -> clips.Clip:
     try:
         return clips.parse_clip(record)
     except ValueError as error:
@@ -304,9 +304,37 @@ def decode_central(clip: clips.Clip, views: Views) -> np.ndarray:
     return np.stack(frames)
 
 
-def _scores(model: keras.Model, frames: np.ndarray, multi_label: bool) -> np.ndarray:
+def what_is_seen(record: bytes, frames: np.ndarray, views: Views) -> np.ndarray:
+    """What a network gets of a clip: its central frames, or the flow from each on.
+
+    Args:
+        record: The serialized clip.
+        frames: uint8 [T, H, W, 3], as `decode_central` gives them.
+        views: How the network looks at clips.
+
+    Returns:
+        uint8 [T, H, W, C]; of flow as `FlowFrames` has it.
+
+    Raises:
+        ValueError: The clip has no flow, or damaged one.
+    """
+    if views.modality == RGB:
+        return frames
+    found = open_frames(view_record(record, views.modality), views.modality)
+    (window,) = scored_windows(*found.size, views.crop_size, views.short_side)
+    view = View(views.sampling.central_frames(len(found)), window)
+    out = np.empty((*frames.shape[:3], CHANNELS[views.modality]), np.uint8)
+    try:
+        decode_view(found, view, out)
+    except BadRecordError as error:
+        name = found.record.id.decode(errors="replace")
+        raise ValueError(f"clip {name!r}: {error}") from error
+    return out
+
+
+def _scores(model: keras.Model, batch, multi_label: bool) -> np.ndarray:
     """Probabilities of the model's outputs, float32 [num_classes]."""
-    logits = model(data.unit_pixels(frames[None]), training=False)
+    logits = model(batch, training=False)
     return keras.ops.convert_to_numpy(probabilities_of(logits, multi_label))[0]
 
 

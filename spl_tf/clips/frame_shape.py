@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 RGB_CHANNELS = 3
+# What a network sees of a clip, and how many channels that has: its frames, or the
+# optical flow from each frame to the next, horizontal and vertical.
+RGB, FLOW = "rgb", "flow"
+CHANNELS = {RGB: RGB_CHANNELS, FLOW: 2}
 
 # The side of a square in pixels, or (height, width).
 CropSize = int | Sequence[int]
@@ -34,3 +39,8 @@ def crop_text(size: CropSize, between: str = " x ") -> str:
     """The crop in words: the side of a square, else height and width."""
     height, width = height_and_width(size)
     return f"{height}" if height == width else f"{height}{between}{width}"
+
+
+def modality_of(settings: Mapping[str, Any]) -> str:
+    """What a run sees by its `config.data`; one from before there was flow, frames."""
+    return settings.get("modality", RGB)

@@ -178,9 +178,11 @@ def _field(number: int, content: bytes) -> bytes:
     return b"".join((bytes((number << 3 | _BYTES,)), length, content))
 
 
-def frame_spans(data, lists: Mapping[str, Span]) -> list[Span]:
-    """Where each step of the frames' feature list is; empty without such a list."""
-    return [span for _, span in fields(data, *lists.get(keys.IMAGE_ENCODED, _NOTHING))]
+def frame_spans(
+    data, lists: Mapping[str, Span], key: str = keys.IMAGE_ENCODED
+) -> list[Span]:
+    """Where each step of a feature list is, the frames'; empty without such a list."""
+    return [span for _, span in fields(data, *lists.get(key, _NOTHING))]
 
 
 def step_bytes(data, span: Span) -> Span:
@@ -196,5 +198,5 @@ def step_bytes(data, span: Span) -> Span:
     except ValueError:  # of another number of fields, too
         feature = value = None
     if (feature, value) != (_ONLY, _ONLY):
-        raise WireError("holds none or several values, expected one JPEG")
+        raise WireError("holds none or several values, expected one image")
     return span

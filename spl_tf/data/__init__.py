@@ -16,7 +16,7 @@ from spl_tf.data.image_clips import IMAGE_KINDS, ImageClips
 from spl_tf.data.label_lookup import LabelLookup
 from spl_tf.data.plan import Resampling, TrainPlan, padded_rows, uniform_draws
 from spl_tf.data.positive_frames import PositiveFrames
-from spl_tf.data.records import BadRecordError
+from spl_tf.data.records import BadRecordError, check_flow
 from spl_tf.data.sampling import PAPER_EVALUATION, ClipSampling
 from spl_tf.data.scoring_batches import eval_batches, predict_batches
 from spl_tf.data.sources import (
@@ -49,6 +49,7 @@ __all__ = [
     "apply_filter",
     "augment",
     "check_bad_record_options",
+    "check_flow",
     "check_labels",
     "check_one_label",
     "check_predicted",

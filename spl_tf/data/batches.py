@@ -2,8 +2,8 @@
 
 A batch is a dictionary:
 
-- `clip`: uint8 [B, T, H, W, C], RGB; with V clips of an item [B * V, T, H, W, C], those
-  of an item next to each other, and `draws` likewise;
+- `clip`: uint8 [B, T, H, W, C], RGB, or flow as `FlowFrames` has it; with V clips of an
+  item [B * V, T, H, W, C], those of an item next to each other, and `draws` likewise;
 - `label`: int32 [B]; or multi-hot rows, float32 [B, C];
 - `index`: int64 [B], the clip's row in the index, stable over runs;
 - `id`: string [B];

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import threading
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
 from spl_tf.clips import ClipDataset
 from spl_tf.clips.frame_shape import (
-    RGB_CHANNELS,
+    CHANNELS,
+    RGB,
     CropSize,
     crop_text,
     height_and_width,
 )
-from spl_tf.clips.jpeg import BadJpegError, decode_jpeg, frame_header, jpeg_size
+from spl_tf.data.frames import Frames, Room, open_frames, scratch
 from spl_tf.data.records import BadRecordError, RecordView, view_record
 from spl_tf.data.sampling import Window
 
-_SIZE_BYTES = 9  # of a JPEG's frame header, up to the columns
 _ALIGNMENT = 64  # TensorFlow takes an array over without a copy from such an address
 _RGBA_CHANNELS = 4
 
@@ -66,6 +64,7 @@ class ClipLoader:
         needs_teacher: bool = False,
         scales: bool = False,
         cache_bytes: int = 0,
+        modality: str = RGB,
     ):
         """Opens nothing yet.
 
@@ -80,16 +79,19 @@ class ClipLoader:
                 crop.
             cache_bytes: Records and their decoded frames, of up to this many bytes,
                 stay in memory.
+            modality: What is decoded, one of `CHANNELS`: the frames, or the flow
+                between them.
         """
         self._dataset = dataset
+        self._modality = modality
         self._reader = dataset.reader()
         self._choose_views = choose_views
         # Of what is decoded: rows, columns, channels.
-        self.frame_shape = (*height_and_width(crop_size), RGB_CHANNELS)
+        self.frame_shape = (*height_and_width(crop_size), CHANNELS[modality])
         self._scales = scales
         self._checked = {"label": needs_label, "teacher": needs_teacher}
-        self._kept: dict[int, _Frames] = {}
-        self._room = _Room(cache_bytes)
+        self._kept: dict[int, Frames] = {}
+        self._room = Room(cache_bytes)
 
     def load(self, row: int, chooses: Any, out: np.ndarray) -> tuple[bytes, int, int]:
         """Decodes the views of one clip.
@@ -117,7 +119,7 @@ class ClipLoader:
             raise BadRecordError(self._describe(row, record.id, error)) from error
         return record.id, record.label, record.teacher
 
-    def _open(self, row: int) -> _Frames:
+    def _open(self, row: int) -> Frames:
         """Reads and checks a record, and keeps it where there is room."""
         try:
             data = self._reader.read(row)
@@ -125,10 +127,10 @@ class ClipLoader:
             raise BadRecordError(str(error)) from error
         clip_id = b""
         try:
-            record = view_record(data)
+            record = view_record(data, self._modality)
             clip_id = record.id
             self._check(row, record)
-            frames = _Frames(record)
+            frames = open_frames(record, self._modality)
         except BadRecordError as error:
             raise BadRecordError(self._describe(row, clip_id, error)) from error
         if self._room.take(len(data)):
@@ -168,7 +170,7 @@ class ClipLoader:
                     f"its {name} is {found[name]}, expected 0 to {num_classes - 1}"
                 )
 
-    def _decode(self, frames: _Frames, chooses: Any, out: np.ndarray) -> None:
+    def _decode(self, frames: Frames, chooses: Any, out: np.ndarray) -> None:
         height, width = frames.size
         rows, columns, _ = self.frame_shape
         if not self._scales and (height < rows or width < columns):
@@ -181,77 +183,7 @@ class ClipLoader:
             decode_view(frames, view, images)
 
 
-class _Room:
-    """Memory for what is kept, up to a limit; counts from any thread.
-
-    What two threads read at the same time is counted twice, and kept once.
-    """
-
-    def __init__(self, num_bytes: int):
-        self._left = num_bytes
-        self._lock = threading.Lock()
-
-    def take(self, num_bytes: int) -> bool:
-        """Whether there was room for so much; then it is taken."""
-        with self._lock:
-            fits = num_bytes <= self._left
-            self._left -= num_bytes * fits
-        return fits
-
-
-_NO_ROOM = _Room(0)
-
-
-class _Frames:
-    """The frames of a clip, which stay decoded while there is room."""
-
-    def __init__(self, record: RecordView):
-        self.record = record
-        self.room = _NO_ROOM
-        # Where the first frame's JPEG states its size, and how: mostly as all others.
-        first = record.jpeg(0)
-        try:
-            self.size = jpeg_size(first)
-        except BadJpegError as error:
-            raise BadRecordError(f"frame 0 {error}") from error
-        self._place = frame_header(first)
-        self._header = first[self._place : self._place + _SIZE_BYTES]
-        self._images: dict[int, np.ndarray] = {}
-
-    def __len__(self) -> int:
-        return len(self.record.frames)
-
-    def image(self, frame: int) -> np.ndarray:
-        """A frame, uint8 [H, W, 3], which may be overwritten by the thread's next one.
-
-        Raises:
-            BadRecordError: It has not the first frame's size, or does not decode.
-        """
-        image = self._images.get(frame)
-        if image is None:
-            try:
-                image = self._decode(self.record.jpeg(frame))
-            except BadJpegError as error:
-                raise BadRecordError(f"frame {frame} {error}") from error
-            if self.room.take(image.nbytes):
-                self._images[frame] = image = image.copy()
-        return image
-
-    def _decode(self, jpeg: bytes) -> np.ndarray:
-        if jpeg[self._place : self._place + _SIZE_BYTES] != self._header:
-            found = jpeg_size(jpeg)
-            if found != self.size:
-                raise BadJpegError(
-                    f"is {found[0]} x {found[1]}, frame 0 is "
-                    f"{self.size[0]} x {self.size[1]}"
-                )
-        # In Python, not in the graph: simplejpeg's libjpeg-turbo is faster on whole
-        # frames than TensorFlow's on the crop, lets go of the interpreter's lock, and
-        # only here is it known which frame of which clip does not decode.
-        return decode_jpeg(jpeg, _scratch(*self.size))
-
-
-def decode_view(frames: _Frames, view: View, out: np.ndarray) -> None:
+def decode_view(frames: Frames, view: View, out: np.ndarray) -> None:
     """Decodes the view's window, scales it where sizes differ, and mirrors it.
 
     A frame that comes twice in a row is made once. What is warped is sampled once,
@@ -269,21 +201,18 @@ def decode_view(frames: _Frames, view: View, out: np.ndarray) -> None:
         _warp_view(frames, view, out)
         return
     top, left, height, width = view.window
-    fits = (height, width) == out.shape[1:3]
     for place, frame in enumerate(view.frames):
         if place and frame == view.frames[place - 1]:
             out[place] = out[place - 1]
             continue
         image = frames.image(frame)[top : top + height, left : left + width]
-        if not fits:
-            image = resize(image, out.shape[1:3])
-        _copy(image, view.flip, out[place])
+        frames.put(image, view.flip, out[place])
 
 
-def _warp_view(frames: _Frames, view: View, out: np.ndarray) -> None:
+def _warp_view(frames: Frames, view: View, out: np.ndarray) -> None:
     source = None
     height, width = out.shape[1:3]
-    warped = _scratch(height, width, _RGBA_CHANNELS)
+    warped = scratch(height, width, _RGBA_CHANNELS)
     for place, (frame, warp) in enumerate(zip(view.frames, view.warps, strict=True)):
         if source is None or frame != view.frames[place - 1]:
             image = frames.image(frame)
@@ -298,34 +227,6 @@ def _warp_view(frames: _Frames, view: View, out: np.ndarray) -> None:
             borderMode=cv2.BORDER_REPLICATE,
         )
         cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, dst=out[place])
-
-
-_thread = threading.local()
-
-
-def _scratch(height: int, width: int, channels: int = RGB_CHANNELS) -> np.ndarray:
-    """Room for a frame, kept by each thread for the next one of that size."""
-    kept = _thread.__dict__.get(channels)
-    if kept is None or kept.shape[:2] != (height, width):
-        kept = np.empty((height, width, channels), np.uint8)
-        _thread.__dict__[channels] = kept
-    return kept
-
-
-def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scales an image, uint8 [H, W, C], to (rows, columns), with antialiasing."""
-    with tf.device("CPU:0"):
-        resized = tf.round(tf.image.resize(image, size, antialias=True))
-        return tf.cast(resized, tf.uint8).numpy()
-
-
-def _copy(image: np.ndarray, flip: bool, out: np.ndarray) -> None:
-    if not flip:
-        out[...] = image
-        return
-    # Channel by channel is three times as fast as pixel by pixel.
-    for channel in range(out.shape[-1]):
-        out[:, :, channel] = image[:, ::-1, channel]
 
 
 class ClipBuffers:

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from spl_tf.clips import ClipDataset
-from spl_tf.clips.frame_shape import CropSize
+from spl_tf.clips.frame_shape import RGB, CropSize
 from spl_tf.data.bad_records import SkippedRecords
 from spl_tf.data.decoding import ClipBuffers, ClipLoader, View
 from spl_tf.data.label_lookup import LabelLookup
@@ -34,6 +34,7 @@ def eval_batches(
     num_crops: int = 1,
     short_side: int = 0,
     skipped: SkippedRecords | None = None,
+    modality: str = RGB,
 ) -> tf.data.Dataset:
     """Every clip once, in index order.
 
@@ -54,6 +55,7 @@ def eval_batches(
         short_side: What the frames' shorter side is scaled to before the crop; 0 takes
             frames as they are stored.
         skipped: Collects bad records, whose `mask` is False then; None for an error.
+        modality: What is seen of a clip, one of `clips.frame_shape.CHANNELS`.
 
     Returns:
         Batches of `clip`, `label` (the record's own), `index`, `id`, `mask`.
@@ -64,7 +66,9 @@ def eval_batches(
     lookup = LabelLookup(None, len(dataset.info.class_names))
     place = (batch_size, worker, num_workers, replicas)
     views = (num_clips, num_crops, short_side)
-    plan = _ScoringBatches(dataset, sampling, crop_size, place, views, skipped, lookup)
+    plan = _ScoringBatches(
+        dataset, sampling, crop_size, place, views, modality, skipped, lookup
+    )
     return in_order(plan, 0, plan.num_batches)
 
 
@@ -82,6 +86,7 @@ def predict_batches(
     wanted: np.ndarray | None = None,
     skipped: SkippedRecords | None = None,
     frames: int = 0,
+    modality: str = RGB,
 ) -> tf.data.Dataset:
     """As `eval_batches`, for clips whose label may be missing or is not looked at.
 
@@ -106,6 +111,7 @@ def predict_batches(
             frame: so many in turn are an item of a batch, and a longer clip gives
             several items, whose `index` is the same. The last one is filled with the
             last frame.
+        modality: What is seen of a clip, one of `clips.frame_shape.CHANNELS`.
 
     Returns:
         Batches of `clip`, `index`, `id`, `mask`; of frames, also `first`, int64 [B],
@@ -119,6 +125,7 @@ def predict_batches(
         crop_size,
         place,
         views,
+        modality,
         skipped,
         wanted=wanted,
         frames=frames,
@@ -150,6 +157,7 @@ class _ScoringBatches:
         crop_size,
         place,
         views,
+        modality,
         skipped,
         lookup=None,
         wanted=None,
@@ -198,6 +206,7 @@ class _ScoringBatches:
             crop_size,
             needs_label=lookup is not None,
             scales=short_side > 0,
+            modality=modality,
         )
         runs, length = (frames, 1) if frames else (num_clips, sampling.num_frames)
         shape = (runs * num_crops, length, *self._loader.frame_shape)

@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 from spl_tf.clips import ClipDataset
-from spl_tf.clips.frame_shape import CropSize, height_and_width
+from spl_tf.clips.frame_shape import RGB, CropSize, height_and_width
 from spl_tf.data.bad_records import (
     MAX_BAD_RECORDS,
     check_bad_record_options,
@@ -59,6 +59,7 @@ class TrainInput:
             only one: one of them drawn anew in each epoch or, with `num_outputs`, all.
         num_outputs: C of targets that are multi-hot rows, float32 [B, C]; 0 for hard
             labels.
+        modality: What is seen of a clip, one of `clips.frame_shape.CHANNELS`.
     """
 
     dataset: ClipDataset
@@ -82,6 +83,7 @@ class TrainInput:
     mixup: float = 0.0
     several: bool = False
     num_outputs: int = 0
+    modality: str = RGB
 
     def __post_init__(self):
         if (self.label_map, self.assignment, self.several or None).count(None) < 2:

@@ -69,6 +69,7 @@ class TrainClips:
             needs_teacher=label_map is not None and label_map.needs_teacher,
             scales=source.short_side is not None,
             cache_bytes=source.cache_bytes,
+            modality=source.modality,
         )
         self._skipped = SkippedRecords(dataset.directory, source.max_bad_records)
         assigned = None

@@ -7,12 +7,22 @@ from collections.abc import Sequence
 import keras
 from ml_collections import config_dict
 
+from spl_tf.clips.frame_shape import RGB
+from spl_tf.data.sampling import SAMPLINGS
 from spl_tf.inference.outputs import is_multi_label
 from spl_tf.runs import run_folder
 
 Run = tuple[config_dict.ConfigDict, list[str], keras.Model]
-# Keys of a config that say what a network looks at.
-_LOOK = ("num_frames", "stride", "sampling", "crop_size", "test_short_side")
+# Keys of a config that say what a network looks at, and what runs from before one was
+# made look at.
+_LOOK = {
+    "num_frames": None,
+    "stride": None,
+    "sampling": SAMPLINGS[0],
+    "crop_size": None,
+    "test_short_side": 0,
+    "modality": RGB,
+}
 
 
 def load_teachers(checkpoints: Sequence[str]) -> list[Run]:
@@ -37,8 +47,8 @@ def load_teachers(checkpoints: Sequence[str]) -> list[Run]:
         both = f"the teachers {checkpoints[0]} and {checkpoint}"
         if other != names:
             raise ValueError(f"{both} know different classes, or in another order")
-        for key in _LOOK:
-            found = first.data.get(key), config.data.get(key)
+        for key, before in _LOOK.items():
+            found = first.data.get(key, before), config.data.get(key, before)
             if found[0] != found[1]:
                 raise ValueError(
                     f"{both} were trained with data.{key} {found[0]} and {found[1]}; "

@@ -13,7 +13,7 @@ from ml_collections import config_dict
 
 from spl_tf import data, models
 from spl_tf.clips import ClipDataset
-from spl_tf.clips.frame_shape import CropSize
+from spl_tf.clips.frame_shape import RGB, CropSize, modality_of
 from spl_tf.distribution.strategies import (
     distribute_batches,
     is_multi_worker,
@@ -40,6 +40,7 @@ class Views:
             and its probabilities are averaged; see `models.position_model`.
         on_bad_record: "error", or "skip" to leave the clip out.
         max_bad_records: With "skip", more than this many in a dataset are an error.
+        modality: What is seen of it, one of `clips.frame_shape.CHANNELS`.
     """
 
     sampling: data.ClipSampling
@@ -50,6 +51,7 @@ class Views:
     fully_convolutional: bool = False
     on_bad_record: str = "error"
     max_bad_records: int = data.MAX_BAD_RECORDS
+    modality: str = RGB
 
     def __post_init__(self):
         data.check_bad_record_options(self.on_bad_record, self.max_bad_records)
@@ -71,7 +73,8 @@ class Views:
         sampling = data.ClipSampling.of(settings)
         if num_frames is not None:
             sampling = dataclasses.replace(sampling, num_frames=num_frames)
-        return cls(sampling, crop_size, short_side=short_side, **options)
+        look = {"short_side": short_side, "modality": modality_of(settings)}
+        return cls(sampling, crop_size, **look, **options)
 
     def of_model(self, model: keras.Model) -> keras.Model:
         """The model as the views want it, for clips of any length and size."""
@@ -329,6 +332,7 @@ def _view_batches(strategy, dataset, views: Views, batch_size: int) -> Iterable:
             num_crops=views.num_crops,
             short_side=views.short_side,
             skipped=skipped,
+            modality=views.modality,
         )
 
     return spread_batches(strategy, make)

@@ -353,6 +353,7 @@ class _Forward:
             wanted=wanted,
             skipped=self._skipped,
             frames=frames,
+            modality=views.modality,
         )
 
     def _scores(self, batch: dict[str, np.ndarray], *columns: str) -> list[np.ndarray]:

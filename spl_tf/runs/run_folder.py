@@ -17,7 +17,7 @@ from absl import logging
 from ml_collections import config_dict
 
 from spl_tf.clips import ClipDataset, write_atomically
-from spl_tf.clips.frame_shape import RGB_CHANNELS, height_and_width
+from spl_tf.clips.frame_shape import CHANNELS, RGB, height_and_width, modality_of
 from spl_tf.files import same_path
 from spl_tf.models import DEFAULT_NORMALIZATION, build_model, pixel_statistics
 from spl_tf.runs.checkpoints import WEIGHTS, load_weights, newest_step
@@ -160,17 +160,21 @@ def _differences(former: dict, current: dict, prefix: str = "") -> list[str]:
     return found
 
 
-def check_start(workdir: str, keep_head: bool, label_names: list[str]) -> None:
+def check_start(
+    workdir: str, keep_head: bool, label_names: list[str], modality: str = RGB
+) -> None:
     """Raises where a run cannot start from the weights of another one.
 
     Args:
         workdir: The other run's folder; that run must be finished.
         keep_head: Whether its head is to be loaded, for the same labels.
         label_names: The labels that the starting run tells apart.
+        modality: What it sees of a clip, one of `clips.frame_shape.CHANNELS`.
 
     Raises:
         FileNotFoundError: It is no run, or has not finished.
-        ValueError: Its head, which is to be loaded, is of other labels.
+        ValueError: Its network sees something else, or its head, which is to be loaded,
+            is of other labels.
     """
     config, weights = (os.path.join(workdir, name) for name in (_CONFIG, WEIGHTS))
     for path in (config, weights):
@@ -179,7 +183,16 @@ def check_start(workdir: str, keep_head: bool, label_names: list[str]) -> None:
                 f"config.init.checkpoint: {path} does not exist; expected the workdir "
                 "of a finished run"
             )
-    former = _read_config(config)["label_names"]
+    content = _read_config(config)
+    seen = modality_of(content["config"].get("data", {}))
+    if seen != modality:
+        raise ValueError(
+            f"config.init.checkpoint is {workdir}, whose network sees {seen!r}, and "
+            f"config.data.modality is {modality!r}; expected the same, or its "
+            f"{weights} in config.init.inflate, which gives the first layer as many "
+            "channels"
+        )
+    former = content["label_names"]
     if keep_head and former != label_names:
         raise ValueError(
             f"config.init.keep_head: the head of {workdir} is of {len(former)} labels "
@@ -251,10 +264,11 @@ def _build(config, data, num_classes: int) -> keras.Model:
     # What a run from before a key was made lacks is as `build_model` has it.
     settings = dict(config.model)
     del settings["precision"]
+    channels = CHANNELS[modality_of(data)]
     return build_model(
         settings.pop("name"),
         num_classes,
-        (data.num_frames, *height_and_width(data.crop_size), RGB_CHANNELS),
+        (data.num_frames, *height_and_width(data.crop_size), channels),
         weight_decay=config.optimizer.weight_decay,
         **settings | {"normalization": _normalization(config.model)},
     )

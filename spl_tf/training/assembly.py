@@ -15,6 +15,7 @@ from ml_collections import config_dict
 
 from spl_tf import data, models
 from spl_tf.clips import ClipDataset
+from spl_tf.clips.frame_shape import FLOW
 from spl_tf.inference.evaluation import Views, evaluate
 from spl_tf.inference.outputs import is_multi_label
 from spl_tf.inference.scores import Evaluation
@@ -95,7 +96,8 @@ def assemble(config: config_dict.ConfigDict, replicas: int) -> Parts:
     names = sources.label_names
     validation = open_validation(config, names)
     if config.init.checkpoint:
-        run_folder.check_start(config.init.checkpoint, config.init.keep_head, names)
+        start = (config.init.checkpoint, config.init.keep_head, names)
+        run_folder.check_start(*start, config.data.modality)
     run_folder.check_normalization(config)
     datasets = sources.fingerprints()
     if validation is not None:
@@ -147,8 +149,8 @@ def open_validation(
     """Opens what is evaluated on at the end; None without it.
 
     Raises:
-        ValueError: Its classes are not the labels that are trained on, or a label is no
-            class.
+        ValueError: Its classes are not the labels that are trained on, a label is no
+            class, or its clips have no flow, which is looked at.
     """
     if not config.data.validation:
         return None
@@ -159,6 +161,8 @@ def open_validation(
             f"{len(validation.info.class_names)} classes, the model "
             f"{len(label_names)} labels, or their names differ"
         )
+    if config.data.modality == FLOW and len(validation):
+        data.check_flow(validation)
     if is_multi_label(config):
         data.several_labels(validation)
     else:

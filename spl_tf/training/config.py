@@ -9,6 +9,7 @@ from typing import Any
 
 from ml_collections import config_dict
 
+from spl_tf.clips.frame_shape import RGB
 from spl_tf.data.sampling import SAMPLINGS
 from spl_tf.models import (
     DEFAULT_NORMALIZATION,
@@ -62,6 +63,9 @@ def default_config() -> config_dict.ConfigDict:
         forward=FORWARDS[0],
         # Name of the source whose clips make an epoch; empty for the first one.
         epoch_of="",
+        # What the network sees of a clip: "rgb", or "flow", the optical flow that
+        # `tfrecords_tools.add_flow` puts into records.
+        modality=RGB,
         validation="",  # dataset folder; empty for no evaluation
         label_map="",  # folder of a LabelMap; empty for the labels in the records
         num_frames=16,

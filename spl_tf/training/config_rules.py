@@ -10,8 +10,7 @@ from collections.abc import Iterator
 
 from ml_collections import config_dict
 
-from spl_tf.clips.frame_shape import RGB_CHANNELS, height_and_width
-from spl_tf.data.image_clips import IMAGE_KINDS
+from spl_tf.clips.frame_shape import CHANNELS, height_and_width
 from spl_tf.data.sampling import SAMPLINGS
 from spl_tf.distribution.strategies import STRATEGIES
 from spl_tf.models import (
@@ -21,9 +20,9 @@ from spl_tf.models import (
     pixel_statistics,
 )
 from spl_tf.models.inflation import IMAGENET
+from spl_tf.training.clip_rules import check_clips, check_modality
 from spl_tf.training.config import (
     FORWARDS,
-    SNIPPETS,
     default_config,
     default_source,
     source_shares,
@@ -32,7 +31,6 @@ from spl_tf.training.objectives import LOSS_TARGETS, LOSSES
 from spl_tf.training.schedules import SHAPES, given_unit
 
 LABEL_KINDS = ("record", "label_map", "teacher", "assignment", "one_of", "all")
-CLIP_KINDS = ("frames", SNIPPETS, *IMAGE_KINDS)
 # They learn something of each clip, or of one noise.
 _LOSSES_OF_ONE_SOURCE = ("data_parameters", "forward_correction")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -46,6 +44,7 @@ _CHOICES = {
     "loss.data_parameters_mode": ("class", "instance", "joint"),
     "loss.anchor.anchor": ("negative", "positive"),
     "loss.anchor.form": ("sigmoid", "softmax"),
+    "data.modality": tuple(CHANNELS),
     "data.sampling": SAMPLINGS,
     "data.forward": FORWARDS,
     "data.on_bad_record": ("error", "skip"),
@@ -110,7 +109,9 @@ def check_config(config: config_dict.ConfigDict) -> None:
         if not 0 <= value <= 1:
             raise ValueError(f"config.augmentation.{key} is {value}, expected 0 to 1")
     with _names_key("model.normalization"):
-        pixel_statistics(config.model.normalization, RGB_CHANNELS)
+        channels = CHANNELS[config.data.modality]
+        pixel_statistics(config.model.normalization, channels)
+    check_modality(config)
     _check_paths(config)
     _check_combinations(config)
 
@@ -186,60 +187,9 @@ def _check_sources(config) -> None:
                 f"{path}.filter.exclude_ids: there is no {excluded}"
             )
         _check_resampling(settings.resampling, f"{path}.resampling")
-        _check_clips(config, settings, f"{path}.clips")
+        check_clips(config, settings, f"{path}.clips")
     if not config.data.global_batch_size:
         source_shares(sources, config.data.batch_size)
-
-
-def _check_clips(config, settings, path: str) -> None:
-    clips, labels = settings.clips, settings.labels
-    if clips.kind not in CLIP_KINDS:
-        raise ValueError(
-            f"{path}.kind is {clips.kind!r}, expected one of {list(CLIP_KINDS)}"
-        )
-    for key in ("step", "min_confidence"):
-        if not 0 <= clips[key] <= 1:
-            raise ValueError(f"{path}.{key} is {clips[key]}, expected 0 to 1")
-    if clips.kind == SNIPPETS:
-        _check_snippets(config, labels, path)
-    elif clips.min_confidence:
-        raise ValueError(
-            f"{path}.min_confidence is for kind {SNIPPETS!r}, and the kind is "
-            f"{clips.kind!r}; see filter.min_confidence for whole clips"
-        )
-    if (clips.kind == "perspective") != bool(clips.motion):
-        raise ValueError(
-            f"{path} has kind {clips.kind!r} and motion {clips.motion!r}; kind "
-            "'perspective' needs a file of `python -m experiments.fit_camera_motion`, "
-            "others have none"
-        )
-    if clips.motion and not os.path.exists(clips.motion):
-        raise FileNotFoundError(f"{path}.motion: there is no {clips.motion}")
-    if clips.motion and config.data.sampling == "segments":
-        raise ValueError(
-            f"{path}.kind is 'perspective', which moves as frames at a stride do, and "
-            "config.data.sampling is 'segments'; use kind 'still'"
-        )
-    drawn_anew = labels.kind == "all" or labels.redraw
-    if clips.by_class and (not clips.motion or drawn_anew):
-        raise ValueError(
-            f"{path}.by_class is for kind 'perspective' and clips with one label, and "
-            f"the kinds are {clips.kind!r} and, of labels, {labels.kind!r}"
-        )
-
-
-def _check_snippets(config, labels, path: str) -> None:
-    if config.data.sampling != "segments":
-        raise ValueError(
-            f"{path}.kind is {SNIPPETS!r}, single frames from a whole video, and "
-            f"config.data.sampling is {config.data.sampling!r}; use 'segments'"
-        )
-    if labels.kind not in ("record", "teacher"):
-        raise ValueError(
-            f"{path}.kind is {SNIPPETS!r}, frames in which the teacher sees a clip's "
-            f"class, and {labels.kind!r} labels are others; use labels.kind 'record' "
-            "or 'teacher'"
-        )
 
 
 def _check_folder(path: str, key: str) -> None:

@@ -13,6 +13,7 @@ from ml_collections import config_dict
 
 from spl_tf import data
 from spl_tf.clips import Clip, ClipDataset, parse_clip
+from spl_tf.clips.frame_shape import FLOW
 from spl_tf.inference.outputs import is_multi_label
 from spl_tf.labels import ConfusionMatrix, LabelMap, build_label_map
 from spl_tf.labels.assignment import Assignment
@@ -193,6 +194,8 @@ def _open_source(
 ) -> tuple[data.TrainInput, list[str]]:
     """The input, and the names of the labels that it has."""
     dataset = ClipDataset(settings.dataset)
+    if config.data.modality == FLOW and len(dataset):
+        data.check_flow(dataset)
     kind, path = settings.labels.kind, settings.labels.path
     label_map = assignment = None
     names = dataset.info.class_names
@@ -220,6 +223,7 @@ def _open_source(
         resampling=_resampling(settings.resampling),
         on_bad_record=config.data.on_bad_record,
         cache_bytes=int(config.runtime.cache_gb * 1e9),
+        modality=config.data.modality,
         assignment=assignment,
         clip_filter=read_filter(settings.filter.to_dict()),
         name=name,

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from experiments.reporting.workdir import Workdir
-from experiments.visualize import decode_central
+from experiments.visualize import decode_central, what_is_seen
 from spl_tf import clips, data
 from spl_tf.analysis import overlays
 from spl_tf.analysis.grad_cam import grad_cam
@@ -51,11 +51,12 @@ def draw_strips(source: Workdir, web: WebClips | None) -> list[HeatStrip]:
     strips = []
     with dataset.reader() as reader:
         for index in _choose_clips(dataset.index, label_map):
-            clip = clips.parse_clip(reader.read(index))
+            record = reader.read(index)
+            clip = clips.parse_clip(record)
             frames = decode_central(clip, views)
             weak, teacher = clip.label_index, clip.teacher_index[0]
             output = int(label_map.lookup([weak], [teacher])[0])
-            batch = data.unit_pixels(frames[None])
+            batch = data.unit_pixels(what_is_seen(record, frames, views)[None])
             logits = model(batch, training=False)
             scores = keras.ops.convert_to_numpy(keras.ops.softmax(logits))[0]
             picture = _compose(frames, grad_cam(model, batch, [output])[0])
