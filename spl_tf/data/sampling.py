@@ -36,22 +36,31 @@ class ClipSampling:
         stride: Distance between them, in frames of the clip.
         segments: Instead, one frame of each of `num_frames` equal parts of the clip, at
             random in training and the middle one in testing (TSN, section 3.1).
+        strides: Of random frames, what their stride is one of, drawn uniformly; () for
+            the stride above (the temporal granularity of MotionFit, our own design).
     """
 
     num_frames: int
     stride: int
     segments: bool = False
+    strides: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> ClipSampling:
         """How a run's `config.data` takes frames."""
         segments = settings.get("sampling", SAMPLINGS[0]) == "segments"
-        return cls(settings.num_frames, settings.stride, segments)
+        strides = tuple(settings.get("strides", ()))
+        return cls(settings.num_frames, settings.stride, segments, strides)
 
     def __post_init__(self):
         for name in ("num_frames", "stride"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        if self.strides and (self.segments or min(self.strides) < 1):
+            raise ValueError(
+                f"strides are {self.strides}, expected 1 or more each, and frames that "
+                "are not of segments"
+            )
 
     @property
     def span(self) -> int:
@@ -61,7 +70,7 @@ class ClipSampling:
     @property
     def num_draws(self) -> int:
         """How many random numbers `random_frames` takes."""
-        return self.num_frames if self.segments else 1
+        return self.num_frames if self.segments else 1 + bool(self.strides)
 
     def random_frames(self, length: int, draws: np.ndarray) -> np.ndarray:
         """Frame indices from a random start, or at random in each segment.
@@ -75,6 +84,9 @@ class ClipSampling:
         """
         if self.segments:
             return self._in_segments(length, draws)
+        if self.strides:
+            stride = self.strides[scale_draw(draws[1], len(self.strides))]
+            return ClipSampling(self.num_frames, stride).random_frames(length, draws)
         return self._from(scale_draw(draws[0], max(length - self.span, 0) + 1), length)
 
     def central_frames(self, length: int) -> np.ndarray:

@@ -54,7 +54,8 @@ class TrainClips:
         size = batch_size * num_parts
         self._plan = TrainPlan(rows, size, source.seed, probabilities)
         self._num_parts = num_parts
-        # Where a view's further frames have theirs, of segments, follows all others.
+        # Where a view's further frames have theirs, of segments, or its stride has its
+        # own, follows all others.
         further = source.sampling.num_draws - 1
         self._starts = [_START, *range(_ALL_DRAWS, _ALL_DRAWS + further)]
         self._motion = slice(_ALL_DRAWS + further, None)

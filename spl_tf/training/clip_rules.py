@@ -14,6 +14,20 @@ _FRAMES = "frames"
 CLIP_KINDS = (_FRAMES, SNIPPETS, *IMAGE_KINDS)
 
 
+def check_strides(config: ConfigDict) -> None:
+    """Raises ValueError for strides that cannot be drawn from."""
+    strides = tuple(config.data.strides)
+    if not all(isinstance(each, int) and each >= 1 for each in strides):
+        raise ValueError(
+            f"config.data.strides are {strides}, expected whole numbers from 1, or ()"
+        )
+    if strides and config.data.sampling == "segments":
+        raise ValueError(
+            f"config.data.strides are {strides}, and config.data.sampling is "
+            "'segments', which has no stride; use 'consecutive', or ()"
+        )
+
+
 def check_modality(config: ConfigDict) -> None:
     """Raises ValueError for what flow, where it is trained on, does not have."""
     if config.data.modality != FLOW:
@@ -76,6 +90,12 @@ def check_clips(config: ConfigDict, settings: ConfigDict, path: str) -> None:
         raise ValueError(
             f"{path}.kind is 'perspective', which moves as frames at a stride do, and "
             "config.data.sampling is 'segments'; use kind 'still'"
+        )
+    if clips.motion and config.data.strides:
+        raise ValueError(
+            f"{path}.kind is 'perspective', which moves as frames at one stride do, "
+            f"and config.data.strides are {tuple(config.data.strides)}; use kind "
+            "'still', or one stride"
         )
     drawn_anew = labels.kind == "all" or labels.redraw
     if clips.by_class and (not clips.motion or drawn_anew):

@@ -70,6 +70,9 @@ def default_config() -> config_dict.ConfigDict:
         label_map="",  # folder of a LabelMap; empty for the labels in the records
         num_frames=16,
         stride=4,
+        # In training, each clip's stride is instead one of these, drawn uniformly (the
+        # temporal granularity of MotionFit); () for the stride above.
+        strides=(),
         # One of SAMPLINGS: a run of frames at the stride, or one of each of num_frames
         # segments.
         sampling=SAMPLINGS[0],

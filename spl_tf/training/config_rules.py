@@ -20,7 +20,7 @@ from spl_tf.models import (
     pixel_statistics,
 )
 from spl_tf.models.inflation import IMAGENET
-from spl_tf.training.clip_rules import check_clips, check_modality
+from spl_tf.training.clip_rules import check_clips, check_modality, check_strides
 from spl_tf.training.config import (
     FORWARDS,
     default_config,
@@ -111,6 +111,7 @@ def check_config(config: config_dict.ConfigDict) -> None:
     with _names_key("model.normalization"):
         channels = CHANNELS[config.data.modality]
         pixel_statistics(config.model.normalization, channels)
+    check_strides(config)
     check_modality(config)
     _check_paths(config)
     _check_combinations(config)

@@ -48,6 +48,29 @@ def test_clips_of_an_item_are_next_to_each_other_and_the_first_is_as_without(
     assert any(len(set(levels[3 * i : 3 * i + 3].round())) > 1 for i in range(12))
 
 
+def test_one_stride_to_draw_from_is_that_stride(web_dataset):
+    usual = take(source_of(web_dataset, sampling=data.ClipSampling(2, 3)))
+    drawn = take(source_of(web_dataset, sampling=data.ClipSampling(2, 1, strides=[3])))
+    for one, other in zip(usual, drawn, strict=True):
+        for name in ("clip", "draws", "index"):
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_each_clip_has_a_stride_of_its_own(web_dataset):
+    sampling = data.ClipSampling(2, 1, strides=(1, 2, 4))
+    source = source_of(web_dataset, sampling=sampling, clips_per_item=2)
+    batches = take(source, steps=50)
+    # Frame t is grey level t, and more for all frames of the clip.
+    levels = np.concatenate([batch["clip"][:, :, 0, 0, 0] for batch in batches])
+    strides = np.diff(levels.astype(int)).reshape(-1, 2)
+    found, counts = np.unique(strides, return_counts=True)
+    assert found.tolist() == [1, 2, 4]
+    assert np.abs(counts - 400 / 3).max() < 4 * np.sqrt(400 * 2 / 9)
+    assert (strides[:, 0] != strides[:, 1]).any()
+    (again,) = take(source, steps=31, start_step=30)
+    np.testing.assert_array_equal(again["clip"], batches[30]["clip"])
+
+
 def ids_of(batches):
     ids = np.concatenate([batch["id"] for batch in batches])
     return np.array([each.decode().removeprefix("video").split("@")[0] for each in ids])

@@ -24,6 +24,23 @@ def test_random_frames_start_uniformly_and_wrap(length, draw):
     assert frames.tolist() == expected
 
 
+def test_a_stride_to_draw_is_drawn_uniformly_and_its_starts_fit_it():
+    sampling = ClipSampling(num_frames=3, stride=5, strides=(1, 2, 4))
+    assert sampling.num_draws == 2
+    grid = np.linspace(0, 1, 300, endpoint=False, dtype=np.float32)
+    runs = [sampling.random_frames(14, np.array([d, e])) for d in grid for e in grid]
+    steps, counts = np.unique(np.diff(runs), axis=0, return_counts=True)
+    assert steps.tolist() == [[1, 1], [2, 2], [4, 4]]
+    np.testing.assert_allclose(counts / 300**2, 1 / 3, atol=0.01)
+    for stride in (1, 2, 4):
+        starts = {run[0] for run in runs if run[1] - run[0] == stride}
+        assert starts == set(range(14 - 3 * stride + 1))
+    short = sampling.random_frames(6, np.float32([0.9, 0.9]))
+    assert short.tolist() == [0, 4, 8 % 6]
+    # Where nothing is drawn, in testing, the one stride holds.
+    assert sampling.central_frames(16).tolist() == [0, 5, 10]
+
+
 @pytest.mark.parametrize(("length", "start"), [(5, 0), (12, 0), (13, 0), (20, 4)])
 def test_central_frames_are_in_the_middle(length, start):
     sampling = ClipSampling(num_frames=4, stride=3)

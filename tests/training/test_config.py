@@ -32,6 +32,7 @@ def test_the_defaults_need_only_a_dataset(config):
         ("optimizer.accumulation_steps", 0, "accumulation_steps is 0, expected 1"),
         ("seed", 2**33, r"config\.seed is 8589934592, expected .* 0 to 4294967295"),
         ("seed", -3, r"config\.seed is -3, expected a whole number from 0 to 42"),
+        ("data.strides", (1, 0), r"config\.data\.strides are \(1, 0\), expected whole"),
         ("runtime.strategy", "many", r"config\.runtime\.strategy is 'many'"),
     ],
 )
@@ -40,6 +41,14 @@ def test_impossible_values_name_their_key(config, key, value, message):
     with pytest.raises(
         ValueError if "there is no" not in message else OSError, match=message
     ):
+        training.check_config(config)
+
+
+def test_segments_have_no_stride_to_draw(config):
+    config.data.strides = (1, 2)
+    training.check_config(config)
+    config.data.sampling = "segments"
+    with pytest.raises(ValueError, match=r"strides are \(1, 2\).*no stride"):
         training.check_config(config)
 
 

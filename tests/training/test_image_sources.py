@@ -98,7 +98,10 @@ def test_an_epoch_has_each_untrimmed_video_once(config, tmp_path, caplog):
 
 
 def test_a_motion_file_of_another_stride_or_of_other_classes_is_refused(config, motion):
-    config.data.stride = 3
+    config.data.strides = (2, 4)
+    with pytest.raises(ValueError, match=r"'perspective'.*one stride.*are \(2, 4\)"):
+        training.check_config(config)
+    config.data.update(strides=(), stride=3)
     with pytest.raises(ValueError, match=r"sources\.web: .*stride 2.*stride is 3"):
         open_sources(config, 4)
     config.data.stride = 2
