@@ -98,6 +98,8 @@ def default_config() -> config_dict.ConfigDict:
         label_smoothing=0.0,  # share of the target spread over classes: cross_entropy
         # How an item's clips give one loss: "mean_of_losses", "loss_of_mean" logits.
         clips="mean_of_losses",
+        # Of "loss_of_mean": times the mean of the clips' own losses is added to it.
+        clip_weight=0.0,
         data_parameters_mode="instance",
         # For forward_correction: a saved ConfusionMatrix of noisy labels (rows) and
         # true classes; empty for the clips' labels and their teacher's predictions.

@@ -90,6 +90,7 @@ def check_config(config: config_dict.ConfigDict) -> None:
         "model.projection_dim",
         "schedule.halvings",
         "loss.anchor.gamma",
+        "loss.clip_weight",
         "data.mixup",
         "data.test_short_side",
         "runtime.cache_gb",
@@ -255,6 +256,12 @@ def _check_combinations(config) -> None:
         raise ValueError(
             f"config.loss.label_smoothing is {config.loss.label_smoothing}, and "
             f"config.loss.name {config.loss.name!r} has no label smoothing"
+        )
+    if config.loss.clip_weight and config.loss.clips != "loss_of_mean":
+        raise ValueError(
+            f"config.loss.clip_weight is {config.loss.clip_weight}, the part of the "
+            "clips' own losses beside that of their mean, and config.loss.clips is "
+            f"{config.loss.clips!r}; use 'loss_of_mean'"
         )
     targets = LOSS_TARGETS[config.loss.name]
     for key, least, made in (

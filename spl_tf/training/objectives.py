@@ -168,17 +168,26 @@ class Objective(tf.Module):
             batch: `label` and `index`, int [B], or `label` as multi-hot rows [B, C];
                 with mixup also `partner_label`, likewise, and `mix`, float32 [B], the
                 weight of `label`.
-            logits: Float logits [B, V, C], of the V clips of each item.
+            logits: Float logits [B, V, C], of the V clips of each item; one clip alone
+                has its own loss.
             epoch: Epochs trained so far, float32 scalar.
         """
-        views = logits.shape[1]
-        if views > 1 and self._settings.clips == "mean_of_losses":
-            losses_of_views = [
-                self._of_one_clip(batch, logits[:, view], epoch)
-                for view in range(views)
-            ]
-            return tf.reduce_mean(tf.stack(losses_of_views), axis=0)
-        return self._of_one_clip(batch, mean_logits(logits), epoch)
+        views, weight = logits.shape[1], self._settings.clip_weight
+        if views == 1:
+            return self._of_one_clip(batch, logits[:, 0], epoch)
+        if self._settings.clips == "mean_of_losses":
+            return self._mean_of_losses(batch, logits, epoch)
+        loss = self._of_one_clip(batch, mean_logits(logits), epoch)
+        if weight:
+            loss += weight * self._mean_of_losses(batch, logits, epoch)
+        return loss
+
+    def _mean_of_losses(self, batch, logits, epoch) -> tf.Tensor:
+        losses_of_views = [
+            self._of_one_clip(batch, logits[:, view], epoch)
+            for view in range(logits.shape[1])
+        ]
+        return tf.reduce_mean(tf.stack(losses_of_views), axis=0)
 
     def _of_one_clip(self, batch, logits, epoch) -> tf.Tensor:
         if "mix" not in batch:

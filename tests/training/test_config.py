@@ -33,6 +33,8 @@ def test_the_defaults_need_only_a_dataset(config):
         ("seed", 2**33, r"config\.seed is 8589934592, expected .* 0 to 4294967295"),
         ("seed", -3, r"config\.seed is -3, expected a whole number from 0 to 42"),
         ("data.strides", (1, 0), r"config\.data\.strides are \(1, 0\), expected whole"),
+        ("loss.clip_weight", -0.5, r"config\.loss\.clip_weight is -0\.5, expected 0"),
+        ("loss.clip_weight", 0.5, r"clip_weight is 0\.5.*use 'loss_of_mean'"),
         ("runtime.strategy", "many", r"config\.runtime\.strategy is 'many'"),
     ],
 )

@@ -17,9 +17,11 @@ def cross_entropy(label, logits):
     return np.log(np.exp(logits).sum(-1)) - logits[np.arange(3), label]
 
 
-def losses(web_dataset, clips="mean_of_losses", name="cross_entropy", **batch):
+def losses(
+    web_dataset, clips="mean_of_losses", name="cross_entropy", clip_weight=0.0, **batch
+):
     settings = training.default_config().loss
-    settings.update(name=name, clips=clips)
+    settings.update(name=name, clips=clips, clip_weight=clip_weight)
     objective = Objective(settings, 3, web_dataset)
     views = LOGITS if batch.pop("views", True) else LOGITS[:, :1]
     batch = {k: tf.constant(v) for k, v in {"label": LABEL, **batch}.items()}
@@ -37,9 +39,24 @@ def test_the_loss_of_several_clips_is_the_mean_or_that_of_the_mean(web_dataset):
     )
 
 
-@pytest.mark.parametrize("clips", ["mean_of_losses", "loss_of_mean"])
-def test_one_clip_is_the_plain_loss_to_the_bit(web_dataset, clips):
-    found = losses(web_dataset, clips, views=False)
+@pytest.mark.parametrize("weight", [0.25, 1.0])
+def test_losses_of_the_clips_are_added_to_that_of_their_mean_by_weight(
+    web_dataset, weight
+):
+    each = [cross_entropy(LABEL, LOGITS[:, view]) for view in range(4)]
+    np.testing.assert_allclose(
+        losses(web_dataset, "loss_of_mean", clip_weight=weight),
+        cross_entropy(LABEL, LOGITS.mean(axis=1)) + weight * np.mean(each, axis=0),
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("clips", "weight"),
+    [("mean_of_losses", 0.0), ("loss_of_mean", 0.0), ("loss_of_mean", 0.5)],
+)
+def test_one_clip_is_the_plain_loss_to_the_bit(web_dataset, clips, weight):
+    found = losses(web_dataset, clips, clip_weight=weight, views=False)
     plain = tf.nn.sparse_softmax_cross_entropy_with_logits(LABEL, LOGITS[:, 0])
     np.testing.assert_array_equal(found, losses(web_dataset, views=False))
     np.testing.assert_allclose(found, plain, rtol=1e-6)

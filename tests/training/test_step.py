@@ -78,8 +78,14 @@ def sources_batch():
     }
 
 
-@pytest.mark.parametrize("accumulation", [1, 2])
-def test_each_source_has_batch_statistics_of_its_own(state, accumulation):
+@pytest.mark.parametrize(
+    ("accumulation", "of_mean", "of_each"), [(1, 0, 1), (2, 0, 1), (1, 1, 0.5)]
+)
+def test_each_source_has_batch_statistics_of_its_own(
+    config, state, accumulation, of_mean, of_each
+):
+    if of_mean:
+        config.loss.update(clips="loss_of_mean", clip_weight=of_each)
     state.model.get_layer("dropout").rate = 0.0
     batch, sizes = sources_batch(), {"target": 3, "web": 1}
     pixels = batch["clip"].astype(np.float32) / 255
@@ -93,7 +99,11 @@ def test_each_source_has_batch_statistics_of_its_own(state, accumulation):
     moved.set_weights(state.model.get_weights())
     with tf.GradientTape() as tape:
         logits = [moved(mixed[part], training=True) for part in (slice(6), slice(6, 8))]
-        log = tf.nn.log_softmax(tf.concat(logits, 0))
+        logits = tf.concat(logits, 0)
+        pairs = tf.reshape(logits, [BATCH, 2, 3])
+        mean = tf.repeat(tf.reduce_mean(pairs, axis=1), 2, axis=0)
+        log, log_of_mean = (tf.nn.log_softmax(each) for each in (logits, mean))
+        log = of_each * log + of_mean * log_of_mean
         labels, others = (
             tf.one_hot(batch[key].repeat(2), 3) for key in ("label", "partner_label")
         )
