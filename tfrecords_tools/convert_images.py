@@ -6,9 +6,9 @@ python -m tfrecords_tools.convert_images --image_root=images --classes=classes.t
     --output_dir=clips/images
 
 or a manifest with the columns `video,label` (an image's path is its `video`) and
-optionally `media_id` and `split`, with paths that are relative to `--image_root`. An
-image that cannot be read is left out and listed in `dataset.json`. A run that was
-stopped goes on with the same command.
+optionally `media_id`, `split` and `more_labels` (with `|` between), with paths that
+are relative to `--image_root`. An image that cannot be read is left out and listed in
+`dataset.json`. A run that was stopped goes on with the same command.
 """
 
 from __future__ import annotations
@@ -85,10 +85,13 @@ def convert_images(
     else:
         rows = _folder_rows(image_root, class_names, classes)
         image_root = root_of(image_root)
+    more_labels = {row.line: row.more_labels for row in rows if row.more_labels}
     inputs = conversion.inputs_of(
         "convert_images",
         settings,
-        images=hashlib.sha256(repr(rows).encode()).hexdigest(),
+        images=hashlib.sha256(
+            (repr(rows) + str(more_labels or "")).encode()
+        ).hexdigest(),
         classes=conversion.digest_of_file(classes),
         image_root=image_root,
     )
@@ -102,7 +105,11 @@ def convert_images(
     def make_plan() -> ConversionPlan:
         return files.plan(
             lambda names: _faults(image_root, names),
-            lambda row: [ClipPlan(row.video, row.media_id, row.label)],
+            lambda row: [
+                ClipPlan(
+                    *(row.video, row.media_id, row.label), more_labels=row.more_labels
+                )
+            ],
             lambda chosen: _estimate_bytes(chosen, source, settings.seed),
             _DIGEST_SECONDS,
         )
@@ -151,6 +158,9 @@ class ImageSource:
             width=width,
             label_index=plan.label,
             label_name=self.class_names[plan.label],
+            more_labels=[
+                (label, self.class_names[label]) for label in plan.more_labels
+            ],
             media_id=plan.media_id,
             data_path=plan.video,
             start=0,

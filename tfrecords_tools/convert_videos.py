@@ -4,8 +4,9 @@ python -m tfrecords_tools.convert_videos --manifest=web.csv --classes=classes.tx
     --video_root=videos --output_dir=clips/web --label_kind=weak --clips_per_video=6
 
 The manifest's columns are `video,label` and optionally `start,end` (seconds),
-`media_id` and `split`. A video that cannot be read is left out and listed in
-`dataset.json`. A run that was stopped goes on with the same command.
+`media_id`, `split` and `more_labels` (with `|` between). A video that cannot be read is
+left out and listed in `dataset.json`. A run that was stopped goes on with the same
+command.
 """
 
 from __future__ import annotations
@@ -193,6 +194,9 @@ class VideoSource:
             width=frames[0].width,
             label_index=plan.label,
             label_name=self.class_names[plan.label],
+            more_labels=[
+                (label, self.class_names[label]) for label in plan.more_labels
+            ],
             media_id=plan.media_id,
             data_path=plan.video,
             start=plan.start,

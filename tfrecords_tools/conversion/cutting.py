@@ -25,6 +25,7 @@ class ClipPlan:
         start: Where it begins, in microseconds of the video; 0 for an image.
         end: Where it ends, in microseconds of the video; 0 for an image.
         frame_rate: Frames per second that it will have; 0 for an image.
+        more_labels: Indices of its further classes.
     """
 
     video: str
@@ -33,6 +34,7 @@ class ClipPlan:
     start: int = 0
     end: int = 0
     frame_rate: float = 0.0
+    more_labels: tuple[int, ...] = ()
 
     @property
     def id(self) -> str:
@@ -98,7 +100,10 @@ def cut_clips(
         distinct = sorted({video_start + round(float(each)) for each in offsets})
         spans = [(start, start + length) for start in distinct]
     return [
-        ClipPlan(row.video, row.media_id, row.label, start, end, frame_rate)
+        ClipPlan(
+            *(row.video, row.media_id, row.label),
+            *(start, end, frame_rate, row.more_labels),
+        )
         for start, end in spans
     ]
 
@@ -110,7 +115,8 @@ def limit_per_class(
 
     Clips are taken round-robin, one of each video and then the next of each, both
     videos and the clips of a video in a seeded random order. A class that has fewer
-    keeps all. This is the "roughly balanced" of SPL 4.1, whose details are ours.
+    keeps all. A clip of several labels counts for its first. This is the "roughly
+    balanced" of SPL 4.1, whose details are ours.
 
     Args:
         clips: All clips that could be made.

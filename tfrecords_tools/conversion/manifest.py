@@ -40,6 +40,7 @@ class ManifestRow:
         media_id: Name of the video in clip ids; the path where the manifest has none.
         start: Where it begins, in seconds; None when it starts with the video.
         end: Where it ends, in seconds; None when it ends with the video.
+        more_labels: Indices of its further classes, e.g. of other hashtags.
     """
 
     line: int
@@ -48,6 +49,8 @@ class ManifestRow:
     media_id: str
     start: float | None = None
     end: float | None = None
+    # Not in its text, of which image datasets of one label each have kept a digest.
+    more_labels: tuple[int, ...] = dataclasses.field(default=(), repr=False)
 
 
 def read_manifest(
@@ -57,7 +60,8 @@ def read_manifest(
 
     Args:
         path: CSV in UTF-8 with a header; columns `video` and `label` (a class name),
-            optionally `start` and `end` (seconds), `media_id` and `split`.
+            optionally `start` and `end` (seconds), `media_id`, `split` and
+            `more_labels` (class names with `|` between).
         class_names: Labels must be among these, in Unicode's form NFC or NFD.
         split: Take only the rows whose `split` is this; all when empty. The other
             rows are checked too.
@@ -184,22 +188,27 @@ def _check_header(path, columns, split) -> None:
 def _parse_row(where, line, cells, label_of, classes) -> ManifestRow:
     if None in cells or None in cells.values():
         raise ValueError(f"{where}: the number of cells differs from the header's")
-    video, label = cells["video"], composed(cells["label"])
+    video = cells["video"]
     if not video:
         raise ValueError(f"{where}: the video's path is empty")
     _check_place(where, video)
-    if label not in label_of:
-        raise ValueError(
-            f"{where}: label {label!r} is not in the classes file"
-            f"{classes and f' {classes}'}; known are "
-            f"{', '.join(list(label_of)[:5])}, ... ({len(label_of)} classes)"
-        )
+    labels = labels_in(cells["label"], cells.get("more_labels"))
+    for label in labels:
+        if label not in label_of:
+            raise ValueError(
+                f"{where}: label {label!r} is not in the classes file"
+                f"{classes and f' {classes}'}; known are "
+                f"{', '.join(list(label_of)[:5])}, ... ({len(label_of)} classes)"
+            )
+    if len(set(labels)) < len(labels):
+        raise ValueError(f"{where}: a label stands there twice: {labels}")
     start = _seconds(where, "start", cells.get("start"))
     end = _seconds(where, "end", cells.get("end"))
     if end is not None and end <= (start or 0.0):
         raise ValueError(f"{where}: end {end} is not after start {start or 0.0}")
     media_id = cells.get("media_id") or video
-    return ManifestRow(line, video, label_of[label], media_id, start, end)
+    first, *more = (label_of[label] for label in labels)
+    return ManifestRow(line, video, first, media_id, start, end, tuple(more))
 
 
 def _check_place(where: str, video: str) -> None:

@@ -72,7 +72,8 @@ class ConversionPlan:
             shards: list[list[ClipPlan]] = [[] for _ in range(header["num_shards"])]
             for line in lines[1:]:
                 shard, *values = json.loads(line)
-                shards[shard].append(ClipPlan(*values))
+                more_labels = map(tuple, values[6:])  # which older plans lack
+                shards[shard].append(ClipPlan(*values[:6], *more_labels))
             plan = cls(header["inputs"], shards, header["skipped"], header["num_files"])
             if plan.num_clips != header["num_clips"]:
                 raise ValueError(f"{plan.num_clips} of {header['num_clips']} clips")

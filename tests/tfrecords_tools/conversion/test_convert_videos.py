@@ -48,6 +48,15 @@ def test_untrimmed_and_trimmed_videos_become_clips_of_the_right_frames(folder):
     assert trimmed.label_index == 0
 
 
+def test_a_row_of_several_labels_becomes_clips_of_them_all(folder):
+    manifest = "video,label,more_labels\nvideos/one.mp4,jump,run\n"
+    convert(folder, manifest + "videos/two words.mp4,run,\n", clip_seconds=2.0)
+    dataset, by_id = read_all(folder / "out")
+    labels = {clip.media_id: clip.labels for clip in by_id.values()}
+    assert labels == {"videos/one.mp4": (1, 0), "videos/two words.mp4": (0,)}
+    assert sorted(dataset.index.labels_of(row).size for row in range(2)) == [1, 2]
+
+
 def test_tiles_hold_every_frame_of_a_video(folder):
     manifest = "video,label\nvideos/one.mp4,jump\n"
     convert(folder, manifest, sampling="tiles", clip_seconds=1.5)

@@ -33,6 +33,16 @@ def test_rows_are_read_with_their_optional_columns(tmp_path):
     ]
 
 
+def test_a_row_has_one_label_or_several(tmp_path):
+    head = "video,label,more_labels\n"
+    rows = read(tmp_path, head + "a.mp4,run,\nb.mp4,jump,run\n")
+    assert [(row.label, row.more_labels) for row in rows] == [(0, ()), (1, (0,))]
+    with pytest.raises(ValueError, match=r"line 2: label 'fly' is not in the classes"):
+        read(tmp_path, head + "a.mp4,run,jump|fly\n")
+    with pytest.raises(ValueError, match=r"line 2: a label stands there twice: \['run"):
+        read(tmp_path, head + "a.mp4,run,jump|run\n")
+
+
 def test_a_split_takes_its_rows_and_an_unknown_one_lists_the_known(tmp_path):
     text = "video,label,split\na.mp4,run,train\na.mp4,run,val\nb.mp4,jump,train\n"
     assert [row.line for row in read(tmp_path, text, "train")] == [2, 4]
