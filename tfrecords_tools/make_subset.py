@@ -5,126 +5,175 @@ python -m tfrecords_tools.make_subset --manifest=train.csv --fraction=0.2 --seed
 
 takes a fifth of the rows of each class, at least one, and leaves the others in
 `--rest`: the semi-supervised splits of MotionFit (20 % and 50 %). Rows of one medium
-(`media_id`, or else `video`) stay together. A larger fraction with the same seed holds
-the rows of a smaller one. Rows keep their order and their bytes.
+(`media_id`, or else `video`) stay together, which is what is called a video here. The
+parts of IG-65M (arXiv 1905.00561):
+
+    --num_videos=5000000 --sampling=tail_preserving     (4.1.1; or random, or sqrt)
+    --num_labels=675,1350,2700 --num_videos=1000000     (4.2.2)
+        --output=labels_{num_labels}.csv --classes_output=labels_{num_labels}.txt
+    --seconds=1:5 --num_videos=5000000                  (4.3.1, short)
+    --seconds=55:60 --like=short.csv                    (long, and with
+        --center_seconds=4 long-center)
+
+With the same seed, a smaller fraction or number is part of a larger one, and so are
+fewer labels. Rows keep their order, and their bytes but where `--num_labels` takes
+labels from a row or `--center_seconds` gives it a start and an end. How long a row is
+tell `start` and `end`, or a column `duration`: of the video, in seconds.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import os
 
 import numpy as np
+import tensorflow as tf
 from absl import flags
 
-from spl_tf import binary
+from spl_tf import binary, clips
 from spl_tf.clips.remote import usable_path
 from tfrecords_tools.conversion import options
 from tfrecords_tools.conversion.manifest import root_of
-from tfrecords_tools.subsets.choice import Media, choose_fraction
-from tfrecords_tools.subsets.manifest_table import (
-    ManifestTable,
-    read_table,
-    write_rows,
+from tfrecords_tools.subsets import edits
+from tfrecords_tools.subsets.records import Output, write_rows
+from tfrecords_tools.subsets.requests import (
+    SubsetSettings,
+    choose_rows,
+    label_spaces,
+    of_length,
 )
+from tfrecords_tools.subsets.table import ManifestTable, read_table
 
-
-@dataclasses.dataclass(frozen=True)
-class SubsetSettings:
-    """Which rows are taken."""
-
-    split: str = options.option(
-        "", "Rows of this split alone; the others are in no output. All when empty."
-    )
-    fraction: float = options.option(
-        0.0, "Share of the rows of each class, at least one row; above 0, below 1."
-    )
-    seed: int = options.option(0, "Decides which rows.")
-
-    def __post_init__(self):
-        options.check(
-            self,
-            ("fraction", 0 < self.fraction < 1, "above 0 and below 1"),
-            ("seed", self.seed >= 0, "0 or more"),
-        )
+_PLACE = "{num_labels}"
 
 
 @dataclasses.dataclass(frozen=True)
 class SubsetSummary:
-    """What `make_subset` wrote.
+    """A manifest that `make_subset` wrote.
 
     Attributes:
-        names: Names of the manifest's labels, in alphabetical order.
-        of_label: int64 [C], rows of each label that there are.
-        taken_of_label: int64 [C], those that were taken.
-        rows: Rows that there are.
-        taken: Rows that were taken.
+        path: The manifest.
+        videos: How many videos are in it.
+        rows: How many rows.
+        of_label: By label, how many rows have it; all labels that the manifest may
+            have, those of no row too.
+        left_out: Rows that were no candidates, as nothing tells their length.
     """
 
-    names: tuple[str, ...]
-    of_label: np.ndarray
-    taken_of_label: np.ndarray
+    path: str
+    videos: int
     rows: int
-    taken: int
+    of_label: dict[str, int]
+    left_out: int = 0
 
     def __str__(self) -> str:
-        few, many = self.taken_of_label.min(), self.taken_of_label.max()
-        return (
-            f"{self.taken:,} of {self.rows:,} rows, {few:,} to {many:,} of each of "
-            f"{len(self.names):,} labels"
+        counts = self.of_label.values()
+        text = (
+            f"{self.path}: {self.rows:,} rows of {self.videos:,} videos, "
+            f"{min(counts):,} to {max(counts):,} of each of {len(counts):,} labels"
         )
+        if self.left_out:
+            text += f"; {self.left_out:,} rows of unknown length were left out"
+        return text
 
 
 def make_subset(
-    manifest: str, output: str, settings: SubsetSettings, rest: str = ""
-) -> SubsetSummary:
-    """Writes the manifest of a subset, and of what is left.
+    manifest: str,
+    output: str,
+    settings: SubsetSettings,
+    rest: str = "",
+    classes_output: str = "",
+) -> list[SubsetSummary]:
+    """Writes the manifests of subsets, and of what is left.
 
     Args:
         manifest: The manifest, see `tfrecords_tools.conversion.manifest`; it may be
             compressed.
-        output: The manifest to write of the rows that are taken.
-        settings: Which these are.
-        rest: The manifest to write of the other rows; none when empty.
+        output: The manifest to write of the rows that are taken; with several
+            numbers of labels, `{num_labels}` in it stands for each of them.
+        settings: Which rows these are.
+        rest: The manifest to write of the other rows of the split; none when empty.
+        classes_output: With numbers of labels, the classes file to write, in
+            alphabetical order; like `output`.
+
+    Returns:
+        What is in each output, by ascending number of labels.
 
     Raises:
-        ValueError: The manifest or a path is wrong, or nothing would be left; the
+        ValueError: A manifest or a path is wrong, or a request cannot be met; the
             message says what there is. Nothing is written then.
     """
-    _check_paths(manifest, [path for path in (output, rest) if path])
-    table = read_table(manifest, settings.split)
-    media = Media(table.media, table.labels, len(table.names), settings.seed)
-    taken = choose_fraction(media, settings.fraction)[table.media]
-    outputs = {output: table.in_manifest(taken)}
+    counts = sorted(settings.label_counts)
+    _check_paths(manifest, output, rest, classes_output, counts, settings.like)
+    with_seconds = bool(settings.seconds or settings.center_seconds)
+    table = read_table(manifest, settings.split, with_seconds)
+    candidates = of_length(manifest, table, settings)
+    left_out = int(np.isnan(table.seconds).sum())
+    summaries, outputs, classes = [], [], {}
+    for part, names, count in label_spaces(manifest, candidates, settings):
+        taken = part.part(choose_rows(manifest, part, names, settings))
+        path = output.replace(_PLACE, str(count))
+        if count:
+            classes[classes_output.replace(_PLACE, str(count))] = names
+        outputs.append(Output(path, taken.places, _edits(names, count, settings)))
+        summaries.append(_summarize(path, taken, names, left_out))
     if rest:
-        if taken.all():
+        left = table.places & ~outputs[0].rows
+        if not left.any():
             raise ValueError(
-                f"{manifest}: nothing is left for --rest: of all {len(taken):,} rows "
-                "each is taken, as the only medium of its class"
+                f"{manifest}: nothing is left for --rest: all {summaries[0].rows:,} "
+                "rows are taken; with --fraction, at least one of each class is"
             )
-        outputs[rest] = table.in_manifest(~taken)
+        outputs.append(Output(rest, left))
+    for path, names in classes.items():
+        tf.io.gfile.makedirs(os.path.dirname(path) or ".")
+        clips.write_atomically(path, "".join(f"{name}\n" for name in names).encode())
     write_rows(manifest, outputs)
+    return summaries
+
+
+def _edits(names: tuple[str, ...], count: int, settings: SubsetSettings) -> list:
+    kept = []
+    if count:
+        kept.append(functools.partial(edits.keep_labels, frozenset(names)))
+    if settings.center_seconds:
+        kept.append(functools.partial(edits.keep_center, settings.center_seconds))
+    return kept
+
+
+def _summarize(
+    path: str, taken: ManifestTable, names: tuple[str, ...], left_out: int
+) -> SubsetSummary:
+    counts = np.bincount(taken.labels.values, minlength=len(taken.names)).tolist()
+    of_label = dict(zip(taken.names, counts, strict=True))
     return SubsetSummary(
-        table.names,
-        *(_label_counts(table, rows) for rows in (np.ones_like(taken), taken)),
-        len(taken),
-        np.count_nonzero(taken),
+        path,
+        int(taken.media.max()) + 1,
+        len(taken.media),
+        {name: of_label[name] for name in names},
+        left_out,
     )
 
 
-def _label_counts(table: ManifestTable, rows: np.ndarray) -> np.ndarray:
-    """How many of some rows have each label, int64 [C]."""
-    of_value = np.repeat(rows, np.diff(table.labels.splits))
-    return np.bincount(table.labels.values[of_value], minlength=len(table.names))
-
-
-def _check_paths(manifest: str, outputs: list[str]) -> None:
-    for path in (manifest, *outputs):
+def _check_paths(manifest, output, rest, classes_output, counts, like) -> None:
+    if bool(counts) != bool(classes_output):
+        raise ValueError("--num_labels and --classes_output belong together")
+    if counts and rest:
+        raise ValueError("--rest is not for --num_labels")
+    for path in (output, classes_output):
+        if len(counts) > 1 and _PLACE not in path:
+            raise ValueError(
+                f"{path} would be written {len(counts)} times: {_PLACE} in it stands "
+                "for each of --num_labels"
+            )
+    outputs = [path for path in (output, rest, classes_output) if path]
+    for path in (manifest, like, *outputs):
         usable_path(path)
-    places = [root_of(path) for path in (manifest, *outputs)]
-    if len(set(places)) < len(places):
+    inputs = {root_of(path) for path in (manifest, like) if path}
+    if len({*map(root_of, outputs)} - inputs) < len(outputs):
         raise ValueError(
-            f"{outputs} and --manifest={manifest} need names of their own: one would "
-            "be written over"
+            f"{outputs}: each needs a name of its own, and not --manifest's or --like's"
         )
 
 
@@ -132,17 +181,22 @@ def _define_flags() -> None:
     flags.DEFINE_string("manifest", None, "Manifest to read.", required=True)
     flags.DEFINE_string("output", None, "Manifest to write.", required=True)
     flags.DEFINE_string("rest", "", "Manifest to write of the rows left.")
+    flags.DEFINE_string("classes_output", "", "Classes to write, for --num_labels.")
     options.define_flags(SubsetSettings)
 
 
 def main(argv: list[str]) -> None:
-    """Reads the flags, writes the subset, prints what is in it."""
+    """Reads the flags, writes the subsets, prints what is in them."""
     binary.no_arguments(argv)
     values = flags.FLAGS
-    summary = make_subset(
-        values.manifest, values.output, options.from_flags(SubsetSettings), values.rest
-    )
-    print(f"{values.output}: {summary}")
+    for summary in make_subset(
+        values.manifest,
+        values.output,
+        options.from_flags(SubsetSettings),
+        values.rest,
+        values.classes_output,
+    ):
+        print(summary)
 
 
 if __name__ == "__main__":

@@ -108,6 +108,23 @@ def labels_in(label: str, more_labels: str | None) -> list[str]:
     return [composed(name) for name in (label, *more)]
 
 
+def seconds_in(where: str, column: str, text: str | None) -> float | None:
+    """The seconds that a cell gives; None where it is empty.
+
+    Raises:
+        ValueError: It is no number of seconds; the message has the place and column.
+    """
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{where}: {column} is {text!r}, expected seconds >= 0")
+    return value
+
+
 def read_ids(path: str) -> frozenset[str]:
     """Reads a file of media ids, see `listed_ids`.
 
@@ -202,8 +219,8 @@ def _parse_row(where, line, cells, label_of, classes) -> ManifestRow:
             )
     if len(set(labels)) < len(labels):
         raise ValueError(f"{where}: a label stands there twice: {labels}")
-    start = _seconds(where, "start", cells.get("start"))
-    end = _seconds(where, "end", cells.get("end"))
+    start = seconds_in(where, "start", cells.get("start"))
+    end = seconds_in(where, "end", cells.get("end"))
     if end is not None and end <= (start or 0.0):
         raise ValueError(f"{where}: end {end} is not after start {start or 0.0}")
     media_id = cells.get("media_id") or video
@@ -222,15 +239,3 @@ def _check_place(where: str, video: str) -> None:
             usable_path(video)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
-
-
-def _seconds(where: str, column: str, text: str | None) -> float | None:
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{where}: {column} is {text!r}, expected seconds >= 0")
-    return value

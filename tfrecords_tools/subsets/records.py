@@ -1,24 +1,19 @@
-"""A manifest as columns: 65 million rows in a few GB, their text left in the file."""
+"""Rows of a manifest as their text, read and written one after the other."""
 
 from __future__ import annotations
 
-import array
 import contextlib
 import csv
-import dataclasses
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from spl_tf.clips.remote_files import replacing
-from spl_tf.labels.several import SeveralLabels
-from spl_tf.media_groups import media_group
 from spl_tf.text_files import DAMAGED, unpacked
-from tfrecords_tools.conversion.manifest import labels_in
 
 _EXPECTED = "a manifest, a CSV in UTF-8"
 _NEEDED = ("video", "label")
@@ -39,28 +34,23 @@ class Record(NamedTuple):
     cells: list[str]
 
 
-@dataclasses.dataclass(frozen=True)
-class ManifestTable:
-    """What decides about n rows of a manifest.
+# Gives the cells that are written for those of a row, from the header's and them.
+Edit = Callable[[list[str], list[str]], list[str]]
+
+
+class Output(NamedTuple):
+    """A manifest to write of some rows of another.
 
     Attributes:
-        names: Names of the labels, in alphabetical order.
-        labels: All labels of the rows, as numbers of names.
-        media: int64 [n], numbers in [0, m) of the rows' media. Rows of one `media_id`,
-            or of one `video` where there is none, are of one medium.
-        places: bool [r], which of the manifest's rows these are.
+        path: The file.
+        rows: bool [r], which rows it gets.
+        edits: What changes a row's cells, see `tfrecords_tools.subsets.edits`; a row
+            whose cells stay keeps its bytes.
     """
 
-    names: tuple[str, ...]
-    labels: SeveralLabels
-    media: np.ndarray
-    places: np.ndarray
-
-    def in_manifest(self, rows: np.ndarray) -> np.ndarray:
-        """Marks some of these rows, bool [n], among the manifest's: bool [r]."""
-        marked = self.places.copy()
-        marked[self.places] = rows
-        return marked
+    path: str
+    rows: np.ndarray
+    edits: Sequence[Edit] = ()
 
 
 def read_records(path: str) -> Iterator[Record]:
@@ -74,14 +64,13 @@ def read_records(path: str) -> Iterator[Record]:
             cells; the message names the line.
     """
     lines: list[str] = []  # of the row that is being read
-    line = 0
+    line = width = 0
     try:
         with tf.io.gfile.GFile(path, "rb") as remote:
             file = io.BufferedReader(_Bytes(remote), _BUFFER_BYTES)
             stream = unpacked(file, path, _EXPECTED)
             text = io.TextIOWrapper(stream, "utf-8", newline="")
             reader = csv.reader(_kept_in(lines, text), strict=True)
-            width = 0
             for cells in reader:
                 line = reader.line_num
                 if not width:
@@ -103,83 +92,51 @@ def read_records(path: str) -> Iterator[Record]:
         raise ValueError(f"{path} is empty, expected {_EXPECTED}")
 
 
-def read_table(path: str, split: str = "") -> ManifestTable:
-    """Reads what decides about the rows of a manifest.
-
-    Args:
-        path: The file, see `tfrecords_tools.conversion.manifest`.
-        split: Rows of other splits are passed over; none are when it is empty.
-
-    Raises:
-        ValueError: It is no manifest, or has no row of the split; the message names
-            the line.
-    """
-    records = read_records(path)
-    header = next(records).cells
-    column = {name: place for place, name in enumerate(header)}
-    if split and "split" not in column:
-        raise ValueError(f"{path}, line 1: column 'split' is missing; found {header}")
-    video, label = (column[name] for name in _NEEDED)
-    media_id, more = column.get("media_id", video), column.get("more_labels")
-    part = column.get("split")
-    numbers: dict[str, int] = {}
-    values, counts = array.array("i"), array.array("i")
-    media, places = array.array("q"), array.array("b")
-    for line, _, cells in records:
-        if not cells[video] or not cells[label]:
-            raise ValueError(f"{path}, line {line}: the video or its label is empty")
-        places.append(not split or cells[part] == split)
-        if not places[-1]:
-            continue
-        names = labels_in(cells[label], more and cells[more])
-        values.extend(numbers.setdefault(name, len(numbers)) for name in names)
-        counts.append(len(names))
-        media.append(media_group(cells[media_id] or cells[video]))
-    if not counts:
-        raise ValueError(f"{path} lists no files{split and f' of split {split!r}'}")
-    names = tuple(sorted(numbers))
-    rank = {name: place for place, name in enumerate(names)}
-    ranks = np.array([rank[name] for name in numbers], np.int32)
-    splits = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(np.frombuffer(counts, np.int32), out=splits[1:])
-    return ManifestTable(
-        names,
-        SeveralLabels(ranks[np.frombuffer(values, np.int32)], splits),
-        np.unique(np.frombuffer(media, np.int64), return_inverse=True)[1],
-        np.frombuffer(places, bool),
-    )
-
-
-def write_rows(path: str, outputs: Mapping[str, np.ndarray]) -> None:
-    """Copies rows of a manifest, byte for byte and in their order, behind its header.
+def write_rows(path: str, outputs: Sequence[Output]) -> None:
+    """Copies rows of a manifest in their order, behind its header.
 
     Args:
         path: The manifest.
-        outputs: By the path of a file to write, bool [r]: which rows it gets. All
-            files are written whole, or none.
+        outputs: What to write; all files are written whole, or none.
 
     Raises:
         ValueError: The manifest changed since its rows were counted.
     """
     changed = ValueError(f"{path} changed while it was read; start anew")
     with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(_writing(output)) for output in outputs]
+        files = [stack.enter_context(_writing(output.path)) for output in outputs]
         records = read_records(path)
-        header = next(records).text
-        for file in files:
-            file.write(header)
+        header = next(records)
+        for file, output in zip(files, outputs, strict=True):
+            file.write(_text(header, header.cells, output.edits))
         # Unlike lists, these make no object for each row.
-        kept = [memoryview(rows) for rows in outputs.values()]
-        count = 0
+        kept = [memoryview(output.rows) for output in outputs]
+        number = 0
         for row, record in enumerate(records):
-            count = row + 1
-            if count > len(kept[0]):
+            number = row + 1
+            if number > len(kept[0]):
                 raise changed
-            for file, rows in zip(files, kept, strict=True):
+            for file, output, rows in zip(files, outputs, kept, strict=True):
                 if rows[row]:
-                    file.write(record.text)
-        if count != len(kept[0]):
+                    file.write(_text(record, header.cells, output.edits))
+        if number != len(kept[0]):
             raise changed
+
+
+def _text(record: Record, header: list[str], edits: Sequence[Edit]) -> str:
+    """What is written for a row."""
+    if not edits:
+        return record.text
+    cells = record.cells
+    for edit in edits:
+        cells = edit(header, cells)
+    if cells == record.cells:
+        return record.text
+    end = record.text[len(record.text.rstrip("\r\n")) :]
+    text = io.StringIO()
+    csv.writer(text, lineterminator=end or "\n").writerow(cells)
+    mark = "\ufeff" if record.text.startswith("\ufeff") else ""
+    return mark + text.getvalue()
 
 
 @contextlib.contextmanager
