@@ -47,6 +47,7 @@ from spl_tf.clips.frame_shape import RGB, CropSize, height_and_width, modality_o
 from spl_tf.files import absolute_path, move_into_place, same_path, temporary_name
 from spl_tf.inference import near_duplicates
 from spl_tf.inference.evaluation import Views, accept_any_size
+from spl_tf.inference.features import clip_features
 from spl_tf.inference.media_overlap import media_id
 from spl_tf.models import IMAGENET, feature_model, imagenet_feature_model
 from spl_tf.runs import run_folder
@@ -165,7 +166,7 @@ def find_duplicates(
 
 @dataclasses.dataclass(frozen=True)
 class _Side:
-    """One of the two datasets, with what was looked at; see `FrameFeatures`."""
+    """One of the two datasets, with what was looked at; see `ClipFeatures`."""
 
     dataset: clips.ClipDataset
     frames: int
@@ -199,7 +200,7 @@ def _look(
     # An image would give the same frame again.
     frames = min(frames, int(dataset.index.frames.max()))
     views = dataclasses.replace(views, num_clips=frames, num_crops=crops)
-    found = near_duplicates.frame_features(model, devices, dataset, views, batch_size)
+    found = clip_features(model, devices, dataset, views, batch_size, by_view=True)
     return _Side(dataset, frames, *found)
 
 

@@ -225,66 +225,28 @@ def score(
     batch_size: int,
     multi_label: bool = False,
 ) -> Scores:
-    """Probabilities of every clip of a dataset, the mean over its views.
+    """Probabilities of every clip of a dataset, exactly once each, in index order.
 
     Args:
         model: Network that gives logits; see `open_run`.
         strategy: Whose devices it runs on, in one process.
         dataset: The clips, with the classes that the model tells apart.
-        views: How each clip is looked at.
+        views: How each clip is looked at; the mean over its views counts.
         batch_size: Clips per replica; all their views go through the network at once.
         multi_label: Whether clips have several labels, and all of them count.
-    """
-    columns = collect(
-        model, strategy, dataset, views, batch_size, multi_label=multi_label
-    )
-    if multi_label:
-        columns["labels"] = _label_rows(dataset, columns["rows"])
-    return Scores(**columns, class_names=tuple(dataset.info.class_names))
-
-
-def collect(
-    model: keras.Model,
-    strategy: tf.distribute.Strategy,
-    dataset: ClipDataset,
-    views: Views,
-    batch_size: int,
-    features: bool = False,
-    multi_label: bool = False,
-) -> dict[str, np.ndarray]:
-    """Outputs of a model for every clip of a dataset, exactly once each.
-
-    Args:
-        model: Network that gives logits, or features.
-        strategy: Whose devices it runs on, in one process.
-        dataset: The clips that the model looks at.
-        views: How each clip is looked at.
-        batch_size: Clips per replica and step.
-        features: Whether the model gives features, not logits.
-        multi_label: Whether its logits are of labels on their own.
 
     Raises:
         BadRecordError: A record is bad, or all are that `views` lets be skipped.
-
-    Returns:
-        In index order, `rows` int64 [n], `ids` strings [n], `labels` int32 [n], and
-        `probabilities` or `features`, float32 [n, C].
     """
-    output = "features" if features else "probabilities"
-    fields = {"rows": "index", "ids": "id", "labels": "label", output: output}
-    found = _columns(
-        model,
-        strategy,
-        dataset,
-        views,
-        batch_size,
-        fields.values(),
-        features,
-        multi_label,
-    )
-    columns = {name: found[field] for name, field in fields.items()}
-    ids = [clip_id.decode(errors="replace") for clip_id in columns["ids"]]
-    return columns | {"ids": np.array(ids)}
+    fields = ("index", "id", "label", "probabilities")
+    rows, ids, labels, probabilities = _columns(
+        model, strategy, dataset, views, batch_size, fields, multi_label=multi_label
+    ).values()
+    if multi_label:
+        labels = _label_rows(dataset, rows)
+    ids = np.array([clip_id.decode(errors="replace") for clip_id in ids])
+    names = tuple(dataset.info.class_names)
+    return Scores(rows, ids, labels, probabilities, class_names=names)
 
 
 def _columns(
@@ -294,7 +256,6 @@ def _columns(
     views: Views,
     batch_size: int,
     fields: Iterable[str],
-    features: bool = False,
     multi_label: bool = False,
     gather: bool = False,
 ) -> dict[str, np.ndarray]:
@@ -302,7 +263,7 @@ def _columns(
     parts = {field: [] for field in fields}
     with Progress(len(dataset), "clip", "evaluating") as progress:
         batches = _view_batches(strategy, dataset, views, batch_size)
-        for batch in _run(model, strategy, batches, features, multi_label, gather):
+        for batch in _run(model, strategy, batches, False, multi_label, gather):
             mask = batch["mask"].astype(bool)
             for field, arrays in parts.items():
                 arrays.append(batch[field][mask])

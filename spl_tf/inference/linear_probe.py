@@ -16,8 +16,10 @@ import tensorflow as tf
 from absl import logging
 from scipy import optimize, special
 
+from spl_tf import data
 from spl_tf.clips import ClipDataset
-from spl_tf.inference.evaluation import Scores, Views, accept_any_size, collect
+from spl_tf.inference.evaluation import Scores, Views, accept_any_size
+from spl_tf.inference.features import clip_features
 from spl_tf.models import feature_model
 
 # Of the penalty strength/2 * ||kernel||^2 beside the mean cross-entropy; strong ones
@@ -76,22 +78,26 @@ def score_linear(
         seed: Decides which clips are held out to choose the strength.
 
     Raises:
-        ValueError: The datasets have different classes, or there are too few clips.
+        ValueError: The datasets have different classes, a label is none of them, or
+            there are too few clips.
     """
     if train.info.class_names != test.info.class_names:
         raise ValueError(
             f"{train.directory} and {test.directory} have different classes; names and "
             "order must be the same"
         )
+    for each in (train, test):
+        data.check_labels(each)
     with strategy.scope():
         network = accept_any_size(feature_model(model))
     central = dataclasses.replace(views, num_clips=1, num_crops=1)
-    known = collect(network, strategy, train, central, batch_size, features=True)
-    columns = collect(network, strategy, test, views, batch_size, features=True)
+    known = clip_features(network, strategy, train, central, batch_size)
+    found = clip_features(network, strategy, test, views, batch_size)
     names = tuple(test.info.class_names)
-    probe = fit_probe(known["features"], known["labels"], len(names), seed)
-    probabilities = probe.probabilities(columns.pop("features"))
-    return Scores(**columns, probabilities=probabilities, class_names=names), probe
+    probe = fit_probe(known.features, train.index.label[known.rows], len(names), seed)
+    probabilities = probe.probabilities(found.features)
+    ids, labels = found.ids.astype(str), test.index.label[found.rows]
+    return Scores(found.rows, ids, labels, probabilities, names), probe
 
 
 def fit_probe(

@@ -8,19 +8,13 @@ threshold the mean similarity of several crops of one frame.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import faiss
-import keras
 import numpy as np
-import tensorflow as tf
 from scipy import linalg
 
-from spl_tf import data
-from spl_tf.clips import ClipDataset
-from spl_tf.inference.evaluation import Views, forward_batches
 from spl_tf.progress import Progress
 
 MAX_PAIRS = 1_000_000
@@ -28,84 +22,6 @@ _EPSILON = 1e-3  # of the mean variance, added to each
 _RANK = 1e-6  # of the largest variance; directions below hold rounding alone
 _BLOCK = 4096  # frames at a time
 _BLOCK_HITS = 50_000_000  # that a block can give at most, of 12 bytes
-
-
-class FrameFeatures(NamedTuple):
-    """Features of clips, without bad records that may be skipped.
-
-    Attributes:
-        rows: int64 [n], rows of the index, ascending.
-        ids: Strings [n], the clips' ids.
-        features: float32 [n, V, D], of every view.
-    """
-
-    rows: np.ndarray
-    ids: np.ndarray
-    features: np.ndarray
-
-
-def frame_features(
-    model: keras.Model,
-    strategy: tf.distribute.Strategy,
-    dataset: ClipDataset,
-    views: Views,
-    batch_size: int,
-) -> FrameFeatures:
-    """Features of every view of every clip; labels are not looked at.
-
-    Args:
-        model: Network that gives features.
-        strategy: Whose devices it runs on, in one process.
-        dataset: The clips that the model looks at.
-        views: How each clip is looked at.
-        batch_size: Clips per replica and step.
-
-    Raises:
-        BadRecordError: A record is bad, or all are that `views` lets be skipped.
-        ValueError: There are no clips, or a feature is not finite.
-    """
-    skipped = None
-    if views.on_bad_record == "skip":
-        skipped = data.SkippedRecords(dataset.directory, views.max_bad_records)
-    batches = functools.partial(
-        data.predict_batches,
-        dataset,
-        views.sampling,
-        views.crop_size,
-        batch_size,
-        replicas=strategy.num_replicas_in_sync,
-        num_clips=views.num_clips,
-        num_crops=views.num_crops,
-        short_side=views.short_side,
-        skipped=skipped,
-    )
-    features, ids = None, np.empty(len(dataset), object)
-    with Progress(len(dataset), "clip", "features") as progress:
-        for batch in forward_batches(
-            model, strategy, batches, features=True, by_view=True
-        ):
-            mask = batch["mask"]
-            found = batch["features"][mask]
-            if not np.isfinite(found).all():
-                raise ValueError(
-                    f"features of clips of {dataset.directory} are not finite: the "
-                    "network's weights, or its precision, are not usable"
-                )
-            if features is None:
-                features = np.empty((len(dataset), *found.shape[1:]), np.float32)
-            places = batch["index"][mask]
-            features[places] = found
-            ids[places] = [each.decode(errors="replace") for each in batch["id"][mask]]
-            progress.update(len(found))
-    rows = np.arange(len(dataset))
-    if skipped:
-        rows = rows[[row not in skipped for row in rows.tolist()]]
-        if not len(rows):
-            raise data.BadRecordError(
-                f"all {len(dataset)} clips of {dataset.directory} are bad"
-            )
-        ids, features = ids[rows], features[rows]
-    return FrameFeatures(rows, ids, features)
 
 
 @dataclasses.dataclass(frozen=True)
