@@ -32,8 +32,12 @@ _OF_STORAGE = (
 )
 
 
-def define_view_flags() -> None:
-    """Defines flags of how a finished network looks at clips; see `Views`."""
+def define_view_flags(positions: bool = True) -> None:
+    """Defines flags of how a finished network looks at clips; see `Views`.
+
+    Args:
+        positions: Whether `--fully_convolutional` is among them.
+    """
     flags.DEFINE_integer("crop_size", None, "Pixels of the crop; else the run's.")
     flags.DEFINE_integer(
         "short_side", None, "Scale frames to it before the crop; 0 for not at all."
@@ -41,9 +45,10 @@ def define_view_flags() -> None:
     flags.DEFINE_integer(
         "num_frames", None, "Frames, or segments, of a view; else the run's."
     )
-    flags.DEFINE_bool(
-        "fully_convolutional", False, "Average probabilities over all positions."
-    )
+    if positions:
+        flags.DEFINE_bool(
+            "fully_convolutional", False, "Average probabilities over all positions."
+        )
 
 
 def run(

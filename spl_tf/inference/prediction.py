@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import os
 import threading
@@ -156,7 +155,7 @@ def predict(
         "checkpoint": ",".join(
             os.path.basename(absolute_path(each)) for each in checkpoints
         ),
-        "weights": _digest(model),
+        "weights": run_folder.network_fingerprint(model),
         "dataset": run_folder.dataset_fingerprint(dataset),
         "top_k": min(top_k, len(outputs)),
         "num_clips": num_clips,
@@ -221,13 +220,6 @@ def _open_dataset(input_dir: str, output_dir: str) -> clips.ClipDataset:
             f"{num_classes - 1}, or -1 for none"
         )
     return dataset
-
-
-def _digest(model: keras.Model) -> str:
-    digest = hashlib.sha256()
-    for weight in model.get_weights():
-        digest.update(np.ascontiguousarray(weight).tobytes())
-    return digest.hexdigest()
 
 
 def _own_media(configs: Sequence[config_dict.ConfigDict]) -> set[str] | None:

@@ -59,8 +59,9 @@ def save(
     header = {"format": f"spl_tf.{kind}", "version": version, **header}
     if path.suffix == ".npz":
         path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(path) as temporary:
-            temporary.write_bytes(_npz({_HEADER: _to_bytes(header), **arrays}))
+        # Not by way of memory, which arrays may fill half of.
+        with files.replacing(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **{_HEADER: _to_bytes(header), **arrays})
         return
     path.mkdir(parents=True, exist_ok=True)
     old_data = _named_data(path / f"{kind}.json", kind)

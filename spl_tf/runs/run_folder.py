@@ -233,6 +233,14 @@ def dataset_fingerprint(dataset: ClipDataset) -> str:
     return digest.hexdigest()
 
 
+def network_fingerprint(model: keras.Model) -> str:
+    """SHA-256 over all weights of a network."""
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()
+
+
 def _git_revision() -> str | None:
     """The source tree's commit, with "-dirty" if it was changed; None without git."""
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
