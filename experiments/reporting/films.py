@@ -1,8 +1,9 @@
-"""Clips as networks are trained on them, as moving thumbnails."""
+"""Clips as they are stored, or as networks are trained on them, for thumbnails."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 
 from ml_collections import config_dict
 
@@ -14,6 +15,27 @@ from spl_tf.motion import CameraMotion
 from spl_tf.training.source_inputs import open_sources
 
 _FRAMES, _SIDE, _QUALITY = 8, 112, 60
+
+
+def stored_clips(
+    dataset: clips.ClipDataset, reader: clips.RecordReader, rows: Iterable[int]
+) -> list[tuple[Sequence[bytes], FilmLabel]]:
+    """Frames, as JPEGs, of some rows of a dataset, and what is said of each clip.
+
+    Args:
+        dataset: The dataset.
+        reader: Its open shards.
+        rows: The rows.
+
+    Raises:
+        ValueError: A record is damaged.
+    """
+    names, labels, found = dataset.info.class_names, dataset.index.label, []
+    for row in rows:
+        clip = clips.parse_clip(reader.read(int(row)))
+        label = names[labels[row]] if labels[row] >= 0 else ""
+        found.append((clip.frames, FilmLabel(clip.id, label)))
+    return found
 
 
 def training_films(config: config_dict.ConfigDict, shown: int = 12) -> list[Films]:

@@ -2,6 +2,11 @@
 
 from spl_tf.metrics.accuracy import TopKAccuracy
 from spl_tf.metrics.average_precision import MeanAveragePrecision, average_precision
+from spl_tf.metrics.clusters import (
+    count_pairs,
+    normalized_mutual_information,
+    purity,
+)
 from spl_tf.metrics.confusion import (
     ConfusionChange,
     EvaluationConfusion,
@@ -20,6 +25,9 @@ __all__ = [
     "average_precision",
     "confusion_changes",
     "confusion_scores",
+    "count_pairs",
     "estimate",
+    "normalized_mutual_information",
     "paired_difference",
+    "purity",
 ]

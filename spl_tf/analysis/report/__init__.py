@@ -26,11 +26,20 @@ from spl_tf.analysis.report.experiment import (
     RowTable,
     render_experiment,
 )
+from spl_tf.analysis.report.features import (
+    ClusterPage,
+    RetrievalPage,
+    ShownCluster,
+    ShownQuery,
+    render_clusters,
+    render_retrieval,
+)
 from spl_tf.analysis.report.page import render_page
 
 __all__ = [
     "CellPictures",
     "ClipLabels",
+    "ClusterPage",
     "Counts",
     "DatasetFacts",
     "Duplicates",
@@ -41,12 +50,17 @@ __all__ = [
     "HeatStrip",
     "LearningCurve",
     "ReportContent",
+    "RetrievalPage",
     "Row",
     "RowTable",
     "ShownClip",
+    "ShownCluster",
     "ShownPair",
+    "ShownQuery",
     "Stage",
     "WebClips",
+    "render_clusters",
     "render_experiment",
     "render_page",
+    "render_retrieval",
 ]

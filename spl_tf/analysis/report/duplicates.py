@@ -5,12 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from markupsafe import Markup
-
-from spl_tf.analysis.report.shell import environment, joined
+from spl_tf.analysis.report.shell import render_plain
 from spl_tf.analysis.report.sprites import Sprite
-
-STYLES = ("style.css", "duplicates.css")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,5 +56,4 @@ class Duplicates:
 
 def render_duplicates(found: Duplicates) -> str:
     """Makes one HTML page that needs nothing else; names are text on it."""
-    template = environment().get_template("duplicates.html.j2")
-    return template.render(found=found, style=Markup(joined(STYLES)))
+    return render_plain("duplicates", "Near-duplicates", (), found)

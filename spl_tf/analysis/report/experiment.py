@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spl_tf.analysis.report import duplicates, wording
+from spl_tf.analysis.report import wording
 from spl_tf.analysis.report.charts import accuracy_chart
 from spl_tf.analysis.report.comparison import Comparison, compare_rows
 from spl_tf.analysis.report.content import DatasetFacts, Row, Stage
@@ -18,7 +18,7 @@ from spl_tf.analysis.report.sprites import Sprite
 from spl_tf.analysis.report.svg import Chart
 from spl_tf.labels.filters import KeptClips
 
-_STYLES = (*duplicates.STYLES, "experiment.css")
+_STYLES = ("style.css", "duplicates.css", "films.css", "experiment.css")
 _SCRIPTS = ("page.js",)
 _SECTIONS = {
     "results": "Results",

@@ -75,6 +75,20 @@ def render(
     )
 
 
+def render_plain(name: str, title: str, styles: Sequence[str], found: Any) -> str:
+    """Fills a template that extends `plain.html.j2`, a page without a script.
+
+    Args:
+        name: The template's name; its own style sheet has the same.
+        title: Heading of the page.
+        styles: Further style sheets of the templates' folder.
+        found: What the page shows.
+    """
+    style = Markup(joined(("style.css", *styles, f"{name}.css")))
+    template = environment().get_template(f"{name}.html.j2")
+    return template.render(title=title, style=style, found=found)
+
+
 @functools.cache
 def environment() -> jinja2.Environment:
     """The templates of this folder, which escape all they are filled with."""
