@@ -378,8 +378,8 @@ def _one_by_one(
         TrainingStopped: SIGTERM came.
     """
     for rows, ids, features in batches:
-        yield from zip(rows.tolist(), ids, features, strict=True)
         progress.update(len(rows))
+        yield from zip(rows.tolist(), ids, features, strict=True)
         if stop.is_set():
             raise TrainingStopped(
                 "stopped; finished shards are kept, and the same command continues"
