@@ -12,20 +12,23 @@ and normalised mutual information; and `index.html`, a page of the clusters.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from absl import flags
 
 from experiments.reporting.films import stored_clips
-from spl_tf import binary, clips
-from spl_tf.analysis.report import ClusterPage, ShownCluster, render_clusters
+from spl_tf import binary, clips, data
+from spl_tf.analysis.report import ClusterPage, Films, ShownCluster, render_clusters
 from spl_tf.analysis.report.sprites import make_sprite
 from spl_tf.inference.clustering import Clusters, cluster
 from spl_tf.inference.feature_file import FeatureFile
 from spl_tf.labels.assignment import Assignment
+from spl_tf.labels.filters import read_filter
 from spl_tf.labels.rule import DISCARD
 from spl_tf.metrics import (
     count_pairs,
@@ -47,6 +50,7 @@ def cluster_features(
     seed: int = 0,
     iterations: int = 25,
     dataset: str = "",
+    exclude_ids: str = "",
     shown_clusters: int = _SHOWN_CLUSTERS,
     shown_clips: int = _SHOWN_CLIPS,
 ) -> dict[str, Any]:
@@ -59,6 +63,8 @@ def cluster_features(
         seed: Decides where centroids start.
         iterations: How often they are moved at most.
         dataset: Where the features' dataset is now; empty for where it was.
+        exclude_ids: File of media ids, one a line, whose clips are in no cluster; empty
+            for none.
         shown_clusters: How many clusters the page shows, the largest ones.
         shown_clips: How many clips it shows of each, nearest to the centroid.
 
@@ -72,6 +78,15 @@ def cluster_features(
     """
     file = FeatureFile.load(features)
     source = file.open_dataset(dataset)
+    if exclude_ids:
+        rule = read_filter({"exclude_ids": exclude_ids})
+        kept = data.apply_filter(source, rule, "exclude_ids")[file.rows]
+        file = dataclasses.replace(
+            file,
+            rows=file.rows[kept],
+            ids=file.ids[kept],
+            features=file.features[kept],
+        )
     found = cluster(file.features, num_clusters, seed, iterations)
     counts = _class_counts(source, file, found)
     results = {
@@ -83,6 +98,7 @@ def cluster_features(
         "labelled_clips": int(counts.sum()),
         **_agreement(counts),
         "sizes": found.sizes.tolist(),
+        "nearest": _nearest(file, found, shown_clusters, shown_clips),
         "settings": {
             "features": features,
             "dataset": source.directory,
@@ -92,7 +108,6 @@ def cluster_features(
         },
     }
     os.makedirs(output_dir, exist_ok=True)
-    shown = _shown(source, file, found, counts, shown_clusters, shown_clips)
     page = ClusterPage(
         dataset=source.directory,
         clips=len(found.labels),
@@ -100,7 +115,7 @@ def cluster_features(
         labelled=results["labelled_clips"],
         purity=results.get("purity"),
         mutual_information=results.get("normalized_mutual_information"),
-        shown=shown,
+        shown=_shown(source, results, counts),
     )
     path = os.path.join(output_dir, _PAGE)
     clips.write_atomically(path, render_clusters(page).encode())
@@ -113,7 +128,7 @@ def cluster_features(
     return results
 
 
-def _name(number: int) -> str:
+def _name(number: int | str) -> str:
     return f"cluster {number}"
 
 
@@ -136,35 +151,62 @@ def _agreement(counts: np.ndarray) -> dict[str, float]:
     }
 
 
-def _shown(source, file, found, counts, shown_clusters, shown_clips):
-    """The largest clusters, with the clips that are nearest to their centroids."""
+def _nearest(
+    file: FeatureFile, found: Clusters, shown_clusters: int, shown_clips: int
+) -> dict[str, list[int]]:
+    """Rows of the clips nearest to the centroids of the largest clusters."""
     largest = np.argsort(-found.sizes, kind="stable")[:shown_clusters]
     # Of each cluster in turn, the nearest clips first.
     order = np.lexsort((found.distances, found.labels))
-    starts = found.sizes.cumsum() - found.sizes
-    shown = []
+    ends = found.sizes.cumsum()
+    return {
+        str(each): file.rows[order[ends[each] - found.sizes[each] : ends[each]]][
+            :shown_clips
+        ].tolist()
+        for each in largest.tolist()
+    }
+
+
+def nearest_films(
+    source: clips.ClipDataset, nearest: Mapping[str, Sequence[int]], most: int = 0
+) -> dict[str, Films]:
+    """Clips of clusters as moving thumbnails, by the cluster's number.
+
+    Args:
+        source: The dataset that was clustered.
+        nearest: Of `clusters.json`.
+        most: Clusters to show, the largest ones; 0 for all.
+    """
+    films = {}
     with source.reader() as reader:
-        for each in largest.tolist():
-            places = order[starts[each] :][: min(shown_clips, found.sizes[each])]
-            frames, labels = zip(
-                *stored_clips(source, reader, file.rows[places]), strict=True
+        for number, rows in list(nearest.items())[: most or None]:
+            frames, labels = zip(*stored_clips(source, reader, rows), strict=True)
+            sprite = make_sprite(frames, _FRAMES, _SIDE)
+            films[number] = Films(_name(number), sprite, labels)
+    return films
+
+
+def _shown(source, results, counts) -> list[ShownCluster]:
+    """The largest clusters, with the clips that are nearest to their centroids."""
+    shown = []
+    for number, films in nearest_films(source, results["nearest"]).items():
+        of_class = counts[int(number)]
+        frequent = np.argsort(-of_class, kind="stable")[:_NAMED_CLASSES]
+        classes = [
+            (source.info.class_names[label], int(of_class[label]))
+            for label in frequent.tolist()
+            if of_class[label]
+        ]
+        shown.append(
+            ShownCluster(
+                name=films.title,
+                size=results["sizes"][int(number)],
+                classes=classes,
+                other_classes=int((of_class > 0).sum()) - len(classes),
+                sprite=films.sprite,
+                clips=films.clips,
             )
-            frequent = np.argsort(-counts[each], kind="stable")[:_NAMED_CLASSES]
-            classes = [
-                (source.info.class_names[label], int(counts[each, label]))
-                for label in frequent.tolist()
-                if counts[each, label]
-            ]
-            shown.append(
-                ShownCluster(
-                    name=_name(each),
-                    size=int(found.sizes[each]),
-                    classes=classes,
-                    other_classes=int((counts[each] > 0).sum()) - len(classes),
-                    sprite=make_sprite(frames, _FRAMES, _SIDE),
-                    clips=labels,
-                )
-            )
+        )
     return shown
 
 
@@ -200,6 +242,9 @@ if __name__ == "__main__":
     flags.DEFINE_integer("seed", 0, "Decides where centroids start.", lower_bound=0)
     flags.DEFINE_integer("iterations", 25, "How often centroids move at most.")
     flags.DEFINE_string("dataset", "", "Where the features' dataset is now.")
+    flags.DEFINE_string(
+        "exclude_ids", "", "File of media ids to leave out, one a line."
+    )
     flags.DEFINE_integer(
         "shown_clusters", _SHOWN_CLUSTERS, "On the page, largest first.", lower_bound=0
     )

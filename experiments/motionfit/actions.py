@@ -10,6 +10,7 @@ from experiments.motionfit.stages import FEATURES_FILE
 from experiments.pipeline.task import Task
 
 QUERIES_FILE, GALLERY_FILE = "queries.npz", "gallery.npz"
+_SHOWN_CLUSTERS = 24
 
 
 def add_flow(task: Task) -> dict[str, Any]:
@@ -19,7 +20,6 @@ def add_flow(task: Task) -> dict[str, Any]:
         `count`, its clips.
     """
     from tfrecords_tools.add_flow import FlowSettings, add_flow  # OpenCV loads with it
-
     from tfrecords_tools.conversion.resuming import RunOptions
 
     processes = task.options["processes"] or task.share.processes
@@ -54,7 +54,7 @@ def extract_features(task: Task) -> dict[str, Any]:
 
 
 def _extract(task: Task, dataset: str, path: str) -> dict[str, Any]:
-    from experiments.extract_features import extract_features
+    from spl_tf.inference.feature_file import extract_features
 
     found = extract_features(
         task.inputs["checkpoint"], task.inputs[dataset], path, **task.settings
@@ -67,17 +67,24 @@ def cluster(task: Task) -> dict[str, Any]:
 
     Returns:
         `count` and `clips`, those that are in a cluster; `clusters`; and against the
-        records' own labels `purity` and `nmi`.
+        records' own labels `purity` and `nmi`, the normalised mutual information.
     """
     from experiments.cluster_features import cluster_features
 
     found = cluster_features(
         task.inputs["features"],
-        task.output,
+        output_dir=task.output,
         exclude_ids=task.inputs.get("exclude_ids", ""),
+        shown_clusters=_SHOWN_CLUSTERS,
         **task.settings,
     )
-    return {"count": found["clips"], **found}
+    return {
+        "count": found["clips"],
+        "clips": found["clips"],
+        "clusters": len(found["sizes"]),
+        "purity": found["purity"],
+        "nmi": found["normalized_mutual_information"],
+    }
 
 
 def retrieve(task: Task) -> dict[str, Any]:

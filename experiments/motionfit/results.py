@@ -58,6 +58,11 @@ def _seed(config, layout: Layout, record: Records) -> dict[str, Any]:
             for name, row in teachers.items()
             if row.teacher and (evaluated := record(layout.stage(name, "evaluate")))
         },
+        "teacher_runs": {
+            name: layout.teacher(row)
+            for name, row in teachers.items()
+            if row.teacher and record(layout.stage("train_teacher", name))
+        },
         "clusters": [found for found in clusters if found is not None],
     }
 
@@ -73,6 +78,7 @@ def _clusters(layout: Layout, row: Row, record: Records) -> dict[str, Any] | Non
     return {
         "row": row.name,
         "teacher": teacher_of(row),
+        "source": row.source,
         "folder": layout.clusters(row),
         **facts,
     }
@@ -107,7 +113,8 @@ def format_table(results: dict[str, Any]) -> str:
     Over several seeds numbers are means with standard errors, and a row's last columns
     say what it is ahead of the table's reference, seed by seed.
     """
-    lines = _cluster_lines(results["seeds"])
+    clusters = cluster_table(results["seeds"])
+    lines = text_table.aligned(clusters) if clusters else []
     if not results["rows"]:
         return "\n".join([*lines, format_progress(results)])
     for table in results["tables"]:
@@ -127,12 +134,19 @@ def by_row(
     return {name: rows for name, rows in found.items() if rows}
 
 
+def recall_cells(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """R@n of a row for each of `RECALLS`, "-" for more clips than there are."""
+    return [
+        text_table.share([row["recall"][n] for row in rows if n in row["recall"]])
+        for n in RECALLS
+    ]
+
+
 def _lines_of(rows: Mapping[str, list], reference: str) -> list[str]:
     base = reference if reference in rows else next(iter(rows))
     searched = all(row["recall"] for found in rows.values() for row in found)
-    shown = RECALLS if searched else ()
-    head = ["row", "labelled", "top-1", f"ahead of {base} by"]
-    table = [[*head, *(f"R@{n}" for n in shown), "seeds"]]
+    recalls = [f"R@{n}" for n in RECALLS if searched]
+    table = [["row", "labelled", "top-1", f"ahead of {base} by", *recalls, "seeds"]]
     for name, found in rows.items():
         table.append(
             [
@@ -140,28 +154,26 @@ def _lines_of(rows: Mapping[str, list], reference: str) -> list[str]:
                 f"{found[0]['labelled']:.0%}",
                 text_table.share([row["top_1"] for row in found]),
                 "" if name == base else text_table.ahead(found, rows[base]),
-                *(
-                    text_table.share(
-                        [row["recall"][n] for row in found if n in row["recall"]]
-                    )
-                    for n in shown
-                ),
+                *(recall_cells(found) if searched else ()),
                 str(len(found)),
             ]
         )
     return text_table.aligned(table)
 
 
-def _cluster_lines(seeds: list[dict[str, Any]]) -> list[str]:
-    """How good each row's clusters are, and the teacher that they are from."""
+def cluster_table(seeds: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """How good each row's clusters are, and the teacher that they are from.
+
+    Returns:
+        A line of headings and one per row with clusters; nothing without any.
+    """
     found: dict[str, list[dict[str, Any]]] = {}
     for seed in seeds:
         for entry in seed["clusters"]:
             accuracy = seed["teachers"].get(entry["teacher"])
             found.setdefault(entry["row"], []).append(entry | {"top_1": accuracy})
-    table = [
-        ["clusters of", "features of", "its top-1", "clips", "number", "purity", "NMI"]
-    ]
+    head = ["clusters", "features", "their top-1", "clips", "number", "purity", "NMI"]
+    table = [head]
     for row, entries in found.items():
         accuracies = [entry["top_1"] for entry in entries if entry["top_1"] is not None]
         table.append(
@@ -175,4 +187,4 @@ def _cluster_lines(seeds: list[dict[str, Any]]) -> list[str]:
                 f"{text_table.mean(entries, 'nmi'):.3f}",
             ]
         )
-    return text_table.aligned(table) if found else []
+    return table if found else []

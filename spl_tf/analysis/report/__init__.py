@@ -19,6 +19,7 @@ from spl_tf.analysis.report.content import (
 )
 from spl_tf.analysis.report.duplicates import Duplicates, ShownClip, ShownPair
 from spl_tf.analysis.report.experiment import (
+    Chapter,
     ExperimentContent,
     FilmLabel,
     Films,
@@ -38,6 +39,7 @@ from spl_tf.analysis.report.page import render_page
 
 __all__ = [
     "CellPictures",
+    "Chapter",
     "ClipLabels",
     "ClusterPage",
     "Counts",

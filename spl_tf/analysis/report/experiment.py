@@ -21,7 +21,6 @@ from spl_tf.labels.filters import KeptClips
 _STYLES = ("style.css", "duplicates.css", "films.css", "experiment.css")
 _SCRIPTS = ("page.js",)
 _SECTIONS = {
-    "results": "Results",
     "filtered": "What was filtered",
     "duplicates": "Near-duplicates",
     "films": "What is trained on",
@@ -43,6 +42,7 @@ class RowTable:
         main: The row that the page begins with, in the first table; empty for none.
         paper: By row, the paper's "top_1" and "top_5", in [0, 1].
         source: Which table of the paper its numbers are from.
+        heading: What the column of names is headed with.
     """
 
     title: str
@@ -53,6 +53,7 @@ class RowTable:
     main: str = ""
     paper: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     source: str = ""
+    heading: str = "trained on"
 
     def __post_init__(self):
         known = {*self.rows, ""}
@@ -110,6 +111,27 @@ class Films:
 
 
 @dataclasses.dataclass(frozen=True)
+class Chapter:
+    """A section of a paper's own, e.g. the clusters of MotionFit.
+
+    Attributes:
+        name: The section's anchor, and its name in `ExperimentContent.missing`.
+        title: Heading above it, and in the list of sections.
+        text: What it shows, in words.
+        head: Headings of the table's columns.
+        rows: The table's cells as text; a name first, then numbers.
+        films: Clips, below the table.
+    """
+
+    name: str
+    title: str
+    text: str = ""
+    head: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    films: Sequence[Films] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class ExperimentContent:
     """Everything on the page.
 
@@ -121,13 +143,14 @@ class ExperimentContent:
         tables: The most important one first.
         filtered: What filters keep, an entry per source.
         duplicates: What `find_duplicates` found, an entry per source.
+        chapters: Sections of the paper's own, after the results.
         films: Clips as networks are trained on them.
         datasets: How each dataset was made.
         stages: The pipeline's stages, in the order in which they ran.
         configs: Configs by title, as JSON can hold them.
         versions: Version by package, and the source's revision.
-        missing: By section ("results", "filtered", "duplicates", "films", "datasets"):
-            what is not there and why.
+        missing: By section ("results", a chapter's name, "filtered", "duplicates",
+            "films", "datasets"): what is not there and why.
         built: When the page was built.
     """
 
@@ -138,6 +161,7 @@ class ExperimentContent:
     tables: Sequence[RowTable] = ()
     filtered: Sequence[FilteredSource] = ()
     duplicates: Sequence[Duplicates] = ()
+    chapters: Sequence[Chapter] = ()
     films: Sequence[Films] = ()
     datasets: Sequence[DatasetFacts] = ()
     stages: Sequence[Stage] = ()
@@ -206,11 +230,14 @@ def _sections(content: ExperimentContent) -> dict[str, str]:
     """Titles of the sections that have something to show or to complain about."""
     missing = content.missing
     filled = {
-        "results": True,
         "filtered": content.filtered or missing.get("filtered"),
         "duplicates": content.duplicates or missing.get("duplicates"),
         "films": content.films or missing.get("films"),
         "data": content.datasets or missing.get("datasets"),
         "run": content.stages or content.versions or content.configs,
     }
-    return {name: title for name, title in _SECTIONS.items() if filled[name]}
+    return {
+        "results": "Results",
+        **{chapter.name: chapter.title for chapter in content.chapters},
+        **{name: _SECTIONS[name] for name in filled if filled[name]},
+    }
