@@ -134,7 +134,6 @@ def _shrunk(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
 def _shrink(settings: config_dict.ConfigDict) -> None:
     """Changes the config of a training to a tiny network and two steps."""
     clips = settings.data.clips_per_item
-    settings.model.update(name="r3d_tiny_g", dropout=0.0)
     shrink_recipe(settings)
     settings.data.update(
         batch_size=8 // clips, short_side=(), test_short_side=0, strides=()

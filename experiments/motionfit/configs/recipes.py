@@ -48,6 +48,7 @@ def motion_teacher(network: str) -> config_dict.ConfigDict:
     config = recipe(network, epochs=150.0, rate=0.05)
     config.data.update(modality="flow", clips_per_item=4, global_batch_size=16)
     config.optimizer.reference_batch_size = 16
+    config.augmentation.update(dict.fromkeys(config.augmentation, 0.0))  # no colours
     config.loss.update(clips="loss_of_mean", clip_weight=0.5)
     return config
 

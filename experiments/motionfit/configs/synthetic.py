@@ -107,6 +107,7 @@ def motion_teacher(clips: int = 2, clip_weight: float = 0.5) -> config_dict.Conf
         modality="flow", stride=1, clips_per_item=clips, batch_size=32 // clips
     )
     config.optimizer.reference_batch_size = 32 // clips
+    config.augmentation.update(dict.fromkeys(config.augmentation, 0.0))  # no colours
     config.loss.update(clips="loss_of_mean", clip_weight=clip_weight)
     return config
 

@@ -9,7 +9,10 @@ from experiments.synthetic import render, world
 
 # Networks by those that stand for them, with a factor on their width.
 _TINY_NETWORKS = {
-    **dict.fromkeys(("r3d_50_g", "slow_only_50", "slow_only_101"), ("r3d_tiny_g", 1.0)),
+    **dict.fromkeys(
+        ("r3d_50_g", "slow_only_50", "slow_only_101", "r2plus1d_18", "s3d_g"),
+        ("r3d_tiny_g", 1.0),
+    ),
     **dict.fromkeys(("resnet_50", "resnet_18"), ("resnet_18", 0.125)),
     "efficientnet_b4": ("resnet_18", 0.125),
 }

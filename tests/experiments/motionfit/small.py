@@ -29,7 +29,7 @@ def shrink(config):
         if "num_clusters" in row:
             row.num_clusters = min(row.num_clusters, 8)
         for phase in row.get("changes", {}).values():
-            phase.pop("schedule", None)
+            phase.schedule.warmup.steps = phase.schedule.length.steps = 2
     for settings in (*config.teachers.values(), *(config[phase] for phase in PHASES)):
         settings.data.batch_size = 8 // settings.data.clips_per_item
         settings.schedule.warmup.steps = 2
