@@ -51,7 +51,7 @@ setuptools.setup(
         "ml-collections>=1.0",
         "numpy>=1.26",
         "opencv-python-headless>=4.10",
-        "pillow>=10",
+        "pillow>=10.2",
         "pyarrow>=15",
         "safetensors>=0.4.3",
         "scipy>=1.11",

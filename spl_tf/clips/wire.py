@@ -200,3 +200,18 @@ def step_bytes(data, span: Span) -> Span:
     if (feature, value) != (_ONLY, _ONLY):
         raise WireError("holds none or several values, expected one image")
     return span
+
+
+def step_values(data, lists: Mapping[str, Span], key: str) -> list[bytes]:
+    """The one value of each step of a feature list; empty without such a list.
+
+    Raises:
+        WireError: The list is damaged, or a step of it holds none or several values.
+    """
+    found = []
+    for step, span in enumerate(frame_spans(data, lists, key)):
+        try:
+            found.append(bytes(data[slice(*step_bytes(data, span))]))
+        except WireError as error:
+            raise WireError(f"step {step} of {key!r} {error}") from error
+    return found

@@ -16,10 +16,6 @@ _ZERO = 128  # of the third channel
 _PNG_MAGIC = b"\x89PNG"
 
 
-class BadFlowError(ValueError):
-    """A flow image that does not decode; the message goes on after its name."""
-
-
 def encode_flow(flow: np.ndarray) -> np.ndarray:
     """Flow as the pixels of an image.
 
@@ -72,17 +68,14 @@ def from_image_file(data: bytes) -> np.ndarray:
     """Reads a flow image, JPEG or PNG: uint8 [H, W, 3].
 
     Raises:
-        BadFlowError: It is neither, damaged, or has more than `MAX_PIXELS`.
+        BadJpegError: It is neither, damaged, or has more than `MAX_PIXELS`.
     """
     if not data.startswith(_PNG_MAGIC):
-        try:
-            return decode_jpeg(data)
-        except BadJpegError as error:
-            raise BadFlowError(str(error)) from error
+        return decode_jpeg(data)
     try:
         image = Image.open(io.BytesIO(data), formats=("PNG",))
         if image.width * image.height > MAX_PIXELS:
-            raise BadFlowError(f"has more than {MAX_PIXELS:,} pixels")
+            raise BadJpegError(f"has more than {MAX_PIXELS:,} pixels")
         return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadFlowError(f"does not decode: {error}") from error
+        raise BadJpegError(f"does not decode: {error}") from error

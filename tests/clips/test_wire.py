@@ -44,3 +44,18 @@ def test_the_last_field_of_the_head_of_a_message_may_go_on():
         (1, (2, 3)),
         (2, (5, 132)),
     ]
+
+
+def test_the_values_of_a_feature_list_are_found_by_its_key():
+    example = tf.train.SequenceExample()
+    lists = example.feature_lists.feature_list
+    for value in (b"one", b"", b"three"):
+        lists["own"].feature.add().bytes_list.value.append(value)
+    lists["bad"].feature.add().bytes_list.value.append(b"one")
+    lists["bad"].feature.add().bytes_list.value.extend([b"one", b"two"])
+    data = example.SerializeToString()
+    _, found = wire.example_parts(data, 0, len(data))
+    assert wire.step_values(data, found, "own") == [b"one", b"", b"three"]
+    assert wire.step_values(data, found, "absent") == []
+    with pytest.raises(wire.WireError, match=r"step 1 of 'bad' holds none or several"):
+        wire.step_values(data, found, "bad")

@@ -192,12 +192,10 @@ def _id(context: Mapping) -> str:
 
 def _frames(record: bytes, lists: Mapping[str, wire.Span]) -> list[bytes]:
     """The clip's JPEGs, one or more."""
-    frames = []
     try:
-        for span in wire.frame_spans(record, lists):
-            frames.append(record[slice(*wire.step_bytes(record, span))])
+        frames = wire.step_values(record, lists, keys.IMAGE_ENCODED)
     except wire.WireError as error:
-        raise SkippedClipError(BAD_RECORD, f"frame {len(frames)} {error}") from error
+        raise SkippedClipError(BAD_RECORD, str(error)) from error
     if not frames:
         raise SkippedClipError(
             BAD_RECORD, f"the feature list {keys.IMAGE_ENCODED!r} is absent or empty"

@@ -5,17 +5,28 @@ It is drawn without pyplot, so that no display is needed and no global state tou
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from spl_tf import clips
+from spl_tf.clips import keys, wire
 from spl_tf.clips.jpeg import BadJpegError, decode_jpeg
+from spl_tf.motion.flow_encoding import MAX_FLOW, decode_flow, from_image_file
+from tfrecords_tools.inspection.flow_picture import (
+    color_wheel,
+    flow_arrows,
+    flow_colors,
+    full_speed,
+)
 
 # Inches.
 _CELL_WIDTH = 1.9
@@ -24,6 +35,8 @@ _CAPTION = 0.36
 _HEADING = 0.34
 _MARGIN = 0.25
 _TITLE = 0.5
+_INNER_GAP = 0.04  # between a frame and its flow
+_WHEEL = 0.42
 
 # Width / height; frames of other shapes get borders.
 _NARROWEST, _WIDEST = 0.75, 1.8
@@ -33,6 +46,11 @@ _HEADING_LENGTH = 17
 _CAPTION_LENGTH = 30
 _ID_LENGTH = 38
 
+_WHEEL_PIXELS = 200
+# The scale of flow has no zero: what is still is stored as half a step.
+_NO_FLOW = 1.5 * MAX_FLOW / 255
+
+_INK, _FAINT = "#111827", "#d1d5db"
 _AGREES, _DISAGREES, _QUIET = "#1a7f37", "#c2410c", "#6b7280"
 
 
@@ -40,13 +58,13 @@ class _Page:
     """A figure on which things are placed in inches from the upper left corner."""
 
     def __init__(self, width: float, height: float):
-        self._width, self._height = width, height
+        self.width, self._height = width, height
         self._figure = Figure(figsize=(width, height), dpi=120, facecolor="white")
         FigureCanvasAgg(self._figure)
 
     def write(self, left: float, base: float, text: str, size: float, **style) -> None:
         self._figure.text(
-            left / self._width,
+            left / self.width,
             1 - base / self._height,
             " ".join(text.split()),
             fontsize=size,
@@ -55,23 +73,33 @@ class _Page:
             **style,
         )
 
-    def show(self, left, top, width, height, image: Image.Image) -> None:
+    def show(self, left, top, width, height, image: Image.Image) -> Axes:
         axes = self._figure.add_axes(
             (
-                left / self._width,
+                left / self.width,
                 1 - (top + height) / self._height,
-                width / self._width,
+                width / self.width,
                 height / self._height,
             )
         )
         axes.imshow(image, interpolation="lanczos")
         axes.set_anchor("SW")
         axes.set_axis_off()
+        return axes
 
     def save(self, path: str) -> None:
         buffer = io.BytesIO()
         self._figure.savefig(buffer, format="png")
         clips.write_atomically(path, buffer.getvalue())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Cell:
+    """What is shown of a clip: its middle frame, and the flow there, if it has any."""
+
+    clip: clips.Clip
+    image: Image.Image
+    flow: np.ndarray | None
 
 
 def draw_contact_sheet(
@@ -82,6 +110,10 @@ def draw_contact_sheet(
     seed: int = 0,
 ) -> list[np.ndarray]:
     """Draws a grid of clips: a row per class, the middle frame of each clip.
+
+    Beside a frame stands the optical flow from it to the next, where records have it:
+    its direction as hue, as the wheel at the sheet's head tells, its speed as
+    saturation, on a scale of its own, and some arrows.
 
     Over each row stands the label, under each frame the teacher's first choice where
     there is one (green when it agrees with the label, orange when not) and the id.
@@ -101,31 +133,69 @@ def draw_contact_sheet(
     """
     groups = _choose(dataset, rows, columns, seed)
     with dataset.reader() as reader:
-        shown = [
-            [clips.parse_clip(reader.read(row)) for row in group] for group in groups
-        ]
-    images = [[_middle_frame(clip) for clip in group] for group in shown]
-    height = _cell_height(images)
+        cells = [[_read_cell(reader.read(row)) for row in group] for group in groups]
+    flows = any(cell.flow is not None for group in cells for cell in group)
+    width = 2 * _CELL_WIDTH + _INNER_GAP if flows else _CELL_WIDTH
+    height = _cell_height([cell.image for group in cells for cell in group])
     step = _HEADING + height + _CAPTION
     widest = max(map(len, groups))
     page = _Page(
-        2 * _MARGIN + widest * (_CELL_WIDTH + _GAP) - _GAP,
+        2 * _MARGIN + widest * (width + _GAP) - _GAP,
         _TITLE + len(groups) * step + _MARGIN,
     )
     page.write(_MARGIN, 0.3, _title(dataset, len(groups)), 10, color=_QUIET)
+    if flows:
+        _draw_legend(page)
     for number, group in enumerate(groups):
         top = _TITLE + number * step + _HEADING
-        heading = _heading(dataset, group, _HEADING_LENGTH * widest)
+        heading = _heading(
+            dataset, group, int(_HEADING_LENGTH * widest * width / _CELL_WIDTH)
+        )
         page.write(_MARGIN, top - 0.1, heading, 11, weight="bold")
-        for column, clip in enumerate(shown[number]):
-            left = _MARGIN + column * (_CELL_WIDTH + _GAP)
-            page.show(left, top, _CELL_WIDTH, height, images[number][column])
-            text, color = _caption(clip, dataset.info.class_names)
-            page.write(left, top + height + 0.15, text, 7.5, color=color)
-            short_id = _short_id(clip.id)
-            page.write(left, top + height + 0.27, short_id, 6, color=_QUIET)
+        for column, cell in enumerate(cells[number]):
+            left = _MARGIN + column * (width + _GAP)
+            _draw_cell(page, left, top, height, cell, dataset.info.class_names)
     page.save(path)
     return groups
+
+
+def _read_cell(record: bytes) -> _Cell:
+    clip = clips.parse_clip(record)
+    return _Cell(clip, _middle_frame(clip), _middle_flow(clip, record))
+
+
+def _draw_cell(page: _Page, left, top, height, cell: _Cell, class_names) -> None:
+    page.show(left, top, _CELL_WIDTH, height, cell.image)
+    if cell.flow is not None:
+        shown = min(_CELL_WIDTH, height * cell.image.width / cell.image.height)
+        _draw_flow(page, left + shown + _INNER_GAP, top, height, cell.flow)
+    text, color = _caption(cell.clip, class_names)
+    page.write(left, top + height + 0.15, text, 7.5, color=color)
+    page.write(left, top + height + 0.27, _short_id(cell.clip.id), 6, color=_QUIET)
+
+
+def _draw_flow(page: _Page, left, top, height, flow: np.ndarray) -> None:
+    fastest = full_speed(flow)
+    axes = page.show(left, top, _CELL_WIDTH, height, flow_colors(flow, fastest))
+    axes.add_patch(  # else much of a picture without motion is paper
+        Rectangle((0, 0), 1, 1, transform=axes.transAxes, fill=False, color=_FAINT)
+    )
+    places, moves, side = flow_arrows(flow, fastest)
+    axes.autoscale(False)
+    if len(places):
+        style = {"angles": "xy", "scale_units": "xy", "pivot": "mid", "color": _INK}
+        scale = fastest / side  # the fastest are as long as their square
+        axes.quiver(*places.T, *moves.T, scale=scale, width=0.009, **style)
+    text = f"full colour from {fastest:.1f} pixels"
+    page.write(left, top + height + 0.15, text, 7.5, color=_QUIET)
+
+
+def _draw_legend(page: _Page) -> None:
+    """The colour wheel, at the right of the title."""
+    left = page.width - _MARGIN - _WHEEL
+    page.show(left, 0.06, _WHEEL, _WHEEL, color_wheel(_WHEEL_PIXELS))
+    text = "flow to the next frame"
+    page.write(left - 0.08, 0.3, text, 7.5, color=_QUIET, ha="right")
 
 
 def _choose(dataset, rows: int, columns: int, seed: int) -> list[np.ndarray]:
@@ -152,8 +222,25 @@ def _middle_frame(clip: clips.Clip) -> Image.Image:
         ) from error
 
 
-def _cell_height(images: Sequence[Sequence[Image.Image]]) -> float:
-    ratios = [image.width / image.height for group in images for image in group]
+def _middle_flow(clip: clips.Clip, record: bytes) -> np.ndarray | None:
+    """The flow from the middle frame, float32 [H, W, 2], in pixels; None without."""
+    try:
+        _, lists = wire.example_parts(record, 0, len(record))
+        images = wire.step_values(record, lists, keys.FLOW_ENCODED)
+        if not images:
+            return None
+        flow = decode_flow(from_image_file(images[len(images) // 2]))
+    except ValueError as error:
+        raise ValueError(
+            f"clip {clip.id!r}: the middle image of its flow cannot be decoded: "
+            f"it {error}; look for other faults with --validate"
+        ) from error
+    flow[np.abs(flow) < _NO_FLOW] = 0
+    return flow
+
+
+def _cell_height(images: Sequence[Image.Image]) -> float:
+    ratios = [image.width / image.height for image in images]
     return _CELL_WIDTH / float(np.clip(np.median(ratios), _NARROWEST, _WIDEST))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 
@@ -9,8 +10,9 @@ import tensorflow as tf
 
 from spl_tf.clips import keys
 from spl_tf.clips.frame_shape import CropSize, crop_text, height_and_width
-from spl_tf.clips.jpeg import BadJpegError, decode_jpeg
+from spl_tf.clips.jpeg import BadJpegError, decode_jpeg, jpeg_size
 from spl_tf.clips.record import IndexFacts, index_facts
+from spl_tf.motion.flow_encoding import from_image_file
 from spl_tf.text_files import composed
 
 _CONTEXT_KINDS = {
@@ -50,11 +52,13 @@ class Schema:
         every_key: Whether all keys must be there, as in records of our own tools; else
             only those that the pipeline reads.
         crop_size: Crop that must fit into the frames; 0 for none.
+        has_flow: Whether every record must have optical flow.
     """
 
     class_names: Sequence[str]
     every_key: bool
     crop_size: CropSize = 0
+    has_flow: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +73,7 @@ class CheckedRecord:
         teacher: The teacher's first choice, -1 when there is none.
         context: What else the index has of it; None of a record that cannot be parsed.
         faults: (kind, message) pairs; kinds are "schema", "label", "teacher",
-            "timestamps", "jpeg" and "crop".
+            "timestamps", "jpeg", "crop" and "flow".
     """
 
     id: str
@@ -109,6 +113,12 @@ def check_record(record: bytes, schema: Schema) -> CheckedRecord:
     elif schema.every_key:
         faults.append(("schema", f"no feature list {keys.IMAGE_TIMESTAMP!r}"))
     faults += _frame_faults(frames, values, schema.crop_size)
+    if keys.FLOW_ENCODED in lists:
+        flow, step_faults = _steps(lists, keys.FLOW_ENCODED, "bytes_list")
+        faults += step_faults or _flow_faults(flow, frames)
+    elif schema.has_flow:
+        message = f"no feature list {keys.FLOW_ENCODED!r}, though dataset.json has flow"
+        faults.append(("flow", message))
     clip_id = values.get(keys.EXAMPLE_ID, b"").decode(errors="replace")
     return CheckedRecord(clip_id, len(frames), label, teacher, context, faults)
 
@@ -253,3 +263,25 @@ def _frame_faults(
             f"its frames are {first_size[0]} x {first_size[1]}, smaller than the crop "
             f"of {crop_text(needed)}",
         )
+
+
+def _flow_faults(
+    images: Sequence[bytes], frames: Sequence[bytes]
+) -> Iterator[tuple[str, str]]:
+    if len(images) != len(frames):
+        yield "flow", f"{len(images)} images of flow for {len(frames)} frames"
+    expected = None
+    with contextlib.suppress(BadJpegError):  # which is a fault of the frame
+        expected = jpeg_size(frames[0]) if frames else None
+    for step, image in enumerate(images):
+        try:
+            size = from_image_file(image).shape[:2]
+        except BadJpegError as error:
+            yield "flow", f"image {step} of the flow {error}"
+            continue
+        if size != (expected or size):
+            yield (
+                "flow",
+                f"image {step} of the flow is {size[0]} x {size[1]} (height x width), "
+                f"the clip's first frame {expected[0]} x {expected[1]}",
+            )

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from spl_tf import clips
+from spl_tf.clips import keys, wire
+from spl_tf.motion.flow_encoding import from_image_file
 
 # Up to this many classes all are listed; of more, the largest and the smallest.
 _MAX_CLASSES = 24
@@ -25,7 +27,7 @@ _HASH = re.compile(r"\b[0-9a-f]{32,}\b")
 
 
 def format_summary(dataset: clips.ClipDataset, all_classes: bool = False) -> str:
-    """Returns what a dataset holds, from `dataset.json` and `index.npz` alone.
+    """Returns what a dataset holds: description, index, and flow of the first clip.
 
     Args:
         dataset: The dataset to summarise, with or without predictions.
@@ -48,7 +50,7 @@ def _facts(dataset: clips.ClipDataset) -> Iterator[tuple[str, str]]:
         f"{_bytes(total)}",
     )
     yield "labels", f"{info.label_kind}, {_plural(len(info.class_names), 'class')}"
-    settings = _flat(info.source)
+    settings = _flat({k: v for k, v in info.source.items() if k != "flow"})
     yield "made by", _source(settings)
     if not len(index):
         return
@@ -66,6 +68,7 @@ def _facts(dataset: clips.ClipDataset) -> Iterator[tuple[str, str]]:
     yield "shards", f"{_spread(sizes, _bytes)} each"
     yield "teacher", _teacher(dataset)
     yield "skipped", f"{len(info.skipped):,}"
+    yield "flow", _flow(dataset)
 
 
 def _flat(source: dict[str, Any]) -> dict[str, Any]:
@@ -102,6 +105,29 @@ def _teacher(dataset: clips.ClipDataset) -> str:
     return (
         f"predictions in {count:,} of {len(index):,} clips{origin}; agrees with the "
         f"label in {agree / count:.1%} (noise ratio {1 - agree / count:.1%})"
+    )
+
+
+def _flow(dataset: clips.ClipDataset) -> str:
+    """How flow was found, and of which size it is in the first clip."""
+    how = dataset.info.source.get("flow", {})
+    try:
+        with dataset.reader() as reader:
+            record = reader.read(0)
+        _, lists = wire.example_parts(record, 0, len(record))
+        images = wire.step_values(record, lists, keys.FLOW_ENCODED)
+        if not images:
+            return "none in the first clip, which should have it" if how else "none"
+        height, width, _ = from_image_file(images[0]).shape
+    except (ValueError, OSError) as error:
+        return f"that of the first clip cannot be read: {error}"
+    size = f"{height} x {width}, {_bytes(sum(map(len, images)))} in the first clip"
+    if not how:
+        return f"{size}; how it was found is not known"
+    quality = f" of quality {how['quality']}" if "quality" in how else ""
+    return (
+        f"{how['method']}, up to {how['max_flow']:g} pixels, {how['format']}{quality}, "
+        f"{size}"
     )
 
 

@@ -40,7 +40,7 @@ class Fault:
 
     Attributes:
         kind: "framing", "checksum", "schema", "label", "teacher", "timestamps",
-            "jpeg", "crop", "duplicate", "index", "counts" or "file".
+            "jpeg", "crop", "flow", "duplicate", "index", "counts" or "file".
         message: What was found and what was expected.
         shard: File name; empty for the whole dataset.
         record: Number in the shard, from 0; None for the whole shard.
@@ -112,7 +112,7 @@ def validate(
     info = clips.DatasetInfo.load(directory)
     names = [shard["name"] for shard in info.shards]
     foreign = info.source.get("tool") == REINDEXING_TOOL
-    schema = Schema(info.class_names, not foreign, crop_size)
+    schema = Schema(info.class_names, not foreign, crop_size, "flow" in info.source)
     index, index_rows, faults = _index_rows(directory, names)
     check = functools.partial(_check_shard, directory, schema)
     reports = []
