@@ -13,11 +13,14 @@ from tests.conftest import jpeg, make_clip
 NUM_FRAMES, STRIDE, CROP = 2, 2, 16
 
 
-def write_run(workdir, class_names, seed=0, crop_size=CROP, **model_settings):
+def write_run(
+    workdir, class_names, seed=0, crop_size=CROP, modality="rgb", **model_settings
+):
     """Writes a run of 2 frames at stride 2, whose weights are random; all of them."""
     config = training.default_config()
     config.model.update(name="r3d_tiny_g", **model_settings)
     config.data.update(num_frames=NUM_FRAMES, stride=STRIDE, crop_size=crop_size)
+    config.data.modality = modality
     run_folder.claim_workdir(str(workdir), config, label_names=list(class_names))
     model = run_folder.build_from_config(config, len(class_names))
     rng = np.random.default_rng(seed)
