@@ -56,7 +56,8 @@ def _seed(config, layout: Layout, record: Records) -> dict[str, Any]:
         "teachers": {
             name: evaluated.facts["top_1"]
             for name, row in teachers.items()
-            if row.teacher and (evaluated := record(layout.stage(name, "evaluate")))
+            if row.teacher
+            and (evaluated := record(layout.stage("evaluate_teacher", name)))
         },
         "teacher_runs": {
             name: layout.teacher(row)
@@ -101,7 +102,7 @@ def _row(layout: Layout, row: Row, record: Records) -> dict[str, Any] | None:
         "recall": retrieved.facts["recall"] if retrieved else None,
         "train_loss": trained.facts["train_loss"],
         "run": layout.run(row),
-        "evaluation": layout.evaluation(row.name),
+        "evaluation": layout.evaluation(row),
         "retrieval": layout.retrieval(row) if retrieved else None,
         "seconds": {"train": trained.seconds, "evaluate": evaluated.seconds},
     }

@@ -76,9 +76,9 @@ class Layout(datasets.SeedLayout):
         """Folder of the last run of a row."""
         return self.stage("runs", row.name)
 
-    def evaluation(self, name: str) -> str:
-        """Folder of the evaluation of a row or teacher."""
-        return self.stage("evaluation", name)
+    def evaluation(self, row: Row) -> str:
+        """Folder of the evaluation of a row."""
+        return self.stage("evaluation", row.name)
 
     def retrieval(self, row: Row) -> str:
         """What `retrieve` writes for a row."""
@@ -164,8 +164,12 @@ def _teachers(config, layout: Layout, rows: list[Row]) -> Iterator[Stage]:
             layout.seed,
             **_labelled(layout, row.fraction),
         )
-        yield dataclasses.replace(
-            _evaluation(config, layout, layout.teacher(row), name), seed=layout.seed
+        yield _evaluation(
+            config,
+            layout,
+            layout.stage("evaluate_teacher", name),
+            layout.teacher(row),
+            layout.stage("teacher_evaluation", name),
         )
 
 
@@ -238,7 +242,8 @@ def _row_stages(config, layout: Layout, row: Row) -> Iterator[Stage]:
         **_labelled(layout, row.fraction),
         **start,
     )
-    yield _evaluation(config, layout, layout.run(row), row.name)
+    name = layout.stage(row.name, "evaluate")
+    yield _evaluation(config, layout, name, layout.run(row), layout.evaluation(row))
     if config.retrieve:
         yield Stage(
             layout.stage(row.name, "retrieve"),
@@ -276,14 +281,15 @@ def _pretraining(config, layout: Layout, row: Row) -> Iterator[Stage]:
     )
 
 
-def _evaluation(config, layout: Layout, run: str, name: str) -> Stage:
+def _evaluation(config, layout: Layout, name: str, run: str, output: str) -> Stage:
     return Stage(
-        layout.stage(name, "evaluate"),
+        name,
         "evaluate",
         config.evaluate.to_dict(),
         {
             "checkpoint": Input("weights", run),
             "dataset": Input("dataset", layout.records(TARGET_VAL)),
         },
-        layout.evaluation(name),
+        output,
+        seed=layout.seed,
     )

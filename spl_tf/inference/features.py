@@ -122,6 +122,7 @@ def feature_batches(
         num_clips=views.num_clips,
         num_crops=views.num_crops,
         short_side=views.short_side,
+        modality=views.modality,
         wanted=wanted,
         skipped=skipped,
     )

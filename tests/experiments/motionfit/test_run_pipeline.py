@@ -9,7 +9,7 @@ import pytest
 from experiments.motionfit.results import format_table
 from experiments.pipeline.registry import make_stages
 from experiments.pipeline.runner import describe_plan, run_pipeline
-from spl_tf.clips import ClipDataset
+from spl_tf.clips import ClipDataset, parse_clip
 from spl_tf.labels.assignment import Assignment
 from tests.experiments.motionfit.small import small_config
 from tests.experiments.pipelines import PipelineProcess, reasons
@@ -43,10 +43,12 @@ def lines_of(path):
 
 
 def ids_of(directory):
-    """The media of a dataset's clips, by what their ids begin with."""
-    found = {}
-    for row, clip in enumerate(ClipDataset(directory)):
-        found.setdefault(clip.media_id, []).append(row)
+    """The media of a dataset's clips, with the rows of each."""
+    found, dataset = {}, ClipDataset(directory)
+    with dataset.reader() as reader:
+        for row in range(len(dataset)):
+            media = parse_clip(reader.read(row)).media_id
+            found.setdefault(media, []).append(row)
     return found
 
 
