@@ -10,7 +10,8 @@ DEMO_DIR ?= runs/demo
 # Warnings and errors only, of TensorFlow.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo table ablations omnisource omnisource-demo omnisource-studies test test-slow test-s3 lint format bench clean
+.PHONY: help demo table ablations omnisource omnisource-demo omnisource-studies \
+    motionfit motionfit-demo motionfit-studies test test-slow test-s3 lint format bench clean
 help:
 	@echo "make demo       the whole experiment on rendered videos -> $(DEMO_DIR)/"
 	@echo "make table      all strategies on two worlds and eight seeds -> runs/table_*"
@@ -18,6 +19,9 @@ help:
 	@echo "make omnisource-demo     web images and videos beside a target set"
 	@echo "make omnisource          the same in six rows on five seeds"
 	@echo "make omnisource-studies  what matters in it, three seeds"
+	@echo "make motionfit-demo     labels from motion for videos without any"
+	@echo "make motionfit          the same in ten rows on five seeds"
+	@echo "make motionfit-studies  what matters in it, three seeds"
 	@echo "make test       the test suite"
 	@echo "make test-slow  the tests that take longer"
 	@echo "make test-s3    the tests of s3:// paths, with python3.11 and TensorFlow 2.17"
@@ -62,6 +66,17 @@ omnisource-studies: $(VENV)/installed
 	for percent in 3 10 30 100; do \
 	    $(RUN) --config=$(OMNISOURCE)/studies.py:figure_7_$$percent \
 	        --workdir=runs/omnisource_figure_7_$$percent || exit; done
+
+MOTIONFIT := experiments/motionfit/configs
+motionfit-demo: $(VENV)/installed
+	$(RUN) --config=$(MOTIONFIT)/synthetic.py --workdir=runs/motionfit_demo \
+	    --seeds=0 --strategies=scratch_20,motionfit_20
+
+motionfit: $(VENV)/installed
+	$(RUN) --config=$(MOTIONFIT)/synthetic.py --workdir=runs/motionfit
+
+motionfit-studies: $(VENV)/installed
+	$(RUN) --config=$(MOTIONFIT)/studies.py --workdir=runs/motionfit_studies
 
 # Whole files to each process: their tests share what is costly to make. In the order of
 # their names: else those of few tests come last, which are slow. A process may take
