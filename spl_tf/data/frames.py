@@ -7,10 +7,10 @@ import threading
 import numpy as np
 import tensorflow as tf
 
-from spl_tf.clips.flow_image import decode_flow_image, flow_image_size
 from spl_tf.clips.frame_shape import CHANNELS, FLOW, RGB_CHANNELS
 from spl_tf.clips.jpeg import BadJpegError, decode_jpeg, frame_header, jpeg_size
 from spl_tf.data.records import BadRecordError, RecordView
+from spl_tf.motion.flow_encoding import from_image_file
 
 _SIZE_BYTES = 9  # of a JPEG's frame header, up to the columns
 _NO_FLOW = 127.5  # between the two values next to no motion
@@ -119,14 +119,14 @@ class FlowFrames(Frames):
     _what = "the flow of frame"
 
     def _decode(self, frame: int) -> np.ndarray:
-        image = self.record.flow_image(frame)
-        found = flow_image_size(image)
+        image = from_image_file(self.record.flow_image(frame))
+        found = image.shape[:2]
         if found != self.size:
             raise BadJpegError(
                 f"is {found[0]} x {found[1]}, the clip's frames are "
                 f"{self.size[0]} x {self.size[1]}"
             )
-        return decode_flow_image(image, scratch(*found))[..., : CHANNELS[FLOW]]
+        return image[..., : CHANNELS[FLOW]]
 
     def put(self, image: np.ndarray, flip: bool, out: np.ndarray) -> None:
         """As that of frames; the horizontal part of what is mirrored is negated."""
