@@ -10,6 +10,7 @@ import tensorflow as tf
 from scipy import ndimage
 
 from spl_tf import clips
+from spl_tf.clips.flow_image import decode_flow_image
 from spl_tf.clips.shard_folder import ChangedInputsError
 from spl_tf.motion import flow_encoding
 from tests.conftest import jpeg, make_clip, write_dataset
@@ -124,7 +125,7 @@ def test_a_finished_dataset_is_not_written_again(tmp_path):
     assert before == after
 
 
-def test_a_killed_run_is_continued_by_more_processes_to_the_same_bytes(tmp_path):
+def test_a_killed_run_is_continued_to_the_same_bytes(tmp_path):
     made = [moving_clip(n, n % 3, (n, 1), 12, (120, 160)) for n in range(16)]
     write_dataset(tmp_path / "in", made, ["a", "b", "c"], num_shards=8)
     add_flow(str(tmp_path / "in"), str(tmp_path / "whole"), run=ONE)
@@ -141,8 +142,26 @@ def test_a_killed_run_is_continued_by_more_processes_to_the_same_bytes(tmp_path)
     assert not (tmp_path / "out" / "dataset.json").exists()
     with pytest.raises(ChangedInputsError, match=r"method \(was 'dis_medium', is 'dis"):
         add_flow(*_folders(tmp_path), FlowSettings(method="dis_fast"), ONE)
-    add_flow(*_folders(tmp_path), run=RunOptions(num_workers=2))
+    add_flow(*_folders(tmp_path), run=ONE)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_processes_and_beam_write_the_same_bytes(tmp_path):
+    pytest.importorskip("apache_beam")
+    dataset_of(tmp_path / "in")
+    arguments = (
+        "--runner=DirectRunner",
+        "--direct_running_mode=multi_processing",
+        "--direct_num_workers=2",
+    )
+    for name, run in (
+        ("one", ONE),
+        ("two", RunOptions(num_workers=2)),
+        ("beam", RunOptions("beam", arguments)),
+    ):
+        add_flow(str(tmp_path / "in"), str(tmp_path / name), run=run)
+        assert contents(tmp_path / name) == contents(tmp_path / "one")
 
 
 def _folders(tmp_path):
@@ -176,7 +195,7 @@ def test_clips_without_usable_frames_are_left_out_and_named(tmp_path):
     assert index.frames.tolist() == [4, 4, 4, 1, 4]
     alone = tf.train.SequenceExample.FromString(records_of(tmp_path / "out")[3])
     (image,) = alone.feature_lists.feature_list[FLOW].feature
-    pixels = flow_encoding.from_image_file(image.bytes_list.value[0])
+    pixels = decode_flow_image(image.bytes_list.value[0])
     assert np.unique(pixels).tolist() == [128]
 
 
