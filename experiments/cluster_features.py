@@ -12,7 +12,6 @@ and normalised mutual information; and `index.html`, a page of the clusters.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import os
 from collections.abc import Mapping, Sequence
@@ -80,13 +79,7 @@ def cluster_features(
     source = file.open_dataset(dataset)
     if exclude_ids:
         rule = read_filter({"exclude_ids": exclude_ids})
-        kept = data.apply_filter(source, rule, "exclude_ids")[file.rows]
-        file = dataclasses.replace(
-            file,
-            rows=file.rows[kept],
-            ids=file.ids[kept],
-            features=file.features[kept],
-        )
+        file = file.where(data.apply_filter(source, rule, exclude_ids))
     found = cluster(file.features, num_clusters, seed, iterations)
     counts = _class_counts(source, file, found)
     results = {
@@ -96,7 +89,10 @@ def cluster_features(
         "iterations": found.iterations,
         "converged": found.converged,
         "labelled_clips": int(counts.sum()),
-        **_agreement(counts),
+        "purity": purity(counts) if counts.any() else None,
+        "normalized_mutual_information": normalized_mutual_information(counts)
+        if counts.any()
+        else None,
         "sizes": found.sizes.tolist(),
         "nearest": _nearest(file, found, shown_clusters, shown_clips),
         "settings": {
@@ -113,8 +109,8 @@ def cluster_features(
         clips=len(found.labels),
         sizes=results["sizes"],
         labelled=results["labelled_clips"],
-        purity=results.get("purity"),
-        mutual_information=results.get("normalized_mutual_information"),
+        purity=results["purity"],
+        mutual_information=results["normalized_mutual_information"],
         shown=_shown(source, results, counts),
     )
     path = os.path.join(output_dir, _PAGE)
@@ -136,19 +132,10 @@ def _class_counts(
     source: clips.ClipDataset, file: FeatureFile, found: Clusters
 ) -> np.ndarray:
     """How many clips each cluster has of each class, of those that have one."""
-    labels, classes = source.index.label[file.rows], len(source.info.class_names)
-    known = (labels >= 0) & (labels < classes)
+    labels, classes = file.labels(source), len(source.info.class_names)
+    known = labels >= 0
     clusters = found.labels[known]
     return count_pairs(clusters, labels[known], len(found.centroids), classes)
-
-
-def _agreement(counts: np.ndarray) -> dict[str, float]:
-    if not counts.any():
-        return {}
-    return {
-        "purity": purity(counts),
-        "normalized_mutual_information": normalized_mutual_information(counts),
-    }
 
 
 def _nearest(
@@ -218,7 +205,7 @@ def summary(results: dict[str, Any]) -> str:
         f"{max(sizes):,}, inertia {results['inertia']:.6g} after "
         f"{results['iterations']} iterations"
     )
-    if "purity" in results:
+    if results["purity"] is not None:
         text += (
             f"; purity {results['purity']:.1%}, normalised mutual information "
             f"{results['normalized_mutual_information']:.3f}"

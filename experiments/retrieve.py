@@ -118,8 +118,8 @@ class _Side:
     def __init__(self, file: FeatureFile, directory: str):
         self.dataset = file.open_dataset(directory)
         self.class_names = self.dataset.info.class_names
-        labels = self.dataset.index.label[file.rows]
-        known = (labels >= 0) & (labels < len(self.class_names))
+        labels = file.labels(self.dataset)
+        known = labels >= 0
         if not known.any():
             raise ValueError(
                 f"{self.dataset.directory} has no labels; whether a clip is of a "

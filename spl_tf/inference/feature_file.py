@@ -28,6 +28,7 @@ from spl_tf.distribution.strategies import make_strategy
 from spl_tf.files import absolute_path
 from spl_tf.inference.evaluation import Views, accept_any_size, open_run
 from spl_tf.inference.features import ClipFeatures, check_any, feature_batches
+from spl_tf.inference.shared_work import check_options
 from spl_tf.labels import storage
 from spl_tf.models import feature_model
 from spl_tf.progress import Progress
@@ -117,6 +118,22 @@ class FeatureFile:
             )
         return dataset
 
+    def labels(self, dataset: ClipDataset) -> np.ndarray:
+        """The clips' labels, of several the first; int32 [n], -1 for what is no class.
+
+        Args:
+            dataset: What `open_dataset` gives.
+        """
+        labels = dataset.index.label[self.rows]
+        return np.where(labels < len(dataset.info.class_names), labels, -1)
+
+    def where(self, kept: np.ndarray) -> FeatureFile:
+        """The clips for which `kept`, bool by row of the dataset, is true."""
+        kept = kept[self.rows]
+        columns = {"rows": self.rows, "ids": self.ids, "features": self.features}
+        chosen = {name: column[kept] for name, column in columns.items()}
+        return dataclasses.replace(self, **chosen)
+
     def differences(self, other: FeatureFile) -> list[str]:
         """In what network or views two files differ, one text for each; else nothing.
 
@@ -184,7 +201,11 @@ def extract_features(
         ValueError: An argument is impossible, a feature is not finite, or `output` is
             of other inputs.
     """
-    _check_options(output, strategy, worker, num_workers, overwrite)
+    if not output.endswith(".npz"):
+        raise ValueError(f"output is {output}, expected a file that ends in .npz")
+    check_options(
+        batch_size, num_clips, num_crops, strategy, worker, num_workers, overwrite
+    )
     clips = ClipDataset(dataset)
     if not len(clips):
         raise ValueError(f"{dataset} has no clips")
@@ -226,26 +247,6 @@ def extract_features(
         logging.info("%d of %d shards are left to look at", len(left), len(mine))
         _extract(folder, model, devices, views, batch_size, left)
     return folder.finish()
-
-
-def _check_options(output, strategy, worker, num_workers, overwrite) -> None:
-    if not output.endswith(".npz"):
-        raise ValueError(f"output is {output}, expected a file that ends in .npz")
-    if strategy == "multi_worker":
-        raise ValueError(
-            "strategy is 'multi_worker', but extraction needs no communication: start "
-            "it in each process with its worker and num_workers instead"
-        )
-    if not 0 <= worker < num_workers:
-        raise ValueError(
-            f"worker is {worker} of {num_workers}, expected 0 or more and below their "
-            "number"
-        )
-    if overwrite and num_workers > 1:
-        raise ValueError(
-            "overwrite is for one process: of several workers, one would remove what "
-            "another has written. Remove the output first"
-        )
 
 
 class _FeatureFolder(ShardFolder):

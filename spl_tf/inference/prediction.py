@@ -16,7 +16,6 @@ from absl import logging
 from ml_collections import config_dict
 
 from spl_tf import clips, data
-from spl_tf.data.sampling import NUM_CROPS
 from spl_tf.distribution.interruption import TrainingStopped, on_sigterm
 from spl_tf.distribution.strategies import make_strategy
 from spl_tf.files import absolute_path
@@ -26,6 +25,7 @@ from spl_tf.inference.media_overlap import media_ids
 from spl_tf.inference.outputs import is_multi_label
 from spl_tf.inference.prediction_folder import PredictionFolder
 from spl_tf.inference.prediction_writer import ShardWriter
+from spl_tf.inference.shared_work import check_options
 from spl_tf.inference.teacher_checks import (
     check_teacher_of_frames,
     check_teacher_of_images,
@@ -118,18 +118,12 @@ def predict(
     """
     if classes not in CLASSES:
         raise ValueError(f"classes is {classes!r}, expected one of {CLASSES}")
-    _check_options(batch_size, top_k, num_clips, num_crops, worker, num_workers)
+    if top_k < 1:
+        raise ValueError(f"top_k is {top_k}, expected 1 or more")
+    check_options(
+        batch_size, num_clips, num_crops, strategy, worker, num_workers, overwrite
+    )
     data.check_bad_record_options(on_bad_record, max_bad_records)
-    if strategy == "multi_worker":
-        raise ValueError(
-            "strategy is 'multi_worker', but prediction needs no communication: start "
-            "it in each process with its worker and num_workers instead"
-        )
-    if overwrite and num_workers > 1:
-        raise ValueError(
-            "overwrite is for one process: of several workers, one would remove what "
-            "another has written. Remove the output first"
-        )
     dataset = _open_dataset(input_dir, output_dir)
     devices = make_strategy(strategy)
     checkpoints = [checkpoint] if isinstance(checkpoint, str) else list(checkpoint)
@@ -190,19 +184,6 @@ def predict(
         with ShardWriter(folder, dataset, left, own_media, skipped) as writer:
             run.predict(mine, left, writer)
     return folder.finish()
-
-
-def _check_options(batch_size, top_k, num_clips, num_crops, worker, num_workers):
-    for name, value, is_possible, expected in (
-        ("batch_size", batch_size, batch_size >= 1, "1 or more"),
-        ("top_k", top_k, top_k >= 1, "1 or more"),
-        ("num_clips", num_clips, num_clips >= 1, "1 or more"),
-        ("num_crops", num_crops, num_crops in NUM_CROPS, f"one of {NUM_CROPS}"),
-        ("num_workers", num_workers, num_workers >= 1, "1 or more"),
-        ("worker", worker, 0 <= worker < num_workers, f"0 to {num_workers - 1}"),
-    ):
-        if not is_possible:
-            raise ValueError(f"{name} is {value}, expected {expected}")
 
 
 def _open_dataset(input_dir: str, output_dir: str) -> clips.ClipDataset:

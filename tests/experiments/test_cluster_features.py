@@ -105,15 +105,23 @@ def test_a_page_shows_clusters_whose_names_are_text(folder, tmp_path):
     assert "walk <b>" not in page
 
 
-def test_clips_without_features_have_no_label(folder, tmp_path):
+def test_clips_that_are_excluded_or_have_no_features_have_no_label(folder, tmp_path):
     file = FeatureFile.load(folder / "features.npz")
-    kept = file.rows % 7 != 0
-    columns = {name: getattr(file, name)[kept] for name in ("rows", "ids", "features")}
-    dataclasses.replace(file, **columns).save(tmp_path / "some.npz")
-    results = cluster_features(str(tmp_path / "some.npz"), 3, str(tmp_path / "out"))
+    kept = np.arange(40) % 7 != 0
+    file.where(kept).save(tmp_path / "some.npz")
+    excluded = {"video5", "video30"}
+    (tmp_path / "ids.csv").write_text("\n".join(excluded))
+    results = cluster_features(
+        str(tmp_path / "some.npz"),
+        3,
+        str(tmp_path / "out"),
+        exclude_ids=str(tmp_path / "ids.csv"),
+    )
     labels = Assignment.load(tmp_path / "out" / "assignment.npz").labels
-    assert np.flatnonzero(labels < 0).tolist() == [0, 7, 14, 21, 28, 35]
-    assert (results["clips"], results["left_out"]) == (34, 6)
+    media = np.array([each.partition("@")[0] for each in file.ids])
+    expected = kept & ~np.isin(media, list(excluded))
+    np.testing.assert_array_equal(labels >= 0, expected)
+    assert (results["clips"], results["left_out"]) == (32, 8)
 
 
 def test_what_cannot_be_clustered_is_named(folder, tmp_path):

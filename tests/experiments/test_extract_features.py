@@ -148,7 +148,7 @@ def test_what_is_of_other_inputs_is_refused_by_name(folder, tmp_path):
         extract_features(*where, **SETTINGS | {"num_clips": 1})
     with pytest.raises(ValueError, match=r"expected a file that ends in \.npz"):
         extract_features(*where[:2], "out")
-    with pytest.raises(ValueError, match="worker is 2 of 2"):
+    with pytest.raises(ValueError, match="worker is 2, expected 0 to 1"):
         extract_features(*where, worker=2, num_workers=2)
 
 
