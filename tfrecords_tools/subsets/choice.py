@@ -35,7 +35,7 @@ class Media:
     occurrences: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.sizes)
+        return int(self.of_row.max()) + 1
 
     @functools.cached_property
     def sizes(self) -> np.ndarray:
@@ -73,9 +73,10 @@ class Media:
 
     @functools.cached_property
     def ranks(self) -> np.ndarray:
-        """int64 [m], how many of its label come before each, as `by_label` has them."""
-        before = np.cumsum(self.of_label) - self.of_label
-        return np.arange(len(self)) - before[self.label[self.by_label]]
+        """int32 [m], how many of its label come before each, as `by_label` has them."""
+        before = (np.cumsum(self.of_label) - self.of_label).astype(np.int32)
+        places = np.arange(len(self), dtype=np.int32)
+        return places - before[self.label[self.by_label]]
 
     @functools.cached_property
     def first_of_label(self) -> np.ndarray:
@@ -134,11 +135,12 @@ def choose_number(media: Media, number: int, sampling: str) -> np.ndarray:
     if sampling == RANDOM:
         return media.order < number
     weights = np.sqrt(media.of_label) if sampling == SQRT else np.ones(media.num_labels)
-    draws = np.random.default_rng([media.seed, 1]).random(len(media))
-    # In these turns, every class's first before any class's second; from there on the
-    # medium of rank k in a class of weight w comes at about k / w.
-    turns = (media.ranks + draws) / weights[media.label[media.by_label]]
-    turns = np.where(media.ranks == 0, draws - 1, turns)
+    # In these turns, every class's first comes before any class's second; from there on
+    # the medium of rank k in a class of weight w comes at about k / w.
+    turns = np.random.default_rng([media.seed, 1]).random(len(media))
+    turns += media.ranks
+    turns[media.ranks == 0] -= 1
+    turns /= weights[media.label[media.by_label]]
     taken = np.zeros(len(media), bool)
     taken[media.by_label[np.argpartition(turns, number - 1)[:number]]] = True
     return taken

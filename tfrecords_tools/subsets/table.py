@@ -89,6 +89,7 @@ def read_table(path: str, split: str = "", with_seconds: bool = False) -> Manife
     media_id, more = column.get("media_id", video), column.get("more_labels")
     part, span = column.get("split"), spans_of(header)
     numbers: dict[str, int] = {}
+    alone: dict[str, int] = {}  # the number of a cell's only label
     values, counts = array.array("i"), array.array("i")
     media, places, seconds = array.array("q"), array.array("b"), array.array("d")
     for line, _, cells in records:
@@ -98,10 +99,16 @@ def read_table(path: str, split: str = "", with_seconds: bool = False) -> Manife
         places.append(is_wanted)
         if not is_wanted:
             continue
-        names = labels_in(cells[label], more and cells[more])
-        for name in names:
-            values.append(numbers.setdefault(name, len(numbers)))
-        counts.append(len(names))
+        first, others = cells[label], cells[more] if more else ""
+        if first in alone and not others:
+            values.append(alone[first])
+            counts.append(1)
+        else:
+            names = labels_in(first, others)
+            for name in names:
+                values.append(numbers.setdefault(name, len(numbers)))
+            counts.append(len(names))
+            alone[first] = numbers[names[0]]
         media.append(media_group(cells[media_id] or cells[video]))
         if with_seconds:
             start, end = span(f"{path}, line {line}", cells)
@@ -149,4 +156,9 @@ def _several(values: np.ndarray, counts: np.ndarray) -> SeveralLabels:
 
 def _numbered(media: np.ndarray) -> np.ndarray:
     """The media's numbers in [0, m), int32 [n]."""
+    ordered = np.sort(media)
+    if (
+        ordered[1:] != ordered[:-1]
+    ).all():  # as in most manifests; a third of the memory
+        return np.arange(len(media), dtype=np.int32)
     return np.unique(media, return_inverse=True)[1].astype(np.int32)
