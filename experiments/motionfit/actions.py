@@ -67,7 +67,8 @@ def cluster(task: Task) -> dict[str, Any]:
 
     Returns:
         `count` and `clips`, those that are in a cluster; `clusters`; and against the
-        records' own labels `purity` and `nmi`, the normalised mutual information.
+        records' own labels `purity` and `nmi`, the normalised mutual information, None
+        where there are none.
     """
     from experiments.cluster_features import cluster_features
 

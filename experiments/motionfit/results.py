@@ -184,8 +184,16 @@ def cluster_table(seeds: Sequence[Mapping[str, Any]]) -> list[list[str]]:
                 text_table.share(accuracies),
                 f"{text_table.mean(entries, 'clips'):,.0f}",
                 f"{text_table.mean(entries, 'clusters'):,.0f}",
-                text_table.share([entry["purity"] for entry in entries]),
-                f"{text_table.mean(entries, 'nmi'):.3f}",
+                *_agreement(entries),
             ]
         )
     return table if found else []
+
+
+def _agreement(entries: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Purity and NMI, of sources whose classes are known."""
+    known = [entry for entry in entries if entry["purity"] is not None]
+    if not known:
+        return "-", "-"
+    purity = text_table.share([entry["purity"] for entry in known])
+    return purity, f"{text_table.mean(known, 'nmi'):.3f}"

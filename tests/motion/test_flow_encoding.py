@@ -7,8 +7,8 @@ import pytest
 import simplejpeg
 import tensorflow as tf
 from PIL import Image
-
 from spl_tf.clips.flow_image import decode_flow_image
+
 from spl_tf.clips.jpeg import BadJpegError
 from spl_tf.motion import flow_encoding
 

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 import pytest
-
 from spl_tf.clips.flow_image import decode_flow_image
+
 from spl_tf.motion import flow_encoding, optical_flow
 
 SIZE = (128, 171)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import ndimage
+from spl_tf.clips.flow_image import decode_flow_image
 
 from spl_tf import clips
-from spl_tf.clips.flow_image import decode_flow_image
 from spl_tf.clips.shard_folder import ChangedInputsError
 from spl_tf.motion import flow_encoding
 from tests.conftest import jpeg, make_clip, write_dataset

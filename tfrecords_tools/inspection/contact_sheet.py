@@ -16,10 +16,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
+from spl_tf.clips.flow_image import decode_flow_image
 
 from spl_tf import clips
 from spl_tf.clips import keys, wire
-from spl_tf.clips.flow_image import decode_flow_image
 from spl_tf.clips.jpeg import BadJpegError, decode_jpeg
 from spl_tf.motion.flow_encoding import MAX_FLOW, decode_flow
 from tfrecords_tools.inspection.flow_picture import (

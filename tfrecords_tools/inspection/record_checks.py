@@ -7,9 +7,9 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
+from spl_tf.clips.flow_image import decode_flow_image
 
 from spl_tf.clips import keys
-from spl_tf.clips.flow_image import decode_flow_image
 from spl_tf.clips.frame_shape import CropSize, crop_text, height_and_width
 from spl_tf.clips.jpeg import BadJpegError, decode_jpeg, jpeg_size
 from spl_tf.clips.record import IndexFacts, index_facts

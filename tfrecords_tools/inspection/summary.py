@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from spl_tf.clips.flow_image import decode_flow_image
 
 from spl_tf import clips
 from spl_tf.clips import keys, wire
-from spl_tf.clips.flow_image import decode_flow_image
 
 # Up to this many classes all are listed; of more, the largest and the smallest.
 _MAX_CLASSES = 24
