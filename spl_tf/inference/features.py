@@ -125,7 +125,6 @@ def feature_batches(
         modality=views.modality,
         wanted=wanted,
         skipped=skipped,
-        modality=views.modality,
     )
     for batch in forward_batches(
         model, strategy, batches, features=True, by_view=by_view
