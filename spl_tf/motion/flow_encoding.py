@@ -7,10 +7,13 @@ import io
 import numpy as np
 from PIL import Image
 
+from spl_tf.clips.jpeg import MAX_PIXELS, BadJpegError, decode_jpeg
+
 MAX_FLOW = 20.0  # pixels; what is faster is clipped
 FORMATS = ("jpeg", "png")
 
 _ZERO = 128  # of the third channel
+_PNG_MAGIC = b"\x89PNG"
 
 
 def encode_flow(flow: np.ndarray) -> np.ndarray:
@@ -42,7 +45,7 @@ def decode_flow(pixels: np.ndarray) -> np.ndarray:
 
 
 def to_image_file(pixels: np.ndarray, image_format: str, quality: int) -> bytes:
-    """Writes a flow image, which `clips.flow_image.decode_flow_image` reads.
+    """Writes a flow image.
 
     A JPEG has the three channels as they are: from red, green and blue to brightness
     and colour and back costs twice the error of the encoding, at any quality.
@@ -59,3 +62,20 @@ def to_image_file(pixels: np.ndarray, image_format: str, quality: int) -> bytes:
     else:
         image.save(buffer, "JPEG", quality=quality, keep_rgb=True, subsampling=0)
     return buffer.getvalue()
+
+
+def from_image_file(data: bytes) -> np.ndarray:
+    """Reads a flow image, JPEG or PNG: uint8 [H, W, 3].
+
+    Raises:
+        BadJpegError: It is neither, damaged, or has more than `MAX_PIXELS`.
+    """
+    if not data.startswith(_PNG_MAGIC):
+        return decode_jpeg(data)
+    try:
+        image = Image.open(io.BytesIO(data), formats=("PNG",))
+        if image.width * image.height > MAX_PIXELS:
+            raise BadJpegError(f"has more than {MAX_PIXELS:,} pixels")
+        return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadJpegError(f"does not decode: {error}") from error

@@ -7,7 +7,6 @@ import pytest
 import simplejpeg
 import tensorflow as tf
 from PIL import Image
-from spl_tf.clips.flow_image import decode_flow_image
 
 from spl_tf.clips.jpeg import BadJpegError
 from spl_tf.motion import flow_encoding
@@ -48,7 +47,7 @@ def test_a_jpeg_costs_hardly_more_than_the_steps_whoever_decodes_it():
     exact = tf.io.decode_jpeg(data, dct_method="INTEGER_ACCURATE").numpy()
     fast = tf.io.decode_jpeg(data).numpy()  # as DMVR asks for it
     for read, factor in (
-        (decode_flow_image(data), 1.3),
+        (flow_encoding.from_image_file(data), 1.3),
         (exact, 1.3),
         (fast, 3),
     ):
@@ -64,7 +63,7 @@ def test_a_jpeg_costs_hardly_more_than_the_steps_whoever_decodes_it():
 def test_png_loses_nothing():
     pixels = flow_encoding.encode_flow(smooth_flow(1))
     data = flow_encoding.to_image_file(pixels, "png", 0)
-    np.testing.assert_array_equal(decode_flow_image(data), pixels)
+    np.testing.assert_array_equal(flow_encoding.from_image_file(data), pixels)
 
 
 @pytest.mark.parametrize("image_format", flow_encoding.FORMATS)
@@ -73,6 +72,6 @@ def test_damaged_images_are_refused(image_format):
         flow_encoding.encode_flow(smooth_flow()), image_format, 95
     )
     with pytest.raises(BadJpegError, match="does not decode"):
-        decode_flow_image(data[: len(data) // 2])
+        flow_encoding.from_image_file(data[: len(data) // 2])
     with pytest.raises(BadJpegError, match="is no JPEG"):
-        decode_flow_image(b"flow")
+        flow_encoding.from_image_file(b"flow")

@@ -3,7 +3,6 @@
 import cv2
 import numpy as np
 import pytest
-from spl_tf.clips.flow_image import decode_flow_image
 
 from spl_tf.motion import flow_encoding, optical_flow
 
@@ -56,7 +55,7 @@ def test_a_known_motion_comes_back_after_its_encoding(name, image_format):
     data = flow_encoding.to_image_file(
         flow_encoding.encode_flow(flow), image_format, 95
     )
-    read = flow_encoding.decode_flow(decode_flow_image(data))
+    read = flow_encoding.decode_flow(flow_encoding.from_image_file(data))
     error = np.abs(read - expected)
     inner = (slice(BORDER, -BORDER),) * 2
     assert error[inner].mean() < 0.1

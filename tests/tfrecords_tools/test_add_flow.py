@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import ndimage
-from spl_tf.clips.flow_image import decode_flow_image
 
 from spl_tf import clips
 from spl_tf.clips.shard_folder import ChangedInputsError
 from spl_tf.motion import flow_encoding
+from spl_tf.motion.flow_encoding import from_image_file
 from tests.conftest import jpeg, make_clip, write_dataset
 from tests.tfrecords_tools.conftest import contents
 from tests.warm_python import WarmProcess
@@ -195,7 +195,7 @@ def test_clips_without_usable_frames_are_left_out_and_named(tmp_path):
     assert index.frames.tolist() == [4, 4, 4, 1, 4]
     alone = tf.train.SequenceExample.FromString(records_of(tmp_path / "out")[3])
     (image,) = alone.feature_lists.feature_list[FLOW].feature
-    pixels = decode_flow_image(image.bytes_list.value[0])
+    pixels = from_image_file(image.bytes_list.value[0])
     assert np.unique(pixels).tolist() == [128]
 
 

@@ -16,12 +16,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
-from spl_tf.clips.flow_image import decode_flow_image
 
 from spl_tf import clips
 from spl_tf.clips import keys, wire
 from spl_tf.clips.jpeg import BadJpegError, decode_jpeg
-from spl_tf.motion.flow_encoding import MAX_FLOW, decode_flow
+from spl_tf.motion.flow_encoding import MAX_FLOW, decode_flow, from_image_file
 from tfrecords_tools.inspection.flow_picture import (
     color_wheel,
     flow_arrows,
@@ -230,7 +229,7 @@ def _middle_flow(clip: clips.Clip, record: bytes) -> np.ndarray | None:
         images = wire.step_values(record, lists, keys.FLOW_ENCODED)
         if not images:
             return None
-        flow = decode_flow(decode_flow_image(images[len(images) // 2]))
+        flow = decode_flow(from_image_file(images[len(images) // 2]))
     except ValueError as error:
         raise ValueError(
             f"clip {clip.id!r}: the middle image of its flow cannot be decoded: "

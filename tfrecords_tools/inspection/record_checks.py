@@ -7,12 +7,12 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
-from spl_tf.clips.flow_image import decode_flow_image
 
 from spl_tf.clips import keys
 from spl_tf.clips.frame_shape import CropSize, crop_text, height_and_width
 from spl_tf.clips.jpeg import BadJpegError, decode_jpeg, jpeg_size
 from spl_tf.clips.record import IndexFacts, index_facts
+from spl_tf.motion.flow_encoding import from_image_file
 from spl_tf.text_files import composed
 
 _CONTEXT_KINDS = {
@@ -275,7 +275,7 @@ def _flow_faults(
         expected = jpeg_size(frames[0]) if frames else None
     for step, image in enumerate(images):
         try:
-            size = decode_flow_image(image).shape[:2]
+            size = from_image_file(image).shape[:2]
         except BadJpegError as error:
             yield "flow", f"image {step} of the flow {error}"
             continue

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from spl_tf.clips.flow_image import decode_flow_image
 
 from spl_tf import clips
 from spl_tf.clips import keys, wire
+from spl_tf.motion.flow_encoding import from_image_file
 
 # Up to this many classes all are listed; of more, the largest and the smallest.
 _MAX_CLASSES = 24
@@ -118,7 +118,7 @@ def _flow(dataset: clips.ClipDataset) -> str:
         images = wire.step_values(record, lists, keys.FLOW_ENCODED)
         if not images:
             return "none in the first clip, which should have it" if how else "none"
-        height, width, _ = decode_flow_image(images[0]).shape
+        height, width, _ = from_image_file(images[0]).shape
     except (ValueError, OSError) as error:
         return f"that of the first clip cannot be read: {error}"
     size = f"{height} x {width}, {_bytes(sum(map(len, images)))} in the first clip"
