@@ -28,7 +28,8 @@ class DatasetInfo:
         class_names: Names of the classes, in index order, composed (NFC).
         label_kind: "weak" (the query that found the video) or "clean".
         shards: One {"name", "num_clips", "num_bytes"} per shard.
-        source: The tool that made it, and its settings.
+        source: The tool that made it, and its settings; under "flow", if the records
+            have optical flow, how that was found.
         skipped: One {"video", "clip", "kind", "reason"} per file, or clip of one, that
             was left out; "clip" is empty for a whole file, "kind" is the category of
             the reason.

@@ -178,6 +178,8 @@ def test_clips_without_usable_frames_are_left_out_and_named(tmp_path):
         (3, {"frames": good[:1], "timestamps": (0,)}),
         count=8,
     )
+    source.info.teacher = {"checkpoint": "t", "confusion": {}}
+    source.info.save(source.directory)
     shard = tmp_path / "in" / source.index.shard_names[1]
     content = bytearray(shard.read_bytes())
     content[-100] ^= 0xFF  # in the last record, clip 7
@@ -193,6 +195,9 @@ def test_clips_without_usable_frames_are_left_out_and_named(tmp_path):
     assert "checksum of the data is wrong" in found[""]
     index = clips.ClipIndex.load(tmp_path / "out")
     assert index.frames.tolist() == [4, 4, 4, 1, 4]
+    # Clips 0, 4, 6, 3 and 5 are of classes 0, 1, 0, 0, 2; the teacher says 2 of all.
+    cells = {"weak": [0, 1, 2], "teacher": [2, 2, 2], "count": [3, 1, 1]}
+    assert info.teacher == {"checkpoint": "t", "confusion": cells}
     alone = tf.train.SequenceExample.FromString(records_of(tmp_path / "out")[3])
     (image,) = alone.feature_lists.feature_list[FLOW].feature
     pixels = from_image_file(image.bytes_list.value[0])
@@ -203,7 +208,7 @@ def test_a_clip_that_takes_too_long_is_left_out_and_named(tmp_path):
     dataset_of(tmp_path / "in")
     run = RunOptions(num_workers=1, max_skipped_fraction=1.0)
     with pytest.raises(
-        ValueError, match=r"none of the 6 .* limit of 1e-09 s, but 1 of"
+        ValueError, match=r"none of the 6 .* limit of 1e-09 s .* frame 1 of 4"
     ):
         add_flow(*_folders(tmp_path), FlowSettings(clip_timeout=1e-9), run)
     assert contents(tmp_path / "out") == {}

@@ -129,7 +129,7 @@ class FlowJob:
     def _images(self, frames: Sequence[bytes], find) -> list[bytes]:
         """A flow image per frame; the last is that before it."""
         settings, images = self.settings, []
-        started = time.monotonic()
+        end = time.monotonic() + settings.clip_timeout
         try:
             for flow in optical_flow.clip_flow(_decoded(frames), find):
                 pixels = flow_encoding.encode_flow(flow)
@@ -138,12 +138,12 @@ class FlowJob:
                         pixels, settings.format, settings.quality
                     )
                 )
-                if time.monotonic() - started > settings.clip_timeout:
+                if time.monotonic() > end:
                     raise SkippedClipError(
                         TOO_SLOW,
-                        f"not finished after the time limit of "
-                        f"{settings.clip_timeout:g} s, but {len(images)} of "
-                        f"{len(frames)} frames",
+                        f"after the time limit of {settings.clip_timeout:g} s "
+                        f"(--clip_timeout) it is at frame {len(images)} of "
+                        f"{len(frames)}",
                     )
         except ValueError as error:
             raise SkippedClipError(BAD_RECORD, str(error)) from error
