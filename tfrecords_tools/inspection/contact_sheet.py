@@ -167,8 +167,7 @@ def _read_cell(record: bytes) -> _Cell:
 def _draw_cell(page: _Page, left, top, height, cell: _Cell, class_names) -> None:
     page.show(left, top, _CELL_WIDTH, height, cell.image)
     if cell.flow is not None:
-        shown = min(_CELL_WIDTH, height * cell.image.width / cell.image.height)
-        _draw_flow(page, left + shown + _INNER_GAP, top, height, cell.flow)
+        _draw_flow(page, left + _CELL_WIDTH + _INNER_GAP, top, height, cell.flow)
     text, color = _caption(cell.clip, class_names)
     page.write(left, top + height + 0.15, text, 7.5, color=color)
     page.write(left, top + height + 0.27, _short_id(cell.clip.id), 6, color=_QUIET)
