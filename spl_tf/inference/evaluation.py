@@ -76,6 +76,11 @@ class Views:
         look = {"short_side": short_side, "modality": modality_of(settings)}
         return cls(sampling, crop_size, **look, **options)
 
+    def arguments(self) -> dict[str, Any]:
+        """What `data.eval_batches` and `data.predict_batches` are to know of them."""
+        names = "sampling crop_size num_clips num_crops short_side modality"
+        return {name: getattr(self, name) for name in names.split()}
+
     def of_model(self, model: keras.Model) -> keras.Model:
         """The model as the views want it, for clips of any length and size."""
         if self.fully_convolutional:
@@ -283,17 +288,12 @@ def _view_batches(strategy, dataset, views: Views, batch_size: int) -> Iterable:
     def make(worker: int, num_workers: int, replicas: int) -> tf.data.Dataset:
         return data.eval_batches(
             dataset,
-            views.sampling,
-            views.crop_size,
-            batch_size,
+            batch_size=batch_size,
             worker=worker,
             num_workers=num_workers,
             replicas=replicas,
-            num_clips=views.num_clips,
-            num_crops=views.num_crops,
-            short_side=views.short_side,
             skipped=skipped,
-            modality=views.modality,
+            **views.arguments(),
         )
 
     return spread_batches(strategy, make)

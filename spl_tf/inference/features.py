@@ -115,16 +115,11 @@ def feature_batches(
     batches = functools.partial(
         data.predict_batches,
         dataset,
-        views.sampling,
-        views.crop_size,
-        batch_size,
+        batch_size=batch_size,
         replicas=strategy.num_replicas_in_sync,
-        num_clips=views.num_clips,
-        num_crops=views.num_crops,
-        short_side=views.short_side,
-        modality=views.modality,
         wanted=wanted,
         skipped=skipped,
+        **views.arguments(),
     )
     for batch in forward_batches(
         model, strategy, batches, features=True, by_view=by_view

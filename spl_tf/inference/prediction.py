@@ -313,20 +313,14 @@ class _Forward:
                     found = clips.FrameChoices([], [])
 
     def _batches(self, wanted: np.ndarray, frames: int = 0) -> tf.data.Dataset:
-        views = self._views
         return data.predict_batches(
             self._dataset,
-            views.sampling,
-            views.crop_size,
-            self._batch_size,
+            batch_size=self._batch_size,
             replicas=self._devices.num_replicas_in_sync,
-            num_clips=views.num_clips,
-            num_crops=views.num_crops,
-            short_side=views.short_side,
             wanted=wanted,
             skipped=self._skipped,
             frames=frames,
-            modality=views.modality,
+            **self._views.arguments(),
         )
 
     def _scores(self, batch: dict[str, np.ndarray], *columns: str) -> list[np.ndarray]:

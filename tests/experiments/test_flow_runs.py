@@ -14,9 +14,8 @@ from experiments.visualize import visualize
 from spl_tf import clips, training
 from spl_tf.analysis import overlays
 from spl_tf.analysis.grad_cam import grad_cam
-from spl_tf.inference import evaluation
 from spl_tf.inference.export import export
-from spl_tf.inference.features import clip_features
+from spl_tf.inference.feature_file import extract_features
 from spl_tf.inference.scores import Scores
 from spl_tf.models import feature_model
 from spl_tf.runs import run_folder
@@ -98,12 +97,13 @@ def test_a_probe_reads_features_of_flow(run, dataset, tmp_path):
         strategy="one",
     )
     assert report.results["settings"]["linear"]["train_clips"] == COUNT
-    strategy = training.make_strategy("one")
-    config, _, model = evaluation.open_run(run, strategy)
-    views, network = evaluation.Views.of(config.data), feature_model(model)
-    found = clip_features(network, strategy, dataset, views, 4).features
+
+
+def test_features_are_those_of_flow(run, dataset, tmp_path):
+    found = extract_features(run, dataset.directory, str(tmp_path / "out.npz"))
+    network = feature_model(run_folder.load_run(run)[2])
     expected = [network(looks(n).astype(np.float32) / 255)[0] for n in range(COUNT)]
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.features, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_teacher_of_flow_labels_clips_and_leaves_their_flow(run, dataset, tmp_path):
