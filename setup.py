@@ -56,6 +56,7 @@ setuptools.setup(
         "safetensors>=0.4.3",
         "scipy>=1.11",
         "simplejpeg>=1.8",
+        "snowballstemmer>=2.2",
         "tensorboard>=2.17",
         "tensorflow>=2.17,<2.22",
         "tensorflow-datasets>=4.9.6",

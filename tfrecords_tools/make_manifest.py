@@ -6,10 +6,10 @@ python -m tfrecords_tools.make_manifest --format=kinetics --video_root=k400 \
 
 writes what `convert_videos` and `convert_images` read (`--manifest`, `--classes`,
 `--video_root` and, for one of its splits, `--split`). The formats are kinetics, ucf101,
-hmdb51, soccernet, clothing1m, yt_dlp, img2dataset, search_folders and folders; each
-reader in `tfrecords_tools/manifest_formats` says which files it takes. A listed video
-that is not on disk is left out; everything left out is counted, and named in
-`--left_out_output`.
+hmdb51, soccernet, clothing1m, yt_dlp, img2dataset, search_folders, hashtags and
+folders; each reader in `tfrecords_tools/manifest_formats` says which files it takes. A
+listed video that is not on disk is left out; everything left out is counted, and named
+in `--left_out_output`.
 
 `--exclude=OTHER.csv` takes out every video of another manifest: those with the same
 media id, or with the same YouTube id in the media id or the file name.
@@ -37,6 +37,8 @@ from tfrecords_tools.manifest_formats.chosen_entries import select
 from tfrecords_tools.manifest_formats.listing import Entry
 
 _COLUMNS = ("video", "label", "start", "end", "media_id", "split")
+# Written where an entry has them.
+_MORE_COLUMNS = ("more_labels", "duration")
 _LEFT_OUT_COLUMNS = ("source", "line", "name", "label", "split", "reason")
 _LISTED, _IN_MANIFEST = "listed", "in manifest"
 _SHOWN_NAMES = 5
@@ -145,7 +147,8 @@ def make_manifest(
         left_out = (entry for entry in selected if entry.reason)
         _write_csv(left_out_output, _LEFT_OUT_COLUMNS, left_out)
     _write(classes_output, "".join(f"{name}\n" for name in class_names).encode())
-    _write_csv(output, _COLUMNS, chosen)
+    more = [n for n in _MORE_COLUMNS if any(getattr(entry, n) for entry in chosen)]
+    _write_csv(output, (*_COLUMNS, *more), chosen)
     return summary
 
 
@@ -199,7 +202,7 @@ def _summarize(
             if entry.reason not in examples:
                 examples[entry.reason] = f"{entry.name} ({entry.where})"
         else:
-            used.add(entry.label)
+            used.update(entry.labels)
     unused = tuple(name for name in class_names if name not in used)
     return ManifestSummary(tuple(class_names), counts, examples, unused, notes)
 

@@ -3,7 +3,7 @@ import csv
 import pytest
 
 from tests import warm_python
-from tfrecords_tools.make_queries import make_queries
+from tfrecords_tools.make_queries import make_hashtags, make_queries
 
 TRANSLATIONS = """en,es,fr,note
 zumba,zumba,zumba,
@@ -106,3 +106,68 @@ def test_translations_are_found_in_both_unicode_forms_of_a_name(tmp_path):
         tmp_path, ["en", "fr"], "en,fr\ncre\u0302pe,pa\u0302te\n", "cr\u00eape\n"
     )
     assert [query.query for query in queries] == ["cr\u00eape", "p\u00e2te"]
+
+
+def test_every_class_has_its_relevant_hashtags(tmp_path):
+    (tmp_path / "classes.txt").write_text("catching a fish\nfishing\nfish\n")
+    path = tmp_path / "hashtags.csv"
+    flags = ["--hashtags", f"--classes={tmp_path}/classes.txt", f"--output={path}"]
+    done = warm_python.run("-m", "tfrecords_tools.make_queries", *flags)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        f"{path}: 9 hashtags for 3 classes, 1 of several labels, e.g. #fish: fishing, "
+        "fish\n"
+    )
+    assert written(path) == [
+        ["query", "label", "language"],
+        ["#catchingafish", "catching a fish", "en"],
+        ["#catchafish", "catching a fish", "en"],
+        ["#catchingfish", "catching a fish", "en"],
+        ["#catchfish", "catching a fish", "en"],
+        ["#fishcatching", "catching a fish", "en"],
+        ["#fishcatch", "catching a fish", "en"],
+        ["#fishing", "fishing", "en"],
+        ["#fish", "fishing", "en"],
+        ["#fish", "fish", "en"],
+    ]
+
+
+def test_hashtags_of_other_languages_have_their_stems(tmp_path):
+    (tmp_path / "classes.txt").write_text("run\n")
+    (tmp_path / "t.csv").write_text("en,de\nrun,laufende Hunde\n")
+    classes, translations = str(tmp_path / "classes.txt"), str(tmp_path / "t.csv")
+    output = str(tmp_path / "h.csv")
+    found, shared = make_hashtags(output, ["en", "de"], classes, translations)
+    assert {("#run", "en"), ("#laufendehunde", "de"), ("#hundlaufend", "de")} <= {
+        (query.query, query.language) for query in found
+    }
+    assert {query.label for query in found} == {"run"}
+    assert not shared
+    with pytest.raises(
+        ValueError, match=r"has 'xx', but --hashtags has stemmers for d"
+    ):
+        make_hashtags(output, ["xx"], classes)
+
+
+def test_pairs_that_occur_in_posts_are_labels(tmp_path):
+    for name, content in {
+        "verbs.txt": "catch\nride\nplay\n",
+        "nouns.txt": "fish\nhorse\ngolf ball\n",
+        "posts.csv": "id,hashtags\n1,CatchingFish horseride\n2,ridinghorse\n3,fish\n",
+    }.items():
+        (tmp_path / name).write_text(content)
+    verbs, nouns, posts = (
+        str(tmp_path / name) for name in ("verbs.txt", "nouns.txt", "posts.csv")
+    )
+    output = str(tmp_path / "h.csv")
+    found, _ = make_hashtags(output, verbs=verbs, nouns=nouns, posts=[posts])
+    assert [(query.query, query.label) for query in found] == [
+        ("#horseride", "ride horse"),
+    ]
+    (tmp_path / "verbs.txt").write_text("swim\n")
+    with pytest.raises(
+        ValueError, match=r"none of the 4 hashtags of .* the 1 verbs and"
+    ):
+        make_hashtags(output, verbs=verbs, nouns=nouns, posts=[posts])
+    with pytest.raises(ValueError, match="needs --classes, or --verbs, --nouns and"):
+        make_hashtags(output, verbs=verbs, nouns=nouns)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from tfrecords_tools.manifest_formats import (
     clothing1m,
     folders,
+    hashtags,
     hmdb51,
     img2dataset,
     kinetics,
@@ -59,5 +60,6 @@ FORMATS = {
         img2dataset.extract_images,
     ),
     "search_folders": Format(search_folders.read, ("queries",)),
+    "hashtags": Format(hashtags.read, ("queries", "min_videos")),
     "folders": Format(folders.read, ("split_folders",)),
 }

@@ -128,9 +128,10 @@ def _judge(entry, known, excluded, kept, classes) -> tuple[str, str]:
     """The reason to leave an entry out, or "", and what is wrong in words."""
     if entry.reason not in ("", MISSING):
         return entry.reason, ""
-    if entry.label and entry.label not in known:
+    unknown = next((name for name in entry.labels if name not in known), "")
+    if unknown:
         of = f" of {classes}" if classes else ""
-        fault = f"the label {entry.label!r} is not among the {len(known)} classes{of}"
+        fault = f"the label {unknown!r} is not among the {len(known)} classes{of}"
         return UNKNOWN_LABEL, fault
     if entry.reason == MISSING:
         return MISSING, "there is no file"

@@ -6,10 +6,13 @@ import dataclasses
 from typing import NamedTuple
 
 from tfrecords_tools.conversion import options
+from tfrecords_tools.conversion.manifest import labels_in
 
 # Why an entry is not in the manifest.
 MISSING = "missing"
 UNREADABLE = "unreadable"
+BROKEN = "broken"
+WRONG_ENCODING = "wrong encoding"
 UNUSED = "unused"
 REPEATED = "repeated"
 UNKNOWN_LABEL = "other label"
@@ -30,6 +33,8 @@ class Entry(NamedTuple):
         start: Where it begins, in seconds; None when it starts with the video.
         end: Where it ends, in seconds; None when it ends with the video.
         reason: Why it is left out; empty when it is not.
+        more_labels: Names of its further classes, with `LABEL_SEPARATOR` between.
+        duration: How long the video is, in seconds; None where nothing tells.
     """
 
     source: str
@@ -42,6 +47,13 @@ class Entry(NamedTuple):
     start: float | None = None
     end: float | None = None
     reason: str = ""
+    more_labels: str = ""
+    duration: float | None = None
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of all its classes."""
+        return labels_in(self.label, self.more_labels) if self.label else []
 
     @property
     def where(self) -> str:
@@ -86,8 +98,11 @@ class ManifestSettings:
     )
     queries: str = options.option(
         "",
-        "yt_dlp, img2dataset, search_folders: CSV of make_queries; what a query found "
-        "gets its label.",
+        "yt_dlp, img2dataset, search_folders, hashtags: CSV of make_queries; what a "
+        "query found gets its label.",
+    )
+    min_videos: int = options.option(
+        50, "hashtags: labels of fewer videos go, and posts that have no others."
     )
     query_from: str = options.option(
         "folder",
@@ -131,6 +146,7 @@ class ManifestSettings:
             ("unknown_labels", self.unknown_labels in choices, "error or skip"),
             ("duplicates", self.duplicates in choices, "error or skip"),
             ("fold", self.fold in (1, 2, 3), "1, 2 or 3"),
+            ("min_videos", self.min_videos >= 1, "1 or more"),
             ("query_from", self.query_from in ("folder", "search"), "folder or search"),
             ("half_video", self._names_half(), "a file name with {half} in it"),
             ("clip_seconds", 1e-3 <= self.clip_seconds < 1e6, "0.001 to 1,000,000"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from spl_tf.progress import Progress
 from spl_tf.text_files import composed
@@ -22,7 +23,7 @@ from tfrecords_tools.manifest_formats.listing import (
 )
 from tfrecords_tools.manifest_formats.queries import QueryLabels
 
-_ENDING = ".info.json"
+INFO_ENDING = ".info.json"
 
 
 def read(
@@ -50,22 +51,36 @@ def read(
     """
     no_path(annotations, "the .info.json files are beside the videos")
     queries = QueryLabels(settings.queries)
-    infos = [path for path in files.paths if path.endswith(_ENDING)]
+    infos = [path for path in files.paths if path.endswith(INFO_ENDING)]
     if not infos:
-        raise ValueError(f"{files.root} holds no {_ENDING} files (--write-info-json)")
-    videos: dict[str, str] = {}
-    for path in files.paths:
-        stem = path[: -len(ending_of(path))]
-        if ending_of(path) in VIDEO_ENDINGS:
-            videos.setdefault(composed(stem), path)
+        raise ValueError(
+            f"{files.root} holds no {INFO_ENDING} files (--write-info-json)"
+        )
+    videos = videos_by_stem(files)
     entries = []
-    with Progress(len(infos), "file", f"reading {_ENDING} files") as progress:
+    with Progress(len(infos), "file", f"reading {INFO_ENDING} files") as progress:
         for path in infos:
             entry = _entry(files, path, videos, queries, settings)
             entries += [entry] if entry else []
             progress.update()
     entries = list(_marked_repeats(entries))
     return Listing(queries.class_names(entries), entries)
+
+
+def videos_by_stem(files: FileIndex) -> dict[str, str]:
+    """The videos by their paths without ending, composed (NFC)."""
+    videos: dict[str, str] = {}
+    for path in files.paths:
+        stem = path[: -len(ending_of(path))]
+        if ending_of(path) in VIDEO_ENDINGS:
+            videos.setdefault(composed(stem), path)
+    return videos
+
+
+def media_id_of(info: Mapping[str, Any]) -> str:
+    """A video's id, with the site's name before it if that is not YouTube."""
+    site = str(info.get("extractor") or "youtube").lower()
+    return str(info["id"]) if site == "youtube" else f"{site}:{info['id']}"
 
 
 def _marked_repeats(entries: list[Entry]) -> Iterator[Entry]:
@@ -96,9 +111,8 @@ def _entry(files, path, videos, queries, settings) -> Entry | None:
             "are named as the queries"
         )
     label = queries.label_of(query, where)
-    site = str(info.get("extractor") or "youtube").lower()
-    media_id = str(info["id"]) if site == "youtube" else f"{site}:{info['id']}"
-    stem = path.removesuffix(_ENDING)
+    media_id = media_id_of(info)
+    stem = path.removesuffix(INFO_ENDING)
     video = videos.get(composed(stem), "")
     return Entry(
         where, 0, stem, label, "", media_id, video, reason="" if video else MISSING

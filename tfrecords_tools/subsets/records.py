@@ -5,19 +5,15 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
-from spl_tf.clips.remote_files import replacing
-from spl_tf.text_files import DAMAGED, unpacked
+from tfrecords_tools.conversion.streams import reading, writing
 
 _EXPECTED = "a manifest, a CSV in UTF-8"
 _NEEDED = ("video", "label")
-_BUFFER_BYTES = 1 << 20
 
 
 class Record(NamedTuple):
@@ -66,9 +62,7 @@ def read_records(path: str) -> Iterator[Record]:
     lines: list[str] = []  # of the row that is being read
     line = width = 0
     try:
-        with tf.io.gfile.GFile(path, "rb") as remote:
-            file = io.BufferedReader(_Bytes(remote), _BUFFER_BYTES)
-            stream = unpacked(file, path, _EXPECTED)
+        with reading(path, _EXPECTED) as stream:
             text = io.TextIOWrapper(stream, "utf-8", newline="")
             reader = csv.reader(_kept_in(lines, text), strict=True)
             for cells in reader:
@@ -84,10 +78,8 @@ def read_records(path: str) -> Iterator[Record]:
                 if cells:
                     yield Record(line, "".join(lines), cells)
                 lines.clear()
-    except (csv.Error, UnicodeDecodeError, *DAMAGED) as error:
+    except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path}, after line {line}: {error}") from error
-    except tf.errors.OpError as error:
-        raise ValueError(f"{path} cannot be read: {error.message}") from error
     if not width:
         raise ValueError(f"{path} is empty, expected {_EXPECTED}")
 
@@ -104,7 +96,7 @@ def write_rows(path: str, outputs: Sequence[Output]) -> None:
     """
     changed = ValueError(f"{path} changed while it was read; start anew")
     with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(_writing(output.path)) for output in outputs]
+        files = [stack.enter_context(writing(output.path)) for output in outputs]
         records = read_records(path)
         header = next(records)
         for file, output in zip(files, outputs, strict=True):
@@ -137,39 +129,6 @@ def _text(record: Record, header: list[str], edits: Sequence[Edit]) -> str:
     csv.writer(text, lineterminator=end or "\n").writerow(cells)
     mark = "\ufeff" if record.text.startswith("\ufeff") else ""
     return mark + text.getvalue()
-
-
-@contextlib.contextmanager
-def _writing(path: str) -> Iterator[io.TextIOWrapper]:
-    tf.io.gfile.makedirs(os.path.dirname(path) or ".")
-    with replacing(path) as temporary, tf.io.gfile.GFile(temporary, "wb") as remote:
-        file = io.BufferedWriter(_Bytes(remote), _BUFFER_BYTES)
-        with io.TextIOWrapper(file, "utf-8", newline="") as text:
-            yield text
-
-
-class _Bytes(io.RawIOBase):
-    """What `io` needs of a file, local or remote, to buffer it."""
-
-    def __init__(self, file: tf.io.gfile.GFile):
-        self._file = file
-
-    def readable(self) -> bool:
-        """Always: opened for writing, the file itself refuses."""
-        return True
-
-    writable = readable
-
-    def readinto(self, buffer: memoryview) -> int:
-        """Fills the buffer as far as there is something."""
-        content = self._file.read(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
-
-    def write(self, content: memoryview) -> int:
-        """Writes all of it."""
-        self._file.write(bytes(content))
-        return len(content)
 
 
 def _check_header(path: str, header: list[str]) -> None:

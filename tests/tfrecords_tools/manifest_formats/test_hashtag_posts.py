@@ -1,0 +1,227 @@
+"""Posts with hashtags become rows with all their labels."""
+
+import gzip
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.tfrecords_tools.manifest_formats.manifest_files import (
+    class_lines,
+    columns,
+    make,
+    put,
+    rows_of,
+    text,
+)
+from tfrecords_tools.manifest_formats.posts import read_posts
+
+HASHTAGS = (
+    "query,label,language\n#catchfish,catching a fish,en\n#fishing,catching a fish,en\n"
+    "#fishing,fishing,en\n#crêpe,making pancakes,en\n#run,run,en\n"
+)
+POSTS = """id,description,hashtags,duration,likes
+1,"A day, #CatchFish
+and #Cre\u0302pe!",,12.5,3
+2,,"fishing, run",60,
+3,no tag,,1,
+4,#other,,1,
+1,#run,,1,
+5,#\uff52\uff55\uff4e,,,
+6,#run
+"7 has a quote without end,#run,,1,
+8,#run,,1,
+9,#run,,1,
+"""
+
+
+def folder(tmp_path, posts=POSTS, ids="12345689"):
+    put(tmp_path / "root", b"x", *(f"sub/{number}.mp4" for number in ids))
+    return {
+        "annotations": [text(tmp_path, "posts", posts)],
+        "queries": text(tmp_path, "hashtags.csv", HASHTAGS),
+    }
+
+
+def test_a_post_has_all_labels_of_its_hashtags(tmp_path):
+    summary, rows = make(tmp_path, "hashtags", **folder(tmp_path), min_videos=1)
+    assert [
+        (row["media_id"], row["label"], row["more_labels"], row["duration"])
+        for row in rows
+    ] == [
+        ("1", "catching a fish", "making pancakes", "12.5"),
+        ("2", "catching a fish", "fishing|run", "60.0"),
+        ("5", "run", "", ""),
+        ("8", "run", "", "1.0"),
+        ("9", "run", "", "1.0"),
+    ]
+    assert rows[0]["video"] == "sub/1.mp4"
+    assert class_lines(tmp_path) == [
+        "catching a fish",
+        "fishing",
+        "making pancakes",
+        "run",
+    ]
+    assert (
+        "1 hashtags have several labels, e.g. #fishing: catching a fish, fishing"
+        in (summary.notes)
+    )
+    assert summary.unused_classes == ()
+
+
+def test_bad_posts_are_counted_by_reason(tmp_path):
+    summary, _ = make(
+        tmp_path, "hashtags", **folder(tmp_path, ids="123458"), min_videos=1
+    )
+    assert summary.counts[""] == {
+        "listed": 10,
+        "in manifest": 4,
+        "no hashtag": 1,
+        "no known hashtag": 1,
+        "repeated": 1,
+        "broken": 2,
+        "missing": 1,
+    }
+    left = columns(rows_of(tmp_path / "deep" / "left_out.csv"), "line", "reason")
+    assert left[0] == ("5", "no hashtag")
+    assert left[-1] == ("12", "missing")
+
+
+def test_labels_of_few_videos_go(tmp_path):
+    summary, rows = make(tmp_path, "hashtags", **folder(tmp_path), min_videos=2)
+    assert [(row["media_id"], row["label"]) for row in rows] == [
+        ("1", "catching a fish"),
+        ("2", "catching a fish"),
+        ("5", "run"),
+        ("8", "run"),
+        ("9", "run"),
+    ]
+    assert rows[1]["more_labels"] == "run"
+    assert class_lines(tmp_path) == ["catching a fish", "run"]
+    assert "2 labels of fewer than 2 videos went, e.g. fishing (1)" in summary.notes
+    summary, _ = make(tmp_path, "hashtags", **folder(tmp_path), min_videos=4)
+    assert summary.counts[""]["rare label"] == 1
+    with pytest.raises(ValueError, match="4 labels of fewer than 50 videos went"):
+        make(tmp_path, "hashtags", **folder(tmp_path))
+
+
+def test_without_a_list_every_hashtag_is_a_label(tmp_path):
+    known = folder(tmp_path) | {"queries": ""}
+    _, rows = make(tmp_path, "hashtags", **known, min_videos=1)
+    assert (rows[0]["label"], rows[0]["more_labels"]) == ("catchfish", "crêpe")
+
+
+def test_json_lines_and_their_faults(tmp_path):
+    posts = [
+        b'{"id": 1, "tags": ["run", "Catch Fish"], "video": "sub/2.mp4"}',
+        b'{"id": "2", "text": "#run \xff"}',
+        b'{"id": "3", "hashtags": "#run #fishing"',
+        b"[1]",
+        b'{"hashtags": ["run"]}',
+        b'{"id": "4", "hashtags": ["\\ud83d"]}',
+        b"",
+        b'{"id": "5", "hashtags": ["run"], "duration": "long"}',
+    ]
+    paths = folder(tmp_path)
+    put(tmp_path, gzip.compress(b"\n".join(posts)), "posts")
+    summary, rows = make(tmp_path, "hashtags", **paths, min_videos=1)
+    assert [(row["media_id"], row["video"], row["label"]) for row in rows] == [
+        ("1", "sub/2.mp4", "run"),
+        ("5", "sub/5.mp4", "run"),
+    ]
+    assert rows[0]["more_labels"] == "catching a fish"
+    assert summary.counts[""]["wrong encoding"] == 2
+    assert summary.counts[""]["broken"] == 3
+    left = columns(rows_of(tmp_path / "deep" / "left_out.csv"), "line", "reason")
+    assert dict(left) == {
+        "2": "wrong encoding",
+        "3": "broken",
+        "4": "broken",
+        "5": "broken",
+        "6": "wrong encoding",
+    }
+
+
+def test_what_yt_dlp_left_are_posts(tmp_path):
+    known = folder(tmp_path, ids="")
+    root = tmp_path / "root"
+    put(root, b"x", "a/x [1].mp4", "b/y [2].webm")
+    info = {
+        "id": "1",
+        "tags": ["catch fish"],
+        "description": "See #RUN.",
+        "duration": 9,
+    }
+    text(root, "a/x [1].info.json", json.dumps(info))
+    text(root, "b/y [2].info.json", json.dumps({"id": "2", "extractor": "Vimeo"}))
+    text(root, "b/list.info.json", json.dumps({"id": "3", "_type": "playlist"}))
+    text(root, "b/bad.info.json", "{")
+    put(root, b'{"id": "\xff"}', "b/wrong.info.json")
+    summary, rows = make(tmp_path, "hashtags", queries=known["queries"], min_videos=1)
+    (row,) = rows
+    assert (row["video"], row["label"], row["more_labels"], row["duration"]) == (
+        "a/x [1].mp4",
+        "catching a fish",
+        "run",
+        "9.0",
+    )
+    assert summary.counts[""] == {
+        "listed": 4,
+        "in manifest": 1,
+        "no hashtag": 1,
+        "broken": 1,
+        "wrong encoding": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("posts", "hashtags", "message"),
+    [
+        (
+            "name,tags\n",
+            HASHTAGS,
+            r"posts, line 1: expected the columns 'id' and one of",
+        ),
+        ("id,likes\n", HASHTAGS, "expected the columns 'id' and one of"),
+        (POSTS, "tag,label\n", r"hashtags\.csv, line 1: expected one column 'query'"),
+        (
+            POSTS,
+            "query,label\n#a,b|c\n",
+            "line 2: the label is 'b|c', expected a name w",
+        ),
+    ],
+)
+def test_files_that_are_none_are_named(tmp_path, posts, hashtags, message):
+    paths = folder(tmp_path, posts)
+    text(tmp_path, "hashtags.csv", hashtags)
+    with pytest.raises(ValueError, match=message.replace("|", r"\|")):
+        make(tmp_path, "hashtags", **paths)
+
+
+def test_annotations_or_info_files_are_needed(tmp_path):
+    known = folder(tmp_path)
+    with pytest.raises(ValueError, match=r"holds no \.info\.json files"):
+        make(tmp_path, "hashtags", queries=known["queries"])
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"g", b'"', b"\xff", b",", b"\x00", b"\r", b'"x', b"x\n"]),
+        max_size=12,
+    ),
+    st.booleans(),
+)
+@settings(max_examples=100, deadline=None)
+def test_one_bad_line_costs_no_other_post(tmp_path_factory, parts, is_json):
+    path = tmp_path_factory.mktemp("posts") / "posts"
+    bad = b"".join(parts) + b"\n"
+    if is_json:
+        head, good = b"", [b'{"id": "%d", "tags": ["run"]}\n' % n for n in range(8)]
+    else:
+        head, good = b"id,text\n", [b'%d,"#run, it"\n' % n for n in range(8)]
+    # A zero byte at its start would make it a binary file.
+    start = good[0].replace(b"run", b"run " + b" " * 5000)
+    path.write_bytes(b"".join([head, start, good[1], bad, *good[2:]]))
+    found = [post for post in read_posts(str(path)) if post.hashtags == ("run",)]
+    assert [post.id for post in found if post.id in "01234567"] == list("01234567")
