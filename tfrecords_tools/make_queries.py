@@ -298,6 +298,10 @@ def main(argv: list[str]) -> None:
     """Reads the flags, writes the queries, prints how many."""
     binary.no_arguments(argv)
     values = flags.FLAGS
+    if not values.hashtags and (values.verbs or values.nouns or values.posts):
+        raise ValueError("--verbs, --nouns and --posts are for --hashtags alone")
+    if values.hashtags and values.soccernet:
+        raise ValueError("give either --hashtags or --soccernet")
     if values.hashtags:
         queries, shared = make_hashtags(
             values.output,

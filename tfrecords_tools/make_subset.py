@@ -18,7 +18,8 @@ parts of IG-65M (arXiv 1905.00561):
 With the same seed, a smaller fraction or number is part of a larger one, and so are
 fewer labels. Rows keep their order, and their bytes but where `--num_labels` takes
 labels from a row or `--center_seconds` gives it a start and an end. How long a row is
-tell `start` and `end`, or a column `duration`: of the video, in seconds.
+tell `start` and `end`, or a column `duration`: of the video, in seconds. Relative paths
+in a manifest start from its folder; of an output elsewhere, `--video_root` is needed.
 """
 
 from __future__ import annotations
@@ -126,10 +127,10 @@ def make_subset(
                 "rows are taken; with --fraction, at least one of each class is"
             )
         outputs.append(Output(rest, left))
+    write_rows(manifest, outputs)
     for path, names in classes.items():
         tf.io.gfile.makedirs(os.path.dirname(path) or ".")
         clips.write_atomically(path, "".join(f"{name}\n" for name in names).encode())
-    write_rows(manifest, outputs)
     return summaries
 
 

@@ -148,6 +148,11 @@ def test_the_binary_reads_compressed_manifests_and_says_what_it_took(tmp_path):
     ("lines", "changes", "message"),
     [
         (["a.mp4,run\n"], {}, r"m\.csv, line 2: 2 cells, but the header has 4"),
+        (
+            ["a,b,b|c,\n"],
+            {"header": "video,label,more_labels,note"},
+            r"m\.csv, line 2: the labels are \['b', 'b', 'c'\], expected names, each",
+        ),
         ([",run,,\n"], {}, r"m\.csv, line 2: the video or its label is empty"),
         (['"a.mp4,run,,\n'], {}, r"m\.csv, after line 1: unexpected end of data"),
         ([], {}, r"m\.csv lists no files"),
@@ -303,7 +308,7 @@ def test_the_span_of_a_row_is_its_length(tmp_path):
         ),
         ({"seconds": "5"}, "seconds is '5', expected FROM:TO"),
         ({"seconds": "5:1"}, "seconds is '5:1', expected FROM:TO"),
-        ({}, "fraction is 0.0, expected it or another choice of rows"),
+        ({}, "fraction is 0.0, expected above 0, or another flag that"),
         ({"fraction": 0.5, "num_videos": 3}, "expected 0 beside --num_videos"),
         ({"sampling": "sqrt", "fraction": 0.5}, "sampling is 'sqrt', expected random"),
         ({"num_labels": "3,x"}, "num_labels is '3,x', expected whole numbers"),

@@ -35,6 +35,7 @@ class HashtagLabels:
     """The labels of hashtags, from a CSV of make_queries, or the hashtags themselves.
 
     Attributes:
+        names: All labels of the CSV.
         shared: The labels of each hashtag that has several.
     """
 
@@ -58,6 +59,7 @@ class HashtagLabels:
                 )
             labels = self._labels.setdefault(hashtag_of(query), [])
             labels += [label] if label not in labels else []
+        self.names = {name for labels in self._labels.values() for name in labels}
         self.shared = {tag: each for tag, each in self._labels.items() if len(each) > 1}
 
     def of(self, hashtags: Iterable[str]) -> list[str]:
@@ -105,7 +107,7 @@ def read(
             entry = entry._replace(reason=REPEATED) if key in seen else entry
             seen.add(key)
         entries.append(entry)
-    rare = _rare_labels(entries, settings.min_videos)
+    rare = _rare_labels(entries, labels.names, settings.min_videos)
     notes = [
         f"{len(rare):,} labels of fewer than {settings.min_videos} videos went"
         + "".join(f", e.g. {name} ({rare[name]})" for name in list(rare)[:1])
@@ -138,9 +140,11 @@ def _entry(post: Post, media_id: str, video: str, labels: HashtagLabels) -> Entr
     )
 
 
-def _rare_labels(entries: Iterable[Entry], min_videos: int) -> dict[str, int]:
+def _rare_labels(
+    entries: Iterable[Entry], names: Iterable[str], min_videos: int
+) -> dict[str, int]:
     """Labels with too few videos that are there, and how many each has."""
-    counts: collections.Counter[str] = collections.Counter()
+    counts = collections.Counter(dict.fromkeys(names, 0))
     for entry in entries:
         counts.update(dict.fromkeys(entry.labels, not entry.reason))
     return {name: counts[name] for name in sorted(counts) if counts[name] < min_videos}

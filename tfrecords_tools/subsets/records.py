@@ -89,7 +89,7 @@ def write_rows(path: str, outputs: Sequence[Output]) -> None:
 
     Args:
         path: The manifest.
-        outputs: What to write; all files are written whole, or none.
+        outputs: What to write; each file is written whole, and none after an error.
 
     Raises:
         ValueError: The manifest changed since its rows were counted.

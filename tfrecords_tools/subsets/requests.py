@@ -55,7 +55,7 @@ class SubsetSettings:
         options.check(
             self,
             ("fraction", 0 <= self.fraction < 1, "above 0 and below 1"),
-            ("fraction", any(any_way), "it or another choice of rows"),
+            ("fraction", any(any_way), "above 0, or another flag that chooses rows"),
             ("fraction", not all(ways), "0 beside --num_videos or --like"),
             ("num_videos", self.num_videos >= 0, "0 or more"),
             ("sampling", self.sampling in choice.SAMPLINGS, f"{choice.SAMPLINGS}"),

@@ -105,6 +105,11 @@ def read_table(path: str, split: str = "", with_seconds: bool = False) -> Manife
             counts.append(1)
         else:
             names = labels_in(first, others)
+            if "" in names or len(set(names)) < len(names):
+                raise ValueError(
+                    f"{path}, line {line}: the labels are {names}, expected names, "
+                    "each once"
+                )
             for name in names:
                 values.append(numbers.setdefault(name, len(numbers)))
             counts.append(len(names))

@@ -20,6 +20,7 @@ from tfrecords_tools.manifest_formats.posts import read_posts
 HASHTAGS = (
     "query,label,language\n#catchfish,catching a fish,en\n#fishing,catching a fish,en\n"
     "#fishing,fishing,en\n#crêpe,making pancakes,en\n#run,run,en\n"
+    "#swim,swim,en\n"
 )
 POSTS = """id,description,hashtags,duration,likes
 1,"A day, #CatchFish
@@ -99,10 +100,10 @@ def test_labels_of_few_videos_go(tmp_path):
     ]
     assert rows[1]["more_labels"] == "run"
     assert class_lines(tmp_path) == ["catching a fish", "run"]
-    assert "2 labels of fewer than 2 videos went, e.g. fishing (1)" in summary.notes
+    assert "3 labels of fewer than 2 videos went, e.g. fishing (1)" in summary.notes
     summary, _ = make(tmp_path, "hashtags", **folder(tmp_path), min_videos=4)
     assert summary.counts[""]["rare label"] == 1
-    with pytest.raises(ValueError, match="4 labels of fewer than 50 videos went"):
+    with pytest.raises(ValueError, match="5 labels of fewer than 50 videos went"):
         make(tmp_path, "hashtags", **folder(tmp_path))
 
 
