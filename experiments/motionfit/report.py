@@ -33,7 +33,7 @@ from spl_tf.runs import run_folder
 from spl_tf.training.config import completed
 
 _KEYS = ("title", "strategies", "tables", "seeds", "rows")
-_SHOWN_CLUSTERS = 8
+_SHOWN_CLUSTERS = 6
 _PAPER = "https://arxiv.org/abs/2105.01646"
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import fnmatch
 from collections.abc import Sequence
 
-from experiments.pipeline.stages import Stage
+from experiments.pipeline.stages import Stage, needs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +15,9 @@ class Choice:
 
     Attributes:
         stages: Names or patterns, of whole names or their last part; empty for all.
-        rows: Names of rows; what all rows share is chosen too. Empty for all.
+        rows: Names of rows; of what rows share, what these need is chosen too, and what
+            follows from that alone, such as the evaluation of their teacher. Empty for
+            all.
         seeds: Seeds; what all seeds share is chosen too. Empty for all.
     """
 
@@ -43,13 +45,34 @@ class Choice:
                     f"no stage is called {pattern!r}; there are {', '.join(last)}, and "
                     f"whole names such as {stages[-1].name!r}"
                 )
-        return {stage.name for stage in stages if self._has(stage)}
+        of_rows = self._of_rows(stages)
+        return {
+            stage.name for stage in stages if stage.name in of_rows and self._has(stage)
+        }
+
+    def _of_rows(self, stages: Sequence[Stage]) -> set[str]:
+        """Names of what the chosen rows have, need, and share."""
+        needed = needs(stages)
+        if not self.rows:
+            return set(needed)
+        owners: dict[str, set[str]] = {stage.name: set() for stage in stages}
+        for stage in reversed(stages):  # each comes after what it needs
+            if stage.row:
+                owners[stage.name].add(stage.row)
+            for name in needed[stage.name]:
+                owners[name] |= owners[stage.name]
+        chosen: set[str] = set()
+        for stage in stages:
+            rows = owners[stage.name]
+            if rows & {*self.rows} or (
+                not rows and chosen.issuperset(needed[stage.name])
+            ):
+                chosen.add(stage.name)
+        return chosen
 
     def _has(self, stage: Stage) -> bool:
-        return (
-            (not self.rows or not stage.row or stage.row in self.rows)
-            and (not self.seeds or stage.seed is None or stage.seed in self.seeds)
-            and (not self.stages or any(_matches(stage, p) for p in self.stages))
+        return (not self.seeds or stage.seed is None or stage.seed in self.seeds) and (
+            not self.stages or any(_matches(stage, p) for p in self.stages)
         )
 
 

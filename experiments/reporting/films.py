@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from ml_collections import config_dict
 
 from experiments.fit_camera_motion import moved_clips
@@ -12,7 +13,9 @@ from spl_tf import clips, data
 from spl_tf.analysis.report import FilmLabel, Films
 from spl_tf.analysis.report.sprites import make_sprite
 from spl_tf.motion import CameraMotion
+from spl_tf.motion.flow_encoding import decode_flow
 from spl_tf.training.source_inputs import open_sources
+from tfrecords_tools.inspection.flow_picture import flow_colors, full_speed
 
 _FRAMES, _SIDE, _QUALITY = 8, 112, 60
 
@@ -87,6 +90,14 @@ def motion_films(motion: CameraMotion, dataset: clips.ClipDataset) -> list[Films
 
 
 def _films(title, frames, labels, text) -> Films:
+    frames = [_flow_pictures(clip) if clip.shape[-1] == 2 else clip for clip in frames]
     columns = min(_FRAMES, len(frames[0]))
     sprite = make_sprite(list(frames), columns, _SIDE, _QUALITY)
     return Films(title, sprite, labels, text)
+
+
+def _flow_pictures(clip: np.ndarray) -> list[np.ndarray]:
+    """Pictures of a clip's flow, uint8 [H, W, 3] each, from uint8 [T, H, W, 2]."""
+    flow = decode_flow(clip)
+    fastest = full_speed(flow)
+    return [np.asarray(flow_colors(frame, fastest)) for frame in flow]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.motionfit.results import format_table
+from experiments.pipeline.choice import Choice
 from experiments.pipeline.registry import make_stages
 from experiments.pipeline.runner import describe_plan, run_pipeline
 from spl_tf.clips import ClipDataset, parse_clip
@@ -97,6 +98,14 @@ def test_what_a_row_starts_from_is_trained_without_being_a_row():
     ]
     assert "seed_0/selftrain/motionfit_20" in names
     assert "seed_0/motionfit_20/finetune" not in names
+
+
+def test_chosen_rows_take_their_own_teachers_and_clusters_along():
+    stages = make_stages(make_config("scratch_20", "motionfit_20", "motionfit_50"), [0])
+    chosen = Choice(rows=("motionfit_20",)).of(stages)
+    own = ("train_teacher/motion_20", "evaluate_teacher/motion_20")
+    assert {f"seed_0/{name}" for name in (*own, "cluster/motionfit_20")} <= chosen
+    assert not [name for name in chosen if "50" in name or "scratch" in name]
 
 
 def test_nothing_sees_flow_where_no_teacher_does():

@@ -99,7 +99,18 @@ def test_the_files_that_a_recipe_names_are_compared_by_content(tmp_path):
             ["seed_0/spl_b/pretrain", "seed_1/spl_b/pretrain"],
         ),
         (Choice(stages=("seed_1/spl_b/*",), seeds=(1,)), 4),
-        (Choice(rows=("none",), seeds=(0,)), 7),
+        # Of no other row, so without web clips and what the teacher says of them.
+        (
+            Choice(rows=("none",), seeds=(0,)),
+            [
+                "seed_0/convert_target_train",
+                "seed_0/convert_target_val",
+                "seed_0/none/evaluate",
+                "seed_0/render",
+                "seed_0/teacher",
+            ],
+        ),
+        (Choice(rows=("spl_b",), seeds=(0,)), 10),
         (Choice(), 22),
     ],
 )
