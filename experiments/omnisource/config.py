@@ -19,7 +19,7 @@ from spl_tf import training
 from spl_tf.inference.prediction import CLASSES
 from spl_tf.models import IMAGENET
 from spl_tf.runs.checkpoints import WEIGHTS
-from spl_tf.training.config import default_source
+from spl_tf.training.config import STEP_PER_SOURCE, default_source
 
 NAME = "omnisource"  # what `config.experiment` calls it
 TARGET = "target"  # the source that is the target set
@@ -190,7 +190,8 @@ def recipe(
 
     The batch has as many target clips as that of the row without sources, and
     `optimizer.learning_rate` grows with the clips on top: the loss is the sum over
-    target and auxiliary clips (eq. 1).
+    target and auxiliary clips (eq. 1). With `data.forward` "step_per_source", as
+    released, it does not: each source's step has the target's rate.
 
     Raises:
         ValueError: The shares do not give whole clips; the message names the key.
@@ -216,6 +217,8 @@ def recipe(
                 f"are a batch of {float(clips):g}, expected a whole number"
             )
         settings.data[key] = int(clips)
+    if settings.data.forward == STEP_PER_SOURCE:
+        settings.optimizer.learning_rate /= float(whole)
     target = default_source()
     target.share = row.target_share
     sources = {TARGET: target}

@@ -22,6 +22,8 @@ from spl_tf.inference.scores import Evaluation
 from spl_tf.runs import run_folder
 from spl_tf.runs.checkpoints import load_weights
 from spl_tf.training.config import (
+    PER_SOURCE,
+    STEP_PER_SOURCE,
     replica_batch_size,
 )
 from spl_tf.training.objectives import Objective
@@ -117,7 +119,9 @@ def assemble(config: config_dict.ConfigDict, replicas: int) -> Parts:
             xla=config.runtime.xla,
             clips_per_item=config.data.clips_per_item,
             sources=dict(zip(sources.names, sources.sizes, strict=False)),
-            per_source=config.data.forward == "per_source",
+            per_source=config.data.forward == PER_SOURCE,
+            step_per_source=config.data.forward == STEP_PER_SOURCE
+            and bool(sources.names),
         ),
         seed=config.seed,
         make_state=functools.partial(

@@ -15,7 +15,11 @@ from spl_tf.models import (
     DEFAULT_NORMALIZATION,
 )
 
-FORWARDS = ("joint", "per_source")
+JOINT, PER_SOURCE, STEP_PER_SOURCE = FORWARDS = (
+    "joint",
+    "per_source",
+    "step_per_source",
+)
 SNIPPETS = "snippets"
 
 

@@ -23,6 +23,8 @@ from spl_tf.models.inflation import IMAGENET
 from spl_tf.training.clip_rules import check_clips, check_modality, check_strides
 from spl_tf.training.config import (
     FORWARDS,
+    JOINT,
+    STEP_PER_SOURCE,
     default_config,
     default_source,
     source_shares,
@@ -279,22 +281,17 @@ def _check_combinations(config) -> None:
             "config.data.mixup_across is True, and config.data.mixup, the alpha of its "
             "weights, is 0; set it, for example to 0.2"
         )
-    if config.data.mixup_across and config.data.forward == "per_source":
+    forward, parts = config.data.forward, config.optimizer.accumulation_steps
+    if config.data.mixup_across and forward != JOINT:
         raise ValueError(
-            "config.data.mixup_across mixes clips of different sources, and with "
-            "config.data.forward 'per_source' each passes the network on its own; use "
-            "'joint', or mix within sources"
+            "config.data.mixup_across mixes clips of different sources, which with "
+            f"config.data.forward {forward!r} each pass the network on their own; use "
+            f"{JOINT!r}"
         )
-    if config.loss.transition and config.loss.name != "forward_correction":
+    if forward == STEP_PER_SOURCE and parts > 1:
         raise ValueError(
-            f"config.loss.transition is {config.loss.transition!r}, and "
-            f"config.loss.name {config.loss.name!r} has no use for it"
-        )
-    accumulation = config.optimizer.accumulation_steps
-    if config.loss.name == "data_parameters" and accumulation > 1:
-        raise ValueError(
-            f"config.optimizer.accumulation_steps is {accumulation}; with "
-            "config.loss.name 'data_parameters' expected 1"
+            f"config.data.forward is {forward!r}, a step for each batch of a source, "
+            f"and config.optimizer.accumulation_steps is {parts}, expected 1"
         )
 
 

@@ -123,6 +123,9 @@ class StepSettings:
         per_source: Whether each source passes the network on its own, so that batch
             normalisation has statistics of it alone, as OmniSource's released code has;
             moving averages take them in one source after another.
+        step_per_source: Instead, whether each source also moves the weights, by the
+            mean loss of its clips, before the next one passes, as that code has it. It
+            is one step of the run, with one learning rate.
     """
 
     augmentation: Augmentation
@@ -134,6 +137,7 @@ class StepSettings:
     clips_per_item: int = 1
     sources: Mapping[str, int] = dataclasses.field(default_factory=dict)
     per_source: bool = False
+    step_per_source: bool = False
 
 
 def make_train_call(
@@ -254,19 +258,27 @@ class _ReplicaSteps:
                     )
                     for variable in state.model.trainable_variables
                 ]
+        # All that moves before it is known whether the step is finite.
+        self._moved = list(state.model.non_trainable_variables)
+        if settings.step_per_source:
+            self._moved += [
+                *state.model.trainable_variables,
+                *state.optimizer.variables,
+            ]
         self._differentiate = self._gradients
         if settings.xla:
             self._differentiate = tf.function(self._gradients, jit_compile=True)
 
     def statistics(self) -> list[tf.Tensor]:
-        """What the forward pass moves: batch statistics, states of dropout."""
-        variables = self._state.model.non_trainable_variables
-        return [variable.value.read_value() for variable in variables]
+        """What forward passes move: batch statistics, states of dropout.
+
+        And where each source moves the weights, those and the optimizer's state.
+        """
+        return [variable.value.read_value() for variable in self._moved]
 
     def put_back(self, statistics: list[tf.Tensor]) -> None:
         """Undoes what the forward passes of a step have moved."""
-        variables = self._state.model.non_trainable_variables
-        for variable, value in zip(variables, statistics, strict=True):
+        for variable, value in zip(self._moved, statistics, strict=True):
             variable.value.assign(value)
 
     @tf.autograph.experimental.do_not_convert
@@ -285,6 +297,8 @@ class _ReplicaSteps:
         Returns:
             The report, and what `move` takes.
         """
+        if self._settings.step_per_source:
+            return self._in_turn(self._numbers(batch))
         gradients, report, logits = self._differentiate(self._numbers(batch))
         if self._sums:
             gradients = [g + s for g, s in zip(gradients, self._sums, strict=True)]
@@ -294,20 +308,67 @@ class _ReplicaSteps:
         norm = tf.linalg.global_norm(gradients)
         for total in self._sums:
             total.assign(tf.zeros_like(total))
+        report = self._completed(report, norm)
+        return report, gradients, norm, self._numbers(batch), logits
+
+    def _completed(self, report: tf.Tensor, norm: tf.Tensor) -> tf.Tensor:
+        """The report with the gradient's norm, and the wish to stop."""
         # All processes must end at the same step, so the wish is summed like the rest.
         stop = self._state.stop.read_value()
         others = [0.0] * len(self._settings.sources)
-        report += tf.stack([0.0, 0.0, norm / self._replicas, stop, *others])
-        return report, gradients, norm, self._numbers(batch), logits
+        return report + tf.stack([0.0, 0.0, norm / self._replicas, stop, *others])
+
+    def _in_turn(self, batch) -> tuple:
+        """As `last`, after each source but the last one has moved the weights."""
+        state, shares, reports, found = self._state, [], [], []
+        gradients, norm, squares = [], tf.zeros([]), tf.zeros([])
+        for size, part in self._batches_of_sources(batch):
+            if found:
+                self._apply(gradients, norm)
+                state.optimizer.iterations.assign_sub(1)  # the run's step is the same
+            gradients, report, logits = self._differentiate(part)
+            gradients = tf.distribute.get_replica_context().all_reduce(
+                tf.distribute.ReduceOp.SUM, gradients
+            )
+            norm = tf.linalg.global_norm(gradients)
+            squares += norm**2
+            shares.append(size)
+            reports.append(report)
+            found.append(logits)
+        weights = tf.constant(shares, tf.float32) / sum(shares)
+        loss, accuracy, _, _ = tf.unstack(
+            tf.tensordot(weights, tf.stack(reports), axes=1)
+        )
+        of_sources = [report[0] for report in reports]
+        report = tf.stack([loss, accuracy, 0.0, 0.0, *of_sources])
+        report = self._completed(report, tf.sqrt(squares))
+        return report, gradients, norm, batch, tf.concat(found, axis=0)
+
+    def _batches_of_sources(self, batch) -> Iterator[tuple[int, dict[str, tf.Tensor]]]:
+        """Items of each source, and what the batch has of them."""
+        sizes = list(self._settings.sources.values())
+        items, first = sum(sizes), 0
+        for size in sizes:
+            part = {}
+            for name, column in batch.items():
+                views = column.shape[0] // items
+                part[name] = column[first * views : (first + size) * views]
+            if "partner" in part:
+                part["partner"] -= first
+            yield size, part
+            first += size
 
     @tf.autograph.experimental.do_not_convert
     def move(self, gradients, norm, batch, logits) -> None:
         """Moves the model, and what the objective learns and counts."""
+        self._apply(gradients, norm)
+        self._update_objective(batch, logits)
+
+    def _apply(self, gradients, norm) -> None:
         state, limit = self._state, self._settings.clip_norm
         if limit:
             gradients, _ = tf.clip_by_global_norm(gradients, limit, norm)
         state.optimizer.apply(gradients, state.model.trainable_variables)
-        self._update_objective(batch, logits)
 
     def _numbers(self, batch) -> dict[str, tf.Tensor]:
         """The batch without its strings, which XLA cannot take."""
@@ -330,10 +391,10 @@ class _ReplicaSteps:
             total = (loss + tf.cast(penalty, tf.float32)) / self._parts
         gradients = tape.gradient(total, state.model.trainable_variables)
         accuracy = tf.reduce_mean(right(batch["label"], mean_logits(logits)))
-        sizes = list(settings.sources.values())
-        of_sources = (
-            [tf.reduce_mean(x) for x in tf.split(losses, sizes)] if sizes else []
-        )
+        of_sources = []
+        if settings.sources and not settings.step_per_source:
+            sizes = list(settings.sources.values())
+            of_sources = [tf.reduce_mean(x) for x in tf.split(losses, sizes)]
         report = tf.stack([loss, accuracy, 0.0, 0.0, *of_sources]) / self._parts
         return gradients, report, logits
 

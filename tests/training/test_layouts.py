@@ -77,13 +77,14 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(whole, tmp_path):
     assert_nearly_same_run(large, parts)
 
 
-def test_two_replicas_give_each_source_the_statistics_that_one_does(whole, tmp_path):
+@pytest.mark.parametrize("forward", ["per_source", "step_per_source"])
+def test_two_replicas_pass_each_source_as_one_does(forward, whole, tmp_path):
     for name in ("first", "second"):
         source = default_source()
         source.dataset = whole.data.train
         with whole.data.unlocked():
             whole.data.sources[name] = source
-    whole.data.update(train="", forward="per_source")
+    whole.data.update(train="", forward=forward)
     one, two = str(tmp_path / "one"), str(tmp_path / "two")
     training.train(whole, one)
     whole.runtime.strategy = "mirrored"

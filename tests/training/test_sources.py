@@ -321,7 +321,12 @@ def test_mixing_across_sources_needs_a_weight_and_one_forward_pass(sources):
     sources.data.update(mixup=0.2, forward="per_source")
     with pytest.raises(ValueError, match=r"mixup_across.*'per_source'.*use 'joint'"):
         training.check_config(sources)
-    sources.data.update(mixup_across=False, forward="each")
+    sources.data.update(mixup_across=False, forward="step_per_source")
+    sources.optimizer.accumulation_steps = 2
+    with pytest.raises(ValueError, match=r"accumulation_steps is 2, expected 1"):
+        training.check_config(sources)
+    sources.optimizer.accumulation_steps = 1
+    sources.data.update(forward="each")
     with pytest.raises(ValueError, match=r"data\.forward is 'each', expected one of"):
         training.check_config(sources)
 

@@ -136,6 +136,75 @@ def test_each_source_has_batch_statistics_of_its_own(
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
+def sources_in_turn(state, batch):
+    """A step of each source of `sources_batch`, in one call."""
+    settings = StepSettings(
+        data.Augmentation(0.0, 0.0, 0.0, 0.0),
+        100,
+        BATCH,
+        clip_norm=0.5,
+        clips_per_item=2,
+        sources={"target": 3, "web": 1},
+        step_per_source=True,
+    )
+    call = make_train_call(tf.distribute.get_strategy(), state, settings)
+    whole = {key: value[None] for key, value in batch.items()}
+    report = call(iter(tf.data.Dataset.from_tensor_slices(whole)), tf.constant(1))
+    return {name: value.numpy() for name, value in report.items()}
+
+
+def test_each_source_moves_the_weights_in_turn_as_in_steps_of_its_own(state):
+    state.model.get_layer("dropout").rate = 0.0
+    state.optimizer.learning_rate = 0.02  # else rounding grows
+    batch = sources_batch()
+    moved = keras.models.clone_model(state.model)
+    moved.set_weights(state.model.get_weights())
+    optimizer = keras.optimizers.SGD(0.02, 0.9, nesterov=True, global_clipnorm=0.5)
+    losses, norms = [], []
+    for items, clips in ((slice(3), slice(6)), (slice(3, 4), slice(6, 8))):
+        first = items.start or 0
+        pixels = batch["clip"][clips].astype(np.float32) / 255
+        pairs = pixels.reshape(-1, 2, *pixels.shape[1:])
+        weight = batch["mix"][items].reshape(-1, 1, 1, 1, 1, 1)
+        partner = batch["partner"][items] - first
+        mixed = (weight * pairs + (1 - weight) * pairs[partner]).reshape(pixels.shape)
+        share = batch["mix"][items].repeat(2)
+        with tf.GradientTape() as tape:
+            log = tf.nn.log_softmax(moved(mixed, training=True))
+            of_label, of_other = (
+                tf.gather(log, batch[key][items].repeat(2), batch_dims=1)
+                for key in ("label", "partner_label")
+            )
+            loss = -tf.reduce_mean(share * of_label + (1 - share) * of_other)
+        gradients = tape.gradient(loss, moved.trainable_variables)
+        optimizer.apply(gradients, moved.trainable_variables)
+        losses.append(float(loss))
+        norms.append(float(tf.linalg.global_norm(gradients)))
+    report = sources_in_turn(state, batch)
+    assert report["loss_target"][0] == pytest.approx(losses[0], rel=1e-5)
+    assert report["loss_web"][0] == pytest.approx(losses[1], rel=1e-4)
+    assert report["loss"][0] == pytest.approx(np.dot(losses, [0.75, 0.25]), rel=1e-4)
+    assert report["gradient_norm"][0] == pytest.approx(np.hypot(*norms), rel=1e-3)
+    assert int(state.optimizer.iterations) == 1
+    networks = [  # without the state of dropout
+        [v.numpy() for v in model.variables if "float" in v.dtype]
+        for model in (state.model, moved)
+    ]
+    for one, other in zip(*networks, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_a_source_that_is_not_finite_puts_back_what_those_before_it_moved(state):
+    before = values(state)
+    batch = sources_batch()
+    batch["mix"][3] = np.nan  # of the last source's item
+    report = sources_in_turn(state, batch)
+    assert np.isfinite(report["loss_target"][0])
+    assert not np.isfinite(report["loss"][0])
+    for name, value in values(state).items():
+        np.testing.assert_array_equal(value, before[name], err_msg=name)
+
+
 def scale_head(state, factor):
     kernel = state.model.get_layer("classifier").kernel
     kernel.assign(kernel * factor)
