@@ -9,11 +9,8 @@ and val), `google_images.csv`, and the files in `target/` and `google_images/`; 
 needs no data. Top-1, not reproduced here: 86.04 without, 88.74 with images. Open: the
 paper's network is BN-Inception, here it is ResNet-50.
 
-The second stream sees optical flow; its saved predictions are fused with those of a row
-(93.47 and 94.58 in the paper):
-
-python -m experiments.evaluate --weights=1,1 --output_dir=runs/two_streams \
-    --predictions=runs/ucf101_images/seed_0/evaluation/images/predictions.npz,FLOW.npz
+The second stream sees optical flow, see `ucf101_flow.py`; its saved predictions are
+fused with those of a row (93.47 and 94.58 in the paper).
 """
 
 from __future__ import annotations

@@ -7,10 +7,11 @@ import pathlib
 import pytest
 
 from experiments.omnisource.config import check_config, parse_row, recipe
-from experiments.omnisource.configs import studies
+from experiments.omnisource.configs import studies, ucf101_flow
 from experiments.omnisource.results import format_table
 from experiments.pipeline.runner import run_pipeline
 from experiments.synthetic.render import TARGET_TRAIN, TARGET_VAL
+from spl_tf import training
 from tests.experiments.omnisource.small import shrink
 
 PAPERS = {
@@ -73,6 +74,13 @@ def test_transfer_starts_from_runs_that_must_be_there(name, tmp_path, monkeypatc
         check_config(config)
     rows = [parse_row(config, row) for row in config.strategies]
     assert [row.start for row in rows] == ["without_web", "with_web"]
+
+
+def test_the_second_stream_of_table_6_sees_flow(tmp_path):
+    config = ucf101_flow.get_config()
+    config.data.train = str(tmp_path)
+    training.check_config(config)
+    assert (config.data.modality, config.data.sampling) == ("flow", "segments")
 
 
 ALONE = {**studies.TOGETHER, **studies.FIGURE_7}
