@@ -112,6 +112,9 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.image_clips --clips=128 --rounds=1
 	$(BIN)/python -m benchmarks.train_loop --rounds=1
 	$(BIN)/python -m benchmarks.near_duplicates
+	$(BIN)/python -m benchmarks.optical_flow --clips=2 --rounds=1
+	$(BIN)/python -m benchmarks.cluster_features --clips=20_000 --numbers=64 \
+	    --clusters=100
 
 clean:
 	rm -rf $(VENV) $(S3_VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

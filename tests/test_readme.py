@@ -30,6 +30,7 @@ READMES = (
     "experiments/README.md",
     "experiments/spl/README.md",
     "experiments/omnisource/README.md",
+    "experiments/motionfit/README.md",
 )
 
 # Targets whose recipe is run here, with the flags of SHORTER.
@@ -39,6 +40,7 @@ _TOOLS = "tests/tfrecords_tools"
 ELSEWHERE = {
     # Their rows and studies are run at a tiny size there.
     "make omnisource": "tests/experiments/omnisource/test_studies.py",
+    "make motionfit": "tests/experiments/motionfit/test_config.py",
     "make test-s3": "tests/remote/test_s3.py",
     "make test": "Makefile",  # this is it, and so is make test-slow
     "make lint": ".ci/run",
@@ -59,6 +61,7 @@ ELSEWHERE = {
     "srun": "tests/distribution/test_strategies.py",
     "--tpu=": "tests/experiments/test_train.py",
     # They need datasets that are not here; the tests make small ones.
+    "tfrecords_tools.make_subset": f"{_TOOLS}/test_make_subset.py",
     "make_manifest --format=": f"{_TOOLS}/manifest_formats/test_manifest_formats.py",
     "convert_tfds --name=ucf101": f"{_TOOLS}/conversion/test_convert_tfds.py",
 }
