@@ -288,6 +288,16 @@ def _check_combinations(config) -> None:
             f"config.data.forward {forward!r} each pass the network on their own; use "
             f"{JOINT!r}"
         )
+    if config.loss.transition and config.loss.name != "forward_correction":
+        raise ValueError(
+            f"config.loss.transition is {config.loss.transition!r}, and "
+            f"config.loss.name {config.loss.name!r} has no use for it"
+        )
+    if config.loss.name == "data_parameters" and parts > 1:
+        raise ValueError(
+            f"config.optimizer.accumulation_steps is {parts}; with config.loss.name "
+            "'data_parameters' expected 1"
+        )
     if forward == STEP_PER_SOURCE and parts > 1:
         raise ValueError(
             f"config.data.forward is {forward!r}, a step for each batch of a source, "

@@ -46,6 +46,17 @@ def test_impossible_values_name_their_key(config, key, value, message):
         training.check_config(config)
 
 
+def test_what_a_loss_cannot_have_is_refused(config, tmp_path):
+    config.loss.transition = str(tmp_path)
+    with pytest.raises(ValueError, match=r"config\.loss\.transition .*no use for it"):
+        training.check_config(config)
+    config.loss.update(transition="", name="data_parameters")
+    training.check_config(config)
+    config.optimizer.accumulation_steps = 2
+    with pytest.raises(ValueError, match="'data_parameters' expected 1"):
+        training.check_config(config)
+
+
 def test_segments_have_no_stride_to_draw(config):
     config.data.strides = (1, 2)
     training.check_config(config)
