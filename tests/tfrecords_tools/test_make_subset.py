@@ -110,6 +110,12 @@ def test_media_stay_whole_and_every_label_is_there(tmp_path_factory, rows, fract
     assert set(labels_of(taken, 2)) == set(labels_of(lines, 2))
 
 
+def test_further_labels_may_stand_in_the_first_column(tmp_path):
+    lines = [f"b|c,v{n}.mp4,a\n" for n in range(4)]
+    *_, summary = subset(tmp_path, lines, 0.5, "more_labels,video,label")
+    assert summary.of_label == {"a": 2, "b": 2, "c": 2}
+
+
 def test_media_of_several_rows_bring_a_class_as_near_as_can_be(tmp_path):
     sizes = [9, 1, 5, 5, 2, 8, 3, 7] * 5
     lines = [

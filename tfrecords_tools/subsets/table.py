@@ -99,7 +99,7 @@ def read_table(path: str, split: str = "", with_seconds: bool = False) -> Manife
         places.append(is_wanted)
         if not is_wanted:
             continue
-        first, others = cells[label], cells[more] if more else ""
+        first, others = cells[label], "" if more is None else cells[more]
         if first in alone and not others:
             values.append(alone[first])
             counts.append(1)
