@@ -309,7 +309,8 @@ def test_the_span_of_a_row_is_its_length(tmp_path):
         ({"seconds": "61:70"}, "no row is 61:70, .* of 225 rows 224 are 1 to 60 sec"),
         (
             {"seconds": "55:60", "like": "short"},
-            r"has 1 videos of 'd', but 10 are needed to be like .*short\.csv .*"
+            r"has 1 videos of which 'd' is the rarest label, but 10 are "
+            r"needed to be like .*short\.csv .*"
             r"too few of 2 labels .* --num_videos=3 can be met",
         ),
         ({"seconds": "5"}, "seconds is '5', expected FROM:TO"),

@@ -191,9 +191,10 @@ def _choose_like(
     if len(lacking):
         label = lacking[np.argmin(media.of_label[lacking] / wanted[lacking])]
         number = choice.number_in_proportion(target.of_label, media.of_label)
-        remedy = f"--num_videos={number} can be met" if number else "no number can"
+        remedy = f"--num_videos={number} can be met" if number else "no number can be"
         raise ValueError(
-            f"{manifest} has {media.of_label[label]:,} videos of {names[label]!r}, but "
+            f"{manifest} has {media.of_label[label]:,} videos of which "
+            f"{names[label]!r} is the rarest label, but "
             f"{wanted[label]:,} are needed to be like {settings.like} (and too few of "
             f"{len(lacking):,} labels in all); {remedy}"
         )
