@@ -75,6 +75,7 @@ def cluster(task: Task) -> dict[str, Any]:
     found = cluster_features(
         task.inputs["features"],
         output_dir=task.output,
+        dataset=task.inputs["dataset"],
         exclude_ids=task.inputs.get("exclude_ids", ""),
         shown_clusters=_SHOWN_CLUSTERS,
         **task.settings,
@@ -102,5 +103,10 @@ def retrieve(task: Task) -> dict[str, Any]:
     for name, file in (("queries", QUERIES_FILE), ("gallery", GALLERY_FILE)):
         paths.append(os.path.join(task.output, file))
         _extract(task, name, paths[-1])
-    found = retrieve(*paths, task.output)
+    found = retrieve(
+        *paths,
+        task.output,
+        query_dataset=task.inputs["queries"],
+        gallery_dataset=task.inputs["gallery"],
+    )
     return {"count": found["queries"], "recall": found["recall"]}
