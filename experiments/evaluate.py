@@ -10,7 +10,8 @@ Protocols:
   --num_crops=10`;
 - `paper`: one view of 64 frames at stride 4 (paper, section 4.2);
 - `linear`: logistic regression on the network's frozen features, trained on
-  `--train_dataset`; the views are those of `views`, their features averaged.
+  `--train_dataset`; the views are those of `views`, their features averaged. Where
+  clips have several labels it is a regression per label.
 
 Writes `results.json`, `per_class.csv`, `confusion.png` and `predictions.npz`. The last
 one is enough to compute the metrics again, for example without a class:
@@ -30,17 +31,17 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from absl import app, flags
 
+from experiments.reporting.evaluation import Report, summary
 from spl_tf import binary, clips, data
 from spl_tf.analysis.label_plots import plot_confusion
 from spl_tf.inference.evaluation import Views, open_run, score
 from spl_tf.inference.fusion import fuse
-from spl_tf.inference.linear_probe import score_linear
+from spl_tf.inference.linear_probe import STRENGTHS, score_linear
 from spl_tf.inference.outputs import is_multi_label
-from spl_tf.inference.scores import ClassResult, Scores, measure, write_class_table
+from spl_tf.inference.scores import Scores, measure, write_class_table
 from spl_tf.metrics import MeanAveragePrecision
 from spl_tf.runs import run_folder
 from spl_tf.training import make_strategy
@@ -48,28 +49,6 @@ from spl_tf.training import make_strategy
 PROTOCOLS = ("views", "paper", "linear")
 _STRATEGIES = ("auto", "one", "mirrored")  # those of one process
 _PREDICTIONS = "predictions.npz"
-_SHOWN_CLASSES = 10
-_TITLES = {  # of the metrics
-    "top_1": "top-1",
-    "top_5": "top-5",
-    "mean_class_accuracy": "mean class accuracy",
-    "label_accuracy": "label accuracy",
-    "mAP": "mAP",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """What an evaluation found.
-
-    Attributes:
-        results: The content of `results.json`: the metrics, `excluded_classes`, and
-            under `settings` how the predictions were made.
-        classes: Results of each class: the lines of `per_class.csv`.
-    """
-
-    results: dict[str, Any]
-    classes: tuple[ClassResult, ...]
 
 
 def evaluate(
@@ -90,6 +69,7 @@ def evaluate(
     crop_size: int | None = None,
     short_side: int | None = None,
     num_frames: int | None = None,
+    strength: float | None = None,
 ) -> Report:
     """Runs a model on every clip of a dataset, and measures.
 
@@ -115,6 +95,8 @@ def evaluate(
         short_side: What a stored frame's shorter side is scaled to, see `eval_batches`;
             None for the model's.
         num_frames: Frames, or segments, of a run; None for the model's.
+        strength: With protocol "linear", of the penalty strength/2 * ||kernel||^2; None
+            chooses it on a tenth of the training clips that is held out.
 
     Raises:
         BadRecordError: A record cannot be read, or too many; the message names it.
@@ -123,15 +105,16 @@ def evaluate(
         FileNotFoundError: A folder is not what it should be.
     """
     looks = (num_clips, num_crops, num_frames)
-    _check_protocol(protocol, looks, train_dataset, fully_convolutional)
+    _check_protocol(protocol, looks, train_dataset, fully_convolutional, strength)
     test = clips.ClipDataset(dataset)
     # Both refuse what is wrong before any work.
     MeanAveragePrecision(test.info.class_names, exclude_classes)
     data.check_labels(test)
     devices = make_strategy(strategy)
     config, label_names, model = open_run(checkpoint, devices)
-    multi_label = protocol != "linear" and is_multi_label(config)
-    (data.several_labels if multi_label else data.check_one_label)(test)
+    multi_label = is_multi_label(config)
+    if protocol != "linear":
+        (data.several_labels if multi_label else data.check_one_label)(test)
     views = Views.of(
         config.data,
         num_clips=num_clips,
@@ -161,16 +144,18 @@ def evaluate(
     }
     if protocol == "linear":
         train = clips.ClipDataset(train_dataset)
-        data.check_one_label(train)
+        strengths = STRENGTHS if strength is None else (strength,)
         scores, probe = score_linear(
-            model, devices, train, test, views, batch_size, seed
+            model, devices, train, test, views, batch_size, seed, strengths
         )
         settings["linear"] = {
             "train_dataset": train_dataset,
             "train_clips": len(train),
             "seed": seed,
             "strength": probe.strength,
-            "held_out_top_1": {f"{k:g}": v for k, v in probe.held_out_accuracy.items()},
+            f"held_out_{probe.metric}": {
+                f"{k:g}": v for k, v in probe.held_out.items()
+            },
         }
     else:
         _check_classes(checkpoint, label_names, test)
@@ -224,7 +209,9 @@ def evaluate_fused(
     return _report(scores, exclude_classes, output_dir)
 
 
-def _check_protocol(protocol, looks, train_dataset, fully_convolutional) -> None:
+def _check_protocol(
+    protocol, looks, train_dataset, fully_convolutional, strength
+) -> None:
     if protocol not in PROTOCOLS:
         raise ValueError(f"unknown protocol {protocol!r}; known are {PROTOCOLS}")
     if protocol == "paper" and looks != (1, 1, None):
@@ -234,6 +221,8 @@ def _check_protocol(protocol, looks, train_dataset, fully_convolutional) -> None
         )
     if protocol == "linear" and fully_convolutional:
         raise ValueError("protocol linear has no classifier to apply to all positions")
+    if strength is not None and protocol != "linear":
+        raise ValueError(f"strength is {strength:g}, and protocol {protocol} has none")
     if (protocol == "linear") != bool(train_dataset):
         raise ValueError(
             f"protocol is {protocol} and train_dataset {train_dataset!r}; protocol "
@@ -267,42 +256,6 @@ def _report(scores: Scores, exclude_classes, output_dir: str) -> Report:
         plot_confusion(confusion, path, "label", "prediction", "error")
     run_folder.write_json(os.path.join(output_dir, "results.json"), results)
     return Report(results, evaluation.classes)
-
-
-def summary(report: Report) -> str:
-    """The results for a reader: the metrics, and the least accurate classes."""
-    results = report.results
-    excluded = results["excluded_classes"]
-    without = f" (without {', '.join(excluded)})" if excluded else ""
-    skipped = results["settings"].get("bad_records_skipped", 0)
-    lines = [
-        f"{results['clips']:,} clips, {len(report.classes):,} classes"
-        + (f", bad records skipped: {skipped:,}" if skipped else ""),
-        *(
-            f"{title:<20} {results[key]:7.2%}"
-            for key, title in _TITLES.items()
-            if key in results
-        ),
-    ]
-    lines[-1] += without
-    if "linear" in results["settings"]:
-        linear = results["settings"]["linear"]
-        lines.append(
-            f"linear classifier of strength {linear['strength']:g}, trained on "
-            f"{linear['train_clips']:,} clips"
-        )
-    seen = [result for result in report.classes if result.clips]
-    worst = sorted(seen, key=lambda result: result.accuracy)[:_SHOWN_CLASSES]
-    title = "least accurate"
-    width = max(len(name) for name in (title, *(result.name for result in worst)))
-    lines += ["", f"{title:<{width}}  accuracy      AP  clips  taken for"]
-    for result in worst:
-        mistake = f"{result.taken_for} ({result.times})" if result.times else "-"
-        lines.append(
-            f"{result.name:<{width}}  {result.accuracy:8.1%}  "
-            f"{result.average_precision:6.1%}  {result.clips:5}  {mistake}"
-        )
-    return "\n".join(lines)
 
 
 def main(argv: list[str]) -> None:
@@ -366,6 +319,7 @@ _OF_A_MODEL = (
     "crop_size",
     "short_side",
     "num_frames",
+    "strength",
 )
 
 if __name__ == "__main__":
@@ -383,6 +337,7 @@ if __name__ == "__main__":
     flags.DEFINE_integer("num_crops", 1, "Crops of each: 1, 3 or 10.")
     binary.define_view_flags()
     flags.DEFINE_string("train_dataset", "", "What the linear classifier learns from.")
+    flags.DEFINE_float("strength", None, "Of its L2 penalty; else chosen.")
     flags.DEFINE_list("exclude_classes", [], "Classes left out of mAP.")
     flags.DEFINE_integer("batch_size", 8, "Clips per replica.", lower_bound=1)
     flags.DEFINE_enum("strategy", "auto", _STRATEGIES, "Devices to use.")

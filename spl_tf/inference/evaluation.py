@@ -212,12 +212,12 @@ def evaluate(
         gather=is_multi_worker(strategy),
     )
     if multi_label:
-        columns["label"] = _label_rows(dataset, columns["index"])
+        columns["label"] = label_rows(dataset, columns["index"])
     names = dataset.info.class_names
     return measure_columns(names, columns["label"], columns["probabilities"])
 
 
-def _label_rows(dataset: ClipDataset, rows: np.ndarray) -> np.ndarray:
+def label_rows(dataset: ClipDataset, rows: np.ndarray) -> np.ndarray:
     """All labels of some clips, bool [n, C]."""
     return data.several_labels(dataset).rows(rows, len(dataset.info.class_names))
 
@@ -248,7 +248,7 @@ def score(
         model, strategy, dataset, views, batch_size, fields, multi_label=multi_label
     ).values()
     if multi_label:
-        labels = _label_rows(dataset, rows)
+        labels = label_rows(dataset, rows)
     ids = np.array([clip_id.decode(errors="replace") for clip_id in ids])
     names = tuple(dataset.info.class_names)
     return Scores(rows, ids, labels, probabilities, class_names=names)

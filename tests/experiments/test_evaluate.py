@@ -190,6 +190,21 @@ def test_a_linear_classifier_serves_a_run_on_other_labels(dataset, tmp_path):
     assert f"of strength {linear['strength']:g}, trained on 7 clips" in summary(report)
 
 
+def test_the_linear_classifier_s_strength_can_be_given(run, dataset, tmp_path):
+    output = tmp_path / "output"
+    flags = ["--protocol=linear", f"--train_dataset={dataset}", "--strength=0.5"]
+    flags += [f"--checkpoint={run}", f"--dataset={dataset}", f"--output_dir={output}"]
+    done = command(*flags)
+    assert done.returncode == 0, done.stderr[-2000:]
+    linear = json.loads((output / "results.json").read_text())["settings"]["linear"]
+    assert linear["strength"] == 0.5
+    assert list(linear["held_out_top_1"]) == ["0.5"]
+    with pytest.raises(
+        ValueError, match=r"strength is 0\.5, and protocol views has no"
+    ):
+        evaluate(run, dataset, str(output), strength=0.5)
+
+
 def test_the_summary_shows_the_least_accurate_classes_first(tmp_path):
     names = tuple(f"class {n:02}" for n in range(20))
     labels = np.repeat(np.arange(20, dtype=np.int32), 4)

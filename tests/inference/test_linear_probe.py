@@ -1,6 +1,9 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -37,6 +40,54 @@ def test_the_regression_is_that_of_scikit_learn(strength):
     )
 
 
+def test_of_several_labels_each_has_the_regression_of_scikit_learn():
+    rng = np.random.default_rng(4)
+    features, _ = blobs(rng, 300, 10)
+    labels = features @ rng.normal(size=(10, 3)) / features.std() > [0, 1, 2]
+    labels[np.arange(300), rng.integers(0, 3, 300)] ^= True
+    probe = linear_probe.fit_probe(features, labels, 3, seed=5)
+
+    rarest = np.where(labels, labels.sum(axis=0), 999).argmin(axis=1)
+    held_out = linear_probe.choose_held_out(rarest, 5)
+    standardised = StandardScaler().fit_transform(features.astype(np.float64))
+
+    def reference(strength, chosen):
+        settings = {"C": 1 / (strength * chosen.sum()), "tol": 1e-8, "max_iter": 10_000}
+        return [
+            LogisticRegression(**settings).fit(standardised[chosen], labels[chosen, c])
+            for c in range(3)
+        ]
+
+    def scores_of(fitted, chosen):
+        found = [each.predict_proba(standardised[chosen])[:, 1] for each in fitted]
+        return np.stack(found, axis=1)
+
+    expected = {}
+    for strength in linear_probe.STRENGTHS:
+        scores = scores_of(reference(strength, ~held_out), held_out)
+        expected[strength] = np.mean(
+            [
+                average_precision_score(labels[held_out, c], scores[:, c])
+                for c in (0, 1, 2)
+            ]
+        )
+    assert probe.metric == "mAP"
+    assert probe.held_out == pytest.approx(expected)
+    assert probe.strength == max(expected, key=expected.get)
+
+    everything = np.ones(300, bool)
+    fitted = reference(probe.strength, everything)
+    for c, each in enumerate(fitted):
+        np.testing.assert_allclose(probe.weights[:-1, c], each.coef_[0], atol=1e-3)
+        np.testing.assert_allclose(probe.weights[-1, c], each.intercept_, atol=1e-3)
+    found = probe.probabilities(features)
+    np.testing.assert_allclose(found, scores_of(fitted, everything), atol=1e-3)
+    accuracy = [
+        each.predict(standardised) == labels[:, c] for c, each in enumerate(fitted)
+    ]
+    assert ((found > 0.5) == labels).mean() == np.mean(accuracy)
+
+
 def test_the_strength_is_the_best_on_the_held_out_tenth_and_all_clips_are_fitted():
     features, labels = blobs(np.random.default_rng(1), 300, 60, 8)
     probe = linear_probe.fit_probe(features, labels, 3, seed=5)
@@ -56,7 +107,7 @@ def test_the_strength_is_the_best_on_the_held_out_tenth_and_all_clips_are_fitted
         )
         for strength in linear_probe.STRENGTHS
     }
-    assert probe.held_out_accuracy == pytest.approx(expected)
+    assert probe.held_out == pytest.approx(expected)
     best = max(expected.values())
     assert probe.strength == max(k for k, v in expected.items() if v == best)
     assert len(set(expected.values())) > 1
@@ -160,3 +211,30 @@ def test_datasets_of_different_classes_are_refused(spl_run, tmp_path):
     views = Views(data.ClipSampling(2, 2), 16)
     with pytest.raises(ValueError, match="have different classes"):
         linear_probe.score_linear(model, strategy, train, test, views, 8)
+    other, _ = clip_set(tmp_path / "other", 3, 3)
+    with pytest.raises(ValueError, match="the penalty is 0, expected a number above 0"):
+        linear_probe.score_linear(
+            model, strategy, train, other, views, 8, strengths=[0.0]
+        )
+
+
+def test_clips_with_several_labels_are_learned_and_scored_with_all(spl_run, tmp_path):
+    clips = [
+        dataclasses.replace(textured_clip(n, n % 3, NAMES), more_labels=((2, "c"),))
+        if n % 3 < 2
+        else textured_clip(n, 2, NAMES)
+        for n in range(12)
+    ]
+    tagged = write_dataset(tmp_path / "tagged", clips, NAMES, 1, "clean")
+    single, _ = clip_set(tmp_path / "single", 0, 12)
+    strategy = training.make_strategy("one")
+    _, _, model = evaluation.open_run(spl_run, strategy)
+    views = Views(data.ClipSampling(2, 2), 16)
+    scores, probe = linear_probe.score_linear(
+        model, strategy, tagged, single, views, 8, strengths=[1e-4]
+    )
+    # Single labels are judged as sets, too, where the others are learned as sets.
+    assert scores.labels.tolist() == np.eye(3, dtype=bool)[np.arange(12) % 3].tolist()
+    assert probe.multi_label
+    hot = [[label in clip.labels for label in range(3)] for clip in clips]
+    assert (scores.probabilities > 0.5).tolist() == hot
