@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from experiments.filter_clips import read_kept
 from experiments.omnisource.config import TARGET
+from experiments.omnisource.results import only_table
 from experiments.reporting import facts
 from experiments.reporting.films import motion_films, training_films
 from experiments.reporting.near_copies import read_duplicates
@@ -29,7 +30,7 @@ from spl_tf.motion import CameraMotion
 from spl_tf.runs import run_folder
 from spl_tf.training.config import completed, default_source
 
-_KEYS = ("title", "strategies", "tables", "seeds", "rows")
+_KEYS = ("title", "strategies", "seeds", "rows")
 _SHOWN_PAIRS = 12  # of each source
 _PAPER = "https://arxiv.org/abs/2003.13042"
 _Made = TypeVar("_Made")
@@ -53,6 +54,10 @@ def gather(workdir: str | os.PathLike) -> ExperimentContent:
     source = Workdir(workdir, _KEYS, {})
     results = source.results
     rows = results["rows"]
+    # What was finished before there were tables has the paper's numbers alone.
+    tables = results.get("tables") or [
+        only_table(results["strategies"], results.get("paper") or {})
+    ]
     done = {row["seed"] for row in rows}
     # One seed is shown, and of its rows the one with most web data.
     seed, *_ = sorted(results["seeds"], key=lambda entry: entry["seed"] not in done)
@@ -63,7 +68,7 @@ def gather(workdir: str | os.PathLike) -> ExperimentContent:
         kicker="OmniSource",
         description=results.get("description") or "",
         method=_PAPER,
-        tables=[_table(table, results) for table in results["tables"]],
+        tables=[_table(table, results) for table in tables],
         filtered=_of_sources(source, seed, "filtered", _filtered),
         duplicates=_of_sources(source, seed, "duplicates", _duplicates),
         films=_films(source, seed, run),

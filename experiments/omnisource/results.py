@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ml_collections import config_dict
@@ -32,18 +32,25 @@ def collect(
     rows = [_row(layout, row, record) for layout in layouts for row in rows_of(config)]
     return {
         "strategies": list(config.strategies),
-        "tables": list(config.tables) or [_only_table(config)],
+        "tables": list(config.tables)
+        or [only_table(config.strategies, config.paper.to_dict())],
         "seeds": [_seed(config, layout, record) for layout in layouts],
         "rows": [row for row in rows if row is not None],
     }
 
 
-def _only_table(config) -> dict[str, Any]:
+def only_table(rows: Iterable[str], paper: Mapping[str, Any]) -> dict[str, Any]:
+    """The table of all rows, where a config has no tables.
+
+    Args:
+        rows: Their names.
+        paper: `config.paper`.
+    """
     return {
         "title": "What is trained on",
         "text": "",
-        "rows": list(config.strategies),
-        "paper": config.paper.to_dict(),
+        "rows": list(rows),
+        "paper": dict(paper),
     }
 
 
