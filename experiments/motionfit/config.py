@@ -14,6 +14,7 @@ from experiments.pipeline.rules import check_evaluation, check_keys, check_views
 from experiments.pipeline.trainings import check_recipe
 from experiments.synthetic.render import TARGET_TRAIN, TARGET_VAL, WEB
 from spl_tf import training
+from spl_tf.clips.frame_shape import FLOW
 from spl_tf.labels import STRATEGIES
 from spl_tf.training.config import default_source
 from tfrecords_tools.conversion.flow_job import FlowSettings
@@ -23,7 +24,6 @@ LABEL_KINDS = {TARGET_TRAIN: "clean", TARGET_VAL: "clean", WEB: "weak"}
 SOURCES = (WEB, TARGET_TRAIN)  # splits whose videos can be taken without labels
 PHASES = ("scratch", "selftrain", "pretrain", "finetune")
 LABELLED, UNLABELLED = "labelled", "unlabelled"  # sources of trainings
-FLOW = "flow"
 
 
 @dataclasses.dataclass(frozen=True)
