@@ -104,6 +104,11 @@ def cluster_features(
         },
     }
     os.makedirs(output_dir, exist_ok=True)
+    labels = np.full(len(source), DISCARD, np.int32)
+    labels[file.rows] = found.labels
+    names = tuple(map(_name, range(num_clusters)))
+    assignment = Assignment(labels, names, file.inputs["dataset"])
+    assignment.save(os.path.join(output_dir, _ASSIGNMENT))
     page = ClusterPage(
         dataset=source.directory,
         clips=len(found.labels),
@@ -114,13 +119,8 @@ def cluster_features(
         shown=_shown(source, results, counts),
     )
     path = os.path.join(output_dir, _PAGE)
-    clips.write_atomically(path, render_clusters(page).encode())
     run_folder.write_json(os.path.join(output_dir, _RESULTS), results)
-    labels = np.full(len(source), DISCARD, np.int32)
-    labels[file.rows] = found.labels
-    names = tuple(map(_name, range(num_clusters)))
-    assignment = Assignment(labels, names, file.inputs["dataset"])
-    assignment.save(os.path.join(output_dir, _ASSIGNMENT))
+    clips.write_atomically(path, render_clusters(page).encode())
     return results
 
 

@@ -232,7 +232,7 @@ def _middle_flow(clip: clips.Clip, record: bytes) -> np.ndarray | None:
     except ValueError as error:
         raise ValueError(
             f"clip {clip.id!r}: the middle image of its flow cannot be decoded: "
-            f"it {error}; look for other faults with --validate"
+            f"{error}; look for other faults with --validate"
         ) from error
     flow[np.abs(flow) < _NO_FLOW] = 0
     return flow

@@ -105,7 +105,8 @@ def read(
         key = composed(media_id)
         if not post.reason:
             entry = entry._replace(reason=REPEATED) if key in seen else entry
-            seen.add(key)
+            if video:  # else a later post of this id may have its file
+                seen.add(key)
         entries.append(entry)
     rare = _rare_labels(entries, labels.names, settings.min_videos)
     notes = [

@@ -16,7 +16,7 @@ from tests.experiments.motionfit.small import small_config
 from tests.experiments.pipelines import PipelineProcess, reasons
 
 WITHOUT = "without_labelled"
-ROWS = ("scratch_20", "appearance_20", "motionfit_20", WITHOUT, "spl_b_on_motionfit")
+ROWS = ("scratch_20", "motionfit_20", WITHOUT, "spl_b_on_motionfit")
 
 
 def make_config(*rows):
@@ -126,6 +126,7 @@ def test_the_table_has_every_row_and_its_clusters(finished):
         assert "motionfit_20" in file.read()
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_to_the_same_results(finished, tmp_path):
     _, _, results = finished
     config, log = make_config("motionfit_20"), tmp_path / "log"
