@@ -35,6 +35,7 @@ def eval_batches(
     short_side: int = 0,
     skipped: SkippedRecords | None = None,
     modality: str = RGB,
+    rows: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Every clip once, in index order.
 
@@ -56,6 +57,7 @@ def eval_batches(
             frames as they are stored.
         skipped: Collects bad records, whose `mask` is False then; None for an error.
         modality: What is seen of a clip, one of `clips.frame_shape.CHANNELS`.
+        rows: int64, the index rows of the clips that are read; None for all.
 
     Returns:
         Batches of `clip`, `label` (the record's own), `index`, `id`, `mask`.
@@ -67,7 +69,7 @@ def eval_batches(
     place = (batch_size, worker, num_workers, replicas)
     views = (num_clips, num_crops, short_side)
     plan = _ScoringBatches(
-        dataset, sampling, crop_size, place, views, modality, skipped, lookup
+        dataset, sampling, crop_size, place, views, modality, skipped, lookup, rows=rows
     )
     return in_order(plan, 0, plan.num_batches)
 
@@ -133,15 +135,18 @@ def predict_batches(
     return in_order(plan, 0, plan.num_batches)
 
 
-def _items(dataset: ClipDataset, frames: int) -> tuple[np.ndarray, np.ndarray]:
+def _items(
+    dataset: ClipDataset, frames: int, rows: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Row and first frame of each item, both int64; an item per clip without `frames`.
 
     See `predict_batches`.
     """
-    rows = np.arange(len(dataset), dtype=np.int64)
+    if rows is None:
+        rows = np.arange(len(dataset), dtype=np.int64)
     if not frames:
         return rows, np.zeros_like(rows)
-    counts = -(-dataset.index.frames.astype(np.int64) // frames)
+    counts = -(-dataset.index.frames[rows].astype(np.int64) // frames)
     rows = rows.repeat(counts)
     places = np.arange(len(rows)) - (counts.cumsum() - counts).repeat(counts)
     return rows, places * frames
@@ -162,6 +167,7 @@ class _ScoringBatches:
         lookup=None,
         wanted=None,
         frames=0,
+        rows=None,
     ):
         if not len(dataset):
             raise ValueError(f"{dataset.directory} has no clips")
@@ -173,7 +179,7 @@ class _ScoringBatches:
             )
         size, worker, num_workers, replicas = place
         check_place([size], worker, num_workers, replicas)
-        item_rows, item_starts = _items(dataset, frames)
+        item_rows, item_starts = _items(dataset, frames, rows)
         items, mask = padded_rows(len(item_rows), size * replicas * num_workers)
         # Batches go to workers and replicas in turn, so that all have equally many.
         steps = (-1, num_workers, replicas, size)

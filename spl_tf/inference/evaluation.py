@@ -229,6 +229,7 @@ def score(
     views: Views,
     batch_size: int,
     multi_label: bool = False,
+    rows: np.ndarray | None = None,
 ) -> Scores:
     """Probabilities of every clip of a dataset, exactly once each, in index order.
 
@@ -239,13 +240,14 @@ def score(
         views: How each clip is looked at; the mean over its views counts.
         batch_size: Clips per replica; all their views go through the network at once.
         multi_label: Whether clips have several labels, and all of them count.
+        rows: int64, the index rows of the clips to score; None for all.
 
     Raises:
         BadRecordError: A record is bad, or all are that `views` lets be skipped.
     """
     fields = ("index", "id", "label", "probabilities")
     rows, ids, labels, probabilities = _columns(
-        model, strategy, dataset, views, batch_size, fields, multi_label=multi_label
+        model, strategy, dataset, views, batch_size, fields, multi_label, rows=rows
     ).values()
     if multi_label:
         labels = label_rows(dataset, rows)
@@ -263,24 +265,24 @@ def _columns(
     fields: Iterable[str],
     multi_label: bool = False,
     gather: bool = False,
+    rows: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Fields of all batches, without padding; see `_run`."""
     parts = {field: [] for field in fields}
-    with Progress(len(dataset), "clip", "evaluating") as progress:
-        batches = _view_batches(strategy, dataset, views, batch_size)
+    count = len(dataset if rows is None else rows)
+    with Progress(count, "clip", "evaluating") as progress:
+        batches = _view_batches(strategy, dataset, views, batch_size, rows)
         for batch in _run(model, strategy, batches, False, multi_label, gather):
             mask = batch["mask"].astype(bool)
             for field, arrays in parts.items():
                 arrays.append(batch[field][mask])
             progress.update(int(mask.sum()))
     if not any(len(array) for array in parts[next(iter(parts))]):
-        raise data.BadRecordError(
-            f"all {len(dataset)} clips of {dataset.directory} are bad"
-        )
+        raise data.BadRecordError(f"all {count} clips of {dataset.directory} are bad")
     return {field: np.concatenate(arrays) for field, arrays in parts.items()}
 
 
-def _view_batches(strategy, dataset, views: Views, batch_size: int) -> Iterable:
+def _view_batches(strategy, dataset, views: Views, batch_size, rows) -> Iterable:
     skipped = None
     if views.on_bad_record == "skip":
         skipped = data.SkippedRecords(dataset.directory, views.max_bad_records)
@@ -293,6 +295,7 @@ def _view_batches(strategy, dataset, views: Views, batch_size: int) -> Iterable:
             num_workers=num_workers,
             replicas=replicas,
             skipped=skipped,
+            rows=rows,
             **views.arguments(),
         )
 
