@@ -82,7 +82,7 @@ def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
         ValueError: A dataset does not have what its labels or filter need, no clip is
             left of one, or the labels of two sources differ.
     """
-    settings = _settings_of_sources(config)
+    settings = settings_of_sources(config)
     sizes = source_shares(settings, batch_size)
     across = config.data.mixup if config.data.mixup_across else 0.0
     if across and batch_size < 2:
@@ -177,7 +177,7 @@ def _some(names: list[str]) -> str:
     return f"{', '.join(names[:3])}, ... ({len(names)})"
 
 
-def _settings_of_sources(config) -> Mapping[str, config_dict.ConfigDict]:
+def settings_of_sources(config) -> Mapping[str, config_dict.ConfigDict]:
     """`config.data.sources`, or the one that `config.data.train` is short for."""
     if config.data.sources:
         return config.data.sources
