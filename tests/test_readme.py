@@ -61,6 +61,9 @@ ELSEWHERE = {
     "srun": "tests/distribution/test_strategies.py",
     "--tpu=": "tests/experiments/test_train.py",
     # They need datasets that are not here; the tests make small ones.
+    # They start from the clips and runs of the first README.
+    "experiments.tune": "tests/experiments/test_tune.py",
+    "--output_dir=linear": "tests/experiments/test_evaluate.py",
     "tfrecords_tools.make_subset": f"{_TOOLS}/test_make_subset.py",
     "make_manifest --format=": f"{_TOOLS}/manifest_formats/test_manifest_formats.py",
     "convert_tfds --name=ucf101": f"{_TOOLS}/conversion/test_convert_tfds.py",
