@@ -32,7 +32,9 @@ def hashtag_of(text: str) -> str:
 
     Blanks fall out, as of tags that are words with blanks between.
     """
-    return "".join(normalized(text).split()).lstrip("#")
+    joined = "".join(normalized(text).split())
+    # Once more: a mark may have stood behind a blank.
+    return normalized(joined).lstrip("#")
 
 
 def hashtags_in(text: str) -> list[str]:

@@ -11,6 +11,9 @@ import tensorflow as tf
 from spl_tf.data import Augmentation, augment
 from spl_tf.training.objectives import Objective, mean_logits, right
 
+# Columns of a batch that have a row for each clip of an item.
+_OF_CLIPS = ("clip", "draws")
+
 
 def loss_names(sources: Iterable[str]) -> list[str]:
     """What the losses of several sources are called in reports and logs."""
@@ -346,12 +349,11 @@ class _ReplicaSteps:
 
     def _batches_of_sources(self, batch) -> Iterator[tuple[int, dict[str, tf.Tensor]]]:
         """Items of each source, and what the batch has of them."""
-        sizes = list(self._settings.sources.values())
-        items, first = sum(sizes), 0
-        for size in sizes:
+        settings, first = self._settings, 0
+        for size in settings.sources.values():
             part = {}
             for name, column in batch.items():
-                views = column.shape[0] // items
+                views = settings.clips_per_item if name in _OF_CLIPS else 1
                 part[name] = column[first * views : (first + size) * views]
             if "partner" in part:
                 part["partner"] -= first
