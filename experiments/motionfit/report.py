@@ -17,6 +17,7 @@ from experiments.motionfit.results import (
 )
 from experiments.reporting import facts
 from experiments.reporting.films import training_films
+from experiments.reporting.row_tables import row_table
 from experiments.reporting.workdir import Workdir
 from experiments.synthetic.render import TARGET_TRAIN, TARGET_VAL
 from spl_tf.analysis.report import (
@@ -24,7 +25,6 @@ from spl_tf.analysis.report import (
     DatasetFacts,
     ExperimentContent,
     Films,
-    Row,
     RowTable,
     render_experiment,
 )
@@ -78,31 +78,9 @@ def gather(workdir: str | os.PathLike) -> ExperimentContent:
 
 
 def _table(table: Mapping[str, Any], results: Mapping[str, Any]) -> RowTable:
-    names = [name for name in table["rows"] if name in results["strategies"]]
-    rows = [
-        Row(
-            strategy=row["strategy"],
-            seed=row["seed"],
-            top_1=row["top_1"],
-            top_5=row["top_5"],
-            mAP=row["mAP"],
-            seconds=row["seconds"],
-        )
-        for row in results["rows"]
-        if row["strategy"] in names
-    ]
-    paper = table["paper"].get("rows", {})
-    return RowTable(
-        title=table["title"],
-        rows=names,
-        results=rows,
-        text=table["text"],
-        reference=table["reference"] if table["reference"] in names else "",
-        main=next((name for name in names if name.startswith("motionfit")), ""),
-        paper={row: found for row, found in paper.items() if row in names},
-        source=table["paper"].get("source", ""),
-        heading="row",
-    )
+    rows = [name for name in table["rows"] if name in results["strategies"]]
+    main = next((name for name in rows if name.startswith("motionfit")), "")
+    return row_table(table, results, table["reference"], main, "row")
 
 
 def _clusters(source: Workdir, seed: Mapping[str, Any]) -> list[Chapter]:

@@ -13,6 +13,7 @@ from experiments.omnisource.results import only_table
 from experiments.reporting import facts
 from experiments.reporting.films import motion_films, training_films
 from experiments.reporting.near_copies import read_duplicates
+from experiments.reporting.row_tables import row_table
 from experiments.reporting.workdir import Workdir
 from experiments.synthetic.render import TARGET_TRAIN, TARGET_VAL
 from spl_tf.analysis.report import (
@@ -21,8 +22,6 @@ from spl_tf.analysis.report import (
     ExperimentContent,
     Films,
     FilteredSource,
-    Row,
-    RowTable,
     render_experiment,
 )
 from spl_tf.clips import ClipDataset
@@ -68,7 +67,7 @@ def gather(workdir: str | os.PathLike) -> ExperimentContent:
         kicker="OmniSource",
         description=results.get("description") or "",
         method=_PAPER,
-        tables=[_table(table, results) for table in tables],
+        tables=[row_table(table, results, TARGET, "all") for table in tables],
         filtered=_of_sources(source, seed, "filtered", _filtered),
         duplicates=_of_sources(source, seed, "duplicates", _duplicates),
         films=_films(source, seed, run),
@@ -80,33 +79,6 @@ def gather(workdir: str | os.PathLike) -> ExperimentContent:
         built=datetime.datetime.now(datetime.timezone.utc).strftime(
             "%Y-%m-%d %H:%M UTC"
         ),
-    )
-
-
-def _table(table: Mapping[str, Any], results: Mapping[str, Any]) -> RowTable:
-    names = [name for name in table["rows"] if name in results["strategies"]]
-    rows = [
-        Row(
-            strategy=row["strategy"],
-            seed=row["seed"],
-            top_1=row["top_1"],
-            top_5=row["top_5"],
-            mAP=row["mAP"],
-            seconds=row["seconds"],
-        )
-        for row in results["rows"]
-        if row["strategy"] in names
-    ]
-    paper = table["paper"].get("rows", {})
-    return RowTable(
-        title=table["title"],
-        rows=names,
-        results=rows,
-        text=table["text"],
-        reference=TARGET if TARGET in names else "",
-        main="all" if "all" in names else "",
-        paper={row: found for row, found in paper.items() if row in names},
-        source=table["paper"].get("source", ""),
     )
 
 
