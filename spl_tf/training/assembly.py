@@ -26,12 +26,11 @@ from spl_tf.training.config import (
     STEP_PER_SOURCE,
     replica_batch_size,
 )
+from spl_tf.training.moving import MovingAverage, ReducedSGD
 from spl_tf.training.objectives import Objective
 from spl_tf.training.schedules import WarmupSchedule, resolve_steps
 from spl_tf.training.source_inputs import Sources, open_sources
 from spl_tf.training.step import (
-    MovingAverage,
-    ReducedSGD,
     StepSettings,
     TrainState,
 )

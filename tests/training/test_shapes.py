@@ -14,10 +14,9 @@ from spl_tf.analysis.grad_cam import grad_cam
 from spl_tf.inference import evaluation, export
 from spl_tf.models import build_model, summarize
 from spl_tf.runs import run_folder
+from spl_tf.training.moving import MovingAverage, ReducedSGD
 from spl_tf.training.objectives import Objective
 from spl_tf.training.step import (
-    MovingAverage,
-    ReducedSGD,
     StepSettings,
     TrainState,
     make_train_call,

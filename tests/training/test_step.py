@@ -7,10 +7,9 @@ import tensorflow as tf
 
 from spl_tf import data
 from spl_tf.models import build_model
+from spl_tf.training.moving import MovingAverage, ReducedSGD
 from spl_tf.training.objectives import Objective
 from spl_tf.training.step import (
-    MovingAverage,
-    ReducedSGD,
     StepSettings,
     TrainState,
     make_train_call,
