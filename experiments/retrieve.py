@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +40,7 @@ def retrieve(
     queries: str,
     gallery: str,
     output_dir: str,
-    show: int = _SHOWN,
+    show: int | Sequence[str] = _SHOWN,
     query_dataset: str = "",
     gallery_dataset: str = "",
 ) -> dict[str, Any]:
@@ -48,7 +50,8 @@ def retrieve(
         queries: What `extract_features` wrote, of the queries.
         gallery: The same, of the clips to search in.
         output_dir: Folder for the results; former ones are replaced.
-        show: How many queries the page shows, of as many classes as there are.
+        show: How many queries the page shows, of as many classes as there are; or their
+            ids.
         query_dataset: Where the queries' dataset is now; empty for where it was.
         gallery_dataset: Where the gallery's dataset is now; empty for where it was.
 
@@ -58,7 +61,8 @@ def retrieve(
     Raises:
         FileNotFoundError: Features, or their dataset, are not there.
         ValueError: The two cannot be compared: they are of different networks, views or
-            classes; no clip has a label; or a dataset is another one by now.
+            classes; no clip has a label; a dataset is another one by now; or an id to
+            show is not that of a labelled query.
     """
     ours, theirs = FeatureFile.load(queries), FeatureFile.load(gallery)
     if differences := ours.differences(theirs):
@@ -75,6 +79,7 @@ def retrieve(
             f"({', '.join(names[:3])}, ...), {right.dataset.directory} {len(others)} "
             f"({', '.join(others[:3])}, ...); names and order must be the same"
         )
+    chosen = _choose(left, show)
     is_one = ours.inputs["dataset"] == theirs.inputs["dataset"]
     size = len(right.rows) - is_one
     ranks = [rank for rank in RANKS if rank <= size]
@@ -104,7 +109,7 @@ def retrieve(
         gallery=len(right.rows),
         recall=recall,
         note=results["note"],
-        shown=_shown(left, right, nearest, show),
+        shown=_shown(left, right, nearest, chosen),
     )
     path = os.path.join(output_dir, _PAGE)
     clips.write_atomically(path, render_retrieval(page).encode())
@@ -127,7 +132,7 @@ class _Side:
             )
         self.unlabelled = int((~known).sum())
         self.rows, self.labels = file.rows[known], labels[known]
-        self.features = file.features[known]
+        self.ids, self.features = file.ids[known].astype(str), file.features[known]
 
 
 def _places(rows: np.ndarray, among: np.ndarray) -> np.ndarray:
@@ -136,14 +141,28 @@ def _places(rows: np.ndarray, among: np.ndarray) -> np.ndarray:
     return np.where(among[places] == rows, places, -1)
 
 
-def _shown(left: _Side, right: _Side, nearest: Nearest, show: int) -> list[ShownQuery]:
-    """Queries evenly spread over the classes, with the clips nearest to each."""
-    by_class = np.argsort(left.labels, kind="stable")
-    count = min(show, len(by_class))
-    chosen = by_class[np.arange(count) * len(by_class) // max(count, 1)]
+def _choose(queries: _Side, show: int | Sequence[str]) -> list[int]:
+    """Places of queries to show: those of some ids, or evenly spread over classes."""
+    if isinstance(show, int):
+        by_class = np.argsort(queries.labels, kind="stable")
+        count = min(show, len(by_class))
+        return by_class[np.arange(count) * len(by_class) // max(count, 1)].tolist()
+    places = {clip_id: place for place, clip_id in enumerate(queries.ids.tolist())}
+    if missing := [str(clip_id) for clip_id in show if clip_id not in places]:
+        raise ValueError(
+            f"no labelled query of {queries.dataset.directory} has the id "
+            f"{', '.join(map(repr, missing))}; ids are like {next(iter(places))!r}"
+        )
+    return [places[clip_id] for clip_id in show]
+
+
+def _shown(
+    left: _Side, right: _Side, nearest: Nearest, chosen: list[int]
+) -> list[ShownQuery]:
+    """The chosen queries with the clips nearest to each."""
     shown = []
     with left.dataset.reader() as ours, right.dataset.reader() as theirs:
-        for query in chosen.tolist():
+        for query in chosen:
             places = nearest.places[query, :_SHOWN_NEAREST]
             found = stored_clips(left.dataset, ours, [left.rows[query]])
             found += stored_clips(right.dataset, theirs, right.rows[places])
@@ -169,7 +188,10 @@ def main(argv: list[str]) -> None:
     binary.no_arguments(argv)
     values = flags.FLAGS
     names = inspect.signature(retrieve).parameters
-    results = retrieve(**{name: values[name].value for name in names})
+    arguments = {name: values[name].value for name in names}
+    if len(values.show) == 1 and re.fullmatch("[0-9]+", values.show[0]):
+        arguments["show"] = int(values.show[0])
+    results = retrieve(**arguments)
     print(f"{summary(results)}\nwrote {values.output_dir}")
 
 
@@ -177,7 +199,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("queries", None, "Features of the queries.", required=True)
     flags.DEFINE_string("gallery", None, "Features to search in.", required=True)
     flags.DEFINE_string("output_dir", None, "Folder for the results.", required=True)
-    flags.DEFINE_integer("show", _SHOWN, "Queries on the page.", lower_bound=0)
+    flags.DEFINE_list("show", [str(_SHOWN)], "How many queries to show, or their ids.")
     flags.DEFINE_string("query_dataset", "", "Where the queries' dataset is now.")
     flags.DEFINE_string("gallery_dataset", "", "Where the gallery's dataset is now.")
     binary.run(main)

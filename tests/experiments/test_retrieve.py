@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -85,6 +86,29 @@ def test_within_one_dataset_a_clip_does_not_find_itself(folder, tmp_path):
     )
     assert found["same_dataset"]
     assert "compared with 29 clips" in found["note"]
+
+
+def test_the_page_shows_the_queries_of_some_ids(folder, tmp_path):
+    queries, gallery = str(folder / "test.npz"), str(folder / "train.npz")
+    ids = FeatureFile.load(queries).ids.astype(str)
+    labels = ClipDataset(folder / "test").index.label
+    chosen = np.flatnonzero(labels >= 0)[[7, 2]]
+    done = warm_python.run(
+        "-m",
+        "experiments.retrieve",
+        f"--queries={queries}",
+        f"--gallery={gallery}",
+        f"--output_dir={tmp_path}",
+        f"--show={','.join(ids[chosen])}",
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    page = (tmp_path / "index.html").read_text()
+    assert page.count('class="film') == 2 * 6
+    shown = re.findall("(?s)<figure>.*?<figcaption>(.*?)</figcaption>", page)
+    assert shown == [NAMES[label] for label in labels[chosen]]
+    (unlabelled,) = ids[labels < 0]
+    with pytest.raises(ValueError, match=rf"has the id '{unlabelled}'; ids are like"):
+        retrieve(queries, gallery, str(tmp_path), show=[unlabelled])
 
 
 def test_what_cannot_be_compared_is_refused_by_name(folder, tmp_path):
