@@ -11,7 +11,8 @@ DEMO_DIR ?= runs/demo
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: help demo table ablations omnisource omnisource-demo omnisource-studies \
-    motionfit motionfit-demo motionfit-studies test test-slow test-s3 lint format bench clean
+    motionfit motionfit-demo motionfit-studies test test-slow test-cluster \
+    test-s3 lint format bench clean
 help:
 	@echo "make demo       the whole experiment on rendered videos -> $(DEMO_DIR)/"
 	@echo "make table      all strategies on two worlds and eight seeds -> runs/table_*"
@@ -24,6 +25,7 @@ help:
 	@echo "make motionfit-studies  what matters in it, three seeds"
 	@echo "make test       the test suite"
 	@echo "make test-slow  the tests that take longer"
+	@echo "make test-cluster  the tests on a Slurm of two hosts (root, slurm-wlm, munge)"
 	@echo "make test-s3    the tests of s3:// paths, with python3.11 and TensorFlow 2.17"
 	@echo "make lint       ruff check and format check"
 	@echo "make format     ruff fixes and formats in place"
@@ -93,6 +95,10 @@ $(S3_VENV)/installed: setup.py
 	$(S3_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 	    -e '.[tfio]' 'moto[server]>=5' 'pytest>=8'
 	@touch $@
+
+# Needs root, and Debian's slurm-wlm and munge; skipped without them.
+test-cluster: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m cluster tests/cluster
 
 test-s3: $(S3_VENV)/installed
 	$(S3_VENV)/bin/python -m pytest tests/remote

@@ -15,6 +15,14 @@ ClusterResolver = tf.distribute.cluster_resolver.ClusterResolver
 # (this process, processes, replicas of this process) -> batches of this process.
 MakeBatches = Callable[[int, int, int], tf.data.Dataset]
 
+# What TensorFlow raises when another process cannot be reached any more: it has ended,
+# or, with the deadline, the network between them has.
+PEER_ERRORS = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+)
+
 # Of the processes that train, in the order in which they are numbered.
 _JOBS = ("chief", "worker")
 _EXAMPLE = (

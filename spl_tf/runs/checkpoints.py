@@ -25,6 +25,7 @@ from absl import logging
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from spl_tf.clips import write_atomically
+from spl_tf.distribution.strategies import PEER_ERRORS
 from spl_tf.files import move_into_place
 from spl_tf.models import HEAD_LAYERS
 from spl_tf.models.normalization import PixelNormalization
@@ -113,8 +114,8 @@ class RunCheckpoints:
                     _check_same(path, saved, _own_variables(self._checkpoint))
                     status = self._checkpoint.read(prefix)
                     status.assert_existing_objects_matched()
-            except _OtherVariablesError:
-                raise
+            except (_OtherVariablesError, *PEER_ERRORS):
+                raise  # the checkpoint is whole
             # A file that ends too early is an IndexError.
             except (tf.errors.OpError, ValueError, IndexError) as error:
                 aside = f"{path}.damaged"
@@ -146,7 +147,7 @@ class RunCheckpoints:
             self._checkpoint.write(os.path.join(incomplete, _PREFIX))
             shutil.rmtree(path, ignore_errors=True)
             move_into_place(incomplete, path)
-        except (tf.errors.UnavailableError, tf.errors.AbortedError):
+        except PEER_ERRORS:
             shutil.rmtree(incomplete, ignore_errors=True)
             raise  # not the disk: another process was lost
         except (OSError, tf.errors.OpError) as error:

@@ -15,6 +15,7 @@ from ml_collections import config_dict
 from spl_tf.distribution.interruption import locked
 from spl_tf.distribution.peer_watch import watched
 from spl_tf.distribution.strategies import (
+    PEER_ERRORS,
     find_cluster,
     is_chief,
     make_strategy,
@@ -74,7 +75,7 @@ def train(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
             results = _train(config, workdir, strategy)
             wait_for_all(strategy)
             return results
-    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+    except PEER_ERRORS as error:
         if cluster is None and runtime.strategy != "tpu":
             raise
         raise WorkerLostError(
