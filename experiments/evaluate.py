@@ -13,6 +13,10 @@ Protocols:
   `--train_dataset`; the views are those of `views`, their features averaged. Where
   clips have several labels it is a regression per label.
 
+Several processes share the clips as those of `experiments.predict` do, and the last one
+writes the results, which are those of one process; stopped by SIGTERM, one of them ends
+with exit code 75.
+
 Writes `results.json`, `per_class.csv`, `confusion.png` and `predictions.npz`. The last
 one is enough to compute the metrics again, for example without a class:
 
@@ -29,24 +33,34 @@ python -m experiments.evaluate --predictions=rgb/predictions.npz,flow/prediction
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import app, flags
 
+from experiments.predict import choose_part
 from experiments.reporting.evaluation import Report, summary
 from spl_tf import binary, clips, data
 from spl_tf.analysis.label_plots import plot_confusion
-from spl_tf.inference.evaluation import Views, open_run, score
+from spl_tf.inference.evaluation import Views, open_run
 from spl_tf.inference.fusion import fuse
-from spl_tf.inference.linear_probe import STRENGTHS, score_linear
+from spl_tf.inference.linear_probe import STRENGTHS
 from spl_tf.inference.outputs import is_multi_label
+from spl_tf.inference.protocols import (
+    PROTOCOLS,
+    check_classes,
+    check_protocol,
+    find_scores,
+)
 from spl_tf.inference.scores import Scores, measure, write_class_table
+from spl_tf.inference.shared_evaluation import SharedEvaluation
+from spl_tf.inference.shared_work import check_options
 from spl_tf.metrics import MeanAveragePrecision
 from spl_tf.runs import run_folder
-from spl_tf.training import make_strategy
+from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped, make_strategy
 
-PROTOCOLS = ("views", "paper", "linear")
 _STRATEGIES = ("auto", "one", "mirrored")  # those of one process
 _PREDICTIONS = "predictions.npz"
 
@@ -70,7 +84,9 @@ def evaluate(
     short_side: int | None = None,
     num_frames: int | None = None,
     strength: float | None = None,
-) -> Report:
+    worker: int = 0,
+    num_workers: int = 1,
+) -> Report | None:
     """Runs a model on every clip of a dataset, and measures.
 
     Args:
@@ -97,15 +113,25 @@ def evaluate(
         num_frames: Frames, or segments, of a run; None for the model's.
         strength: With protocol "linear", of the penalty strength/2 * ||kernel||^2; None
             chooses it on a tenth of the training clips that is held out.
+        worker: Number of this process, from 0.
+        num_workers: Independent processes that share the work and `output_dir`, as
+            those of `predict` do; results that they have finished are not made again.
+
+    Returns:
+        What was found; None while other workers have clips to look at.
 
     Raises:
         BadRecordError: A record cannot be read, or too many; the message names it.
         ValueError: The classes differ, a label is no class, or the arguments do not
             fit together.
         FileNotFoundError: A folder is not what it should be.
+        TrainingStopped: SIGTERM came, to one of several workers; what it has finished
+            is kept.
     """
+    part = (worker, num_workers)
+    check_options(batch_size, num_clips, num_crops, strategy, *part, overwrite=False)
     looks = (num_clips, num_crops, num_frames)
-    _check_protocol(protocol, looks, train_dataset, fully_convolutional, strength)
+    check_protocol(protocol, looks, train_dataset, fully_convolutional, strength)
     test = clips.ClipDataset(dataset)
     # Both refuse what is wrong before any work.
     MeanAveragePrecision(test.info.class_names, exclude_classes)
@@ -133,7 +159,9 @@ def evaluate(
     settings = {
         "protocol": protocol,
         "checkpoint": checkpoint,
+        "network": run_folder.network_fingerprint(model),
         "dataset": dataset,
+        "dataset_fingerprint": run_folder.dataset_fingerprint(test),
         "num_frames": views.sampling.num_frames,
         "stride": views.sampling.stride,
         "crop_size": views.crop_size,
@@ -144,28 +172,42 @@ def evaluate(
     }
     if protocol == "linear":
         train = clips.ClipDataset(train_dataset)
-        strengths = STRENGTHS if strength is None else (strength,)
-        scores, probe = score_linear(
-            model, devices, train, test, views, batch_size, seed, strengths
-        )
         settings["linear"] = {
             "train_dataset": train_dataset,
+            "train_fingerprint": run_folder.dataset_fingerprint(train),
             "train_clips": len(train),
             "seed": seed,
-            "strength": probe.strength,
-            f"held_out_{probe.metric}": {
-                f"{k:g}": v for k, v in probe.held_out.items()
-            },
+            "strengths": list(STRENGTHS if strength is None else (strength,)),
         }
     else:
-        _check_classes(checkpoint, label_names, test)
-        scores = score(model, devices, test, views, batch_size, multi_label)
-    if len(scores.rows) < len(test):
-        settings["bad_records_skipped"] = len(test) - len(scores.rows)
-    scores = dataclasses.replace(scores, settings=settings)
-    os.makedirs(output_dir, exist_ok=True)
-    scores.save(os.path.join(output_dir, _PREDICTIONS))
-    return _report(scores, exclude_classes, output_dir)
+        check_classes(checkpoint, label_names, test)
+    find = functools.partial(
+        find_scores, settings, model, devices, test, views, batch_size, multi_label
+    )
+    return _measure(find, output_dir, exclude_classes, settings, part)
+
+
+def _measure(
+    find: Callable[[SharedEvaluation | None], Scores | None],
+    output_dir: str,
+    exclude_classes: Sequence[str],
+    settings: dict[str, Any],
+    part: tuple[int, int],
+) -> Report | None:
+    """Writes scores, by one process or several, and what is measured with them."""
+    path = os.path.join(output_dir, _PREDICTIONS)
+    if part == (0, 1):
+        scores = find(None)
+        os.makedirs(output_dir, exist_ok=True)
+        scores.save(path)
+        return _report(scores, exclude_classes, output_dir)
+    shared = SharedEvaluation(output_dir, settings, part)
+    scores = shared.finish(path, find)
+    if scores is None:
+        return None
+    report = _report(scores, exclude_classes, output_dir)
+    shared.remove()
+    return report
 
 
 def evaluate_again(
@@ -209,38 +251,6 @@ def evaluate_fused(
     return _report(scores, exclude_classes, output_dir)
 
 
-def _check_protocol(
-    protocol, looks, train_dataset, fully_convolutional, strength
-) -> None:
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"unknown protocol {protocol!r}; known are {PROTOCOLS}")
-    if protocol == "paper" and looks != (1, 1, None):
-        raise ValueError(
-            "protocol paper has one view, and num_clips, num_crops, num_frames are "
-            f"{looks}; use protocol views"
-        )
-    if protocol == "linear" and fully_convolutional:
-        raise ValueError("protocol linear has no classifier to apply to all positions")
-    if strength is not None and protocol != "linear":
-        raise ValueError(f"strength is {strength:g}, and protocol {protocol} has none")
-    if (protocol == "linear") != bool(train_dataset):
-        raise ValueError(
-            f"protocol is {protocol} and train_dataset {train_dataset!r}; protocol "
-            "linear needs a train_dataset, the others take none"
-        )
-
-
-def _check_classes(checkpoint, label_names, test: clips.ClipDataset) -> None:
-    found = test.info.class_names
-    if found != label_names:
-        raise ValueError(
-            f"the model {checkpoint} knows {len(label_names)} classes "
-            f"({', '.join(label_names[:3])}, ...), {test.directory} has {len(found)} "
-            f"({', '.join(found[:3])}, ...); names and order must be the same. "
-            "Fine-tune the model on these classes, or use protocol linear"
-        )
-
-
 def _report(scores: Scores, exclude_classes, output_dir: str) -> Report:
     """Measures, and writes all but the predictions."""
     evaluation = measure(scores, exclude_classes)
@@ -258,12 +268,13 @@ def _report(scores: Scores, exclude_classes, output_dir: str) -> Report:
     return Report(results, evaluation.classes)
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str]) -> int:
     """Reads the flags, evaluates, prints the results."""
     binary.no_arguments(argv)
     values = flags.FLAGS
     if values.predictions:
-        given = [name for name in _OF_A_MODEL if values[name].present]
+        own = (*_OF_A_MODEL, "worker", "num_workers")
+        given = [name for name in own if values[name].present]
         if given:
             raise app.UsageError(f"--predictions leaves no use for --{given[0]}")
         report = _of_predictions(
@@ -278,13 +289,27 @@ def main(argv: list[str]) -> None:
         missing = [name for name in ("checkpoint", "dataset") if not values[name].value]
         if missing:
             raise app.UsageError(f"--{missing[0]} or --predictions is needed")
-        report = evaluate(
-            output_dir=values.output_dir,
-            exclude_classes=values.exclude_classes,
-            **{name: values[name].value for name in _OF_A_MODEL},
-        )
+        worker, num_workers = choose_part(values.worker, values.num_workers)
+        try:
+            report = evaluate(
+                output_dir=values.output_dir,
+                exclude_classes=values.exclude_classes,
+                worker=worker,
+                num_workers=num_workers,
+                **{name: values[name].value for name in _OF_A_MODEL},
+            )
+        except TrainingStopped as stopped:
+            print(stopped)
+            return STOPPED_EXIT_CODE
+        if report is None:
+            print(
+                f"{values.output_dir}: worker {worker} of {num_workers} is done, "
+                "others have clips to look at"
+            )
+            return 0
     print(summary(report))
     print(f"\nwrote {values.output_dir}")
+    return 0
 
 
 def _of_predictions(
@@ -350,4 +375,6 @@ if __name__ == "__main__":
     flags.DEFINE_integer(
         "max_bad_records", data.MAX_BAD_RECORDS, "With skip, more are an error."
     )
+    flags.DEFINE_integer("worker", None, "This process, from 0.")
+    flags.DEFINE_integer("num_workers", None, "Processes that share the work.")
     binary.run(main)

@@ -20,7 +20,7 @@ from absl import flags
 
 from experiments.predict import choose_part
 from spl_tf import binary, data
-from spl_tf.inference.feature_file import extract_features
+from spl_tf.inference.feature_extraction import extract_features
 from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped
 
 _PARTS = ("worker", "num_workers")

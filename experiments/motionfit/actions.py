@@ -54,7 +54,7 @@ def extract_features(task: Task) -> dict[str, Any]:
 
 
 def _extract(task: Task, dataset: str, path: str) -> dict[str, Any]:
-    from spl_tf.inference.feature_file import extract_features
+    from spl_tf.inference.feature_extraction import extract_features
 
     found = extract_features(
         task.inputs["checkpoint"], task.inputs[dataset], path, **task.settings

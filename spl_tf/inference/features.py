@@ -94,11 +94,13 @@ def feature_batches(
     by_view: bool = False,
     wanted: np.ndarray | None = None,
     skipped: data.SkippedRecords | None = None,
+    features: bool = True,
+    multi_label: bool = False,
 ) -> Iterator[ClipFeatures]:
     """Features of clips as they come, in index order; see `clip_features`.
 
     Args:
-        model: Network that gives features.
+        model: Network that gives features, or logits.
         strategy: Whose devices it runs on, in one process.
         dataset: The clips that the model looks at.
         views: How each clip is looked at.
@@ -107,6 +109,9 @@ def feature_batches(
         wanted: bool, one per index row: whose features are asked for; None for all.
         skipped: Collects bad records; None for an error. They are among what comes,
             and their features are worth nothing.
+        features: Whether the model gives features; else the probabilities of its labels
+            take their place.
+        multi_label: Whether its logits are of labels on their own.
 
     Raises:
         BadRecordError: A record is bad, or too many are.
@@ -121,21 +126,21 @@ def feature_batches(
         skipped=skipped,
         **views.arguments(),
     )
+    what = "features" if features else "probabilities"
     for batch in forward_batches(
-        model, strategy, batches, features=True, by_view=by_view
+        model, strategy, batches, features, multi_label, by_view
     ):
-        rows, ids, features = (
-            batch[name][batch["mask"]] for name in ("index", "id", "features")
+        rows, ids, found = (
+            batch[name][batch["mask"]] for name in ("index", "id", what)
         )
         ids = np.array([each.decode(errors="replace") for each in ids], object)
-        finite = np.isfinite(features.reshape(len(features), -1)).all(axis=1)
+        finite = np.isfinite(found.reshape(len(found), -1)).all(axis=1)
         if not finite.all():
             raise ValueError(
-                f"{dataset.directory}: the features of clip {ids[finite.argmin()]!r} "
-                "are not finite: the network's weights, or its precision, are not "
-                "usable"
+                f"{dataset.directory}: the {what} of clip {ids[finite.argmin()]!r} are "
+                "not finite: the network's weights, or its precision, are not usable"
             )
-        yield ClipFeatures(rows, ids, features)
+        yield ClipFeatures(rows, ids, found)
 
 
 def of_length_1(features: np.ndarray) -> np.ndarray:

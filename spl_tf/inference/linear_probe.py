@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ from scipy import optimize, special
 from spl_tf import data
 from spl_tf.clips import ClipDataset
 from spl_tf.inference.evaluation import Views, accept_any_size, label_rows
-from spl_tf.inference.features import clip_features
+from spl_tf.inference.features import ClipFeatures, clip_features
 from spl_tf.inference.scores import Scores
 from spl_tf.metrics import MeanAveragePrecision
 from spl_tf.models import feature_model
@@ -29,6 +29,7 @@ from spl_tf.models import feature_model
 # Of the penalty strength/2 * ||kernel||^2 beside the mean loss of a clip; strong ones
 # first, so that each fit starts close to its end.
 STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+FindFeatures = Callable[..., ClipFeatures | None]
 _HELD_OUT = 10  # every tenth
 _MAX_ITERATIONS = 1000
 _TOLERANCE = 1e-6  # of the largest part of the gradient
@@ -79,7 +80,8 @@ def score_linear(
     batch_size: int,
     seed: int = 0,
     strengths: Sequence[float] = STRENGTHS,
-) -> tuple[Scores, LinearProbe]:
+    find: FindFeatures = clip_features,
+) -> tuple[Scores, LinearProbe] | None:
     """Trains a classifier on the features of one dataset and scores another with it.
 
     A training clip is seen in its central view. The features of a test clip are the
@@ -94,6 +96,11 @@ def score_linear(
         batch_size: Clips per replica and step.
         seed: Decides which clips are held out to choose the strength.
         strengths: Strengths to choose from, see `fit_probe`.
+        find: Gives the features, as `clip_features` does; None where others are still
+            to find some.
+
+    Returns:
+        The scores, and what gives them; None without all features.
 
     Raises:
         ValueError: The datasets have different classes, a label is none of them,
@@ -112,8 +119,12 @@ def score_linear(
     with strategy.scope():
         network = accept_any_size(feature_model(model))
     central = dataclasses.replace(views, num_clips=1, num_crops=1)
-    known = clip_features(network, strategy, train, central, batch_size)
-    found = clip_features(network, strategy, test, views, batch_size)
+    known = find(network, strategy, train, central, batch_size)
+    found = find(network, strategy, test, views, batch_size)
+    if known is None:  # the others may have come that far meanwhile
+        known = find(network, strategy, train, central, batch_size)
+    if known is None or found is None:
+        return None
     names = tuple(test.info.class_names)
     known_labels, labels = (
         label_rows(each, rows) if multi_label else each.index.label[rows]

@@ -11,7 +11,8 @@ from sklearn.metrics import normalized_mutual_info_score
 from experiments.cluster_features import cluster_features
 from spl_tf import training
 from spl_tf.clips import ClipDataset
-from spl_tf.inference.feature_file import FeatureFile, extract_features
+from spl_tf.inference.feature_extraction import extract_features
+from spl_tf.inference.feature_file import FeatureFile
 from spl_tf.labels.assignment import Assignment
 from spl_tf.training.assembly import open_sources
 from spl_tf.training.config import default_source

@@ -21,6 +21,7 @@ from spl_tf.inference.scores import Scores
 from tests import warm_python
 from tests.conftest import write_dataset
 from tests.training.finished_run import textured_clip, write_run
+from tests.training.teachers import contents
 
 NAMES = ["abseiling", "Background", "tying a knot"]
 
@@ -79,6 +80,10 @@ def test_the_command_evaluates_and_says_what_it_found(run, dataset, tmp_path):
     assert results["top_1"] == pytest.approx((labels == best).mean())
     assert results["mAP"] == pytest.approx((precision[0] + precision[2]) / 2)
     assert results["excluded_classes"] == ["Background"]
+    fingerprints = [
+        results["settings"].pop(name) for name in ("network", "dataset_fingerprint")
+    ]
+    assert [len(each) for each in fingerprints] == [64, 64]
     assert results["settings"] == {
         "protocol": "views",
         "checkpoint": run,
@@ -102,6 +107,38 @@ def test_the_command_evaluates_and_says_what_it_found(run, dataset, tmp_path):
         assert min(picture.size) > 300
     assert f"top-1                {results['top_1']:7.2%}" in done.stdout
     assert "(without Background)" in done.stdout
+
+
+@pytest.mark.parametrize("protocol", ["views", "linear"])
+def test_several_processes_write_what_one_writes(run, tmp_path, protocol):
+    all_clips = [textured_clip(n, n % 3, NAMES) for n in range(27)]
+    all_clips[5] = dataclasses.replace(all_clips[5], frames=(b"no picture",) * 8)
+    dataset = write_dataset(tmp_path / "clips", all_clips, NAMES, 4, "clean").directory
+    settings = {"protocol": protocol, "num_crops": 3, "batch_size": 4}
+    settings |= {"on_bad_record": "skip"}
+    if protocol == "linear":
+        settings["train_dataset"] = write_clips(tmp_path / "train", 20, 100)
+
+    def part(worker, output, num_workers=3):
+        place = {"worker": worker, "num_workers": num_workers}
+        return evaluate(run, dataset, str(output), **settings, **place)
+
+    expected = part(0, tmp_path / "one", 1)
+    assert expected.results["settings"]["bad_records_skipped"] == 1
+    output = tmp_path / "several"
+    assert part(1, output) is None
+    assert part(1, output) is None
+    assert part(0, output) is None
+    assert os.listdir(output) == [".evaluation"]
+    settings["num_crops"] = 1
+    with pytest.raises(ValueError, match=r"num_crops \(was 3, is 1\)"):
+        part(2, tmp_path / "several")
+    settings["num_crops"] = 3
+    assert part(2, output) == expected
+    assert contents(output) == contents(tmp_path / "one")
+    # A process that was started again meanwhile.
+    assert part(0, output) == expected
+    assert contents(output) == contents(tmp_path / "one")
 
 
 def test_the_command_names_bad_records_or_says_how_many_it_skipped(run, tmp_path):

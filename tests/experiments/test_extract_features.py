@@ -10,7 +10,8 @@ import pytest
 
 from spl_tf import models, training
 from spl_tf.inference.evaluation import open_run
-from spl_tf.inference.feature_file import FeatureFile, extract_features
+from spl_tf.inference.feature_extraction import extract_features
+from spl_tf.inference.feature_file import FeatureFile
 from spl_tf.runs import checkpoints, run_folder
 from tests.conftest import make_clip, write_dataset
 from tests.training.finished_run import decode, textured_clip, write_run

@@ -15,7 +15,7 @@ from spl_tf import clips, training
 from spl_tf.analysis import overlays
 from spl_tf.analysis.grad_cam import grad_cam
 from spl_tf.inference.export import export
-from spl_tf.inference.feature_file import extract_features
+from spl_tf.inference.feature_extraction import extract_features
 from spl_tf.inference.scores import Scores
 from spl_tf.models import feature_model
 from spl_tf.runs import run_folder

@@ -10,7 +10,8 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from experiments.retrieve import retrieve
 from spl_tf.clips import ClipDataset
-from spl_tf.inference.feature_file import FeatureFile, extract_features
+from spl_tf.inference.feature_extraction import extract_features
+from spl_tf.inference.feature_file import FeatureFile
 from tests import warm_python
 from tests.conftest import write_dataset
 from tests.training.finished_run import textured_clip, write_run

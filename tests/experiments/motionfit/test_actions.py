@@ -5,7 +5,7 @@ import shutil
 
 from experiments.motionfit import actions
 from experiments.pipeline.task import Share, Task
-from spl_tf.inference.feature_file import extract_features
+from spl_tf.inference.feature_extraction import extract_features
 from tests.conftest import write_dataset
 from tests.training.finished_run import textured_clip, write_run
 
