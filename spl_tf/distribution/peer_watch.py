@@ -4,6 +4,9 @@ TensorFlow notices a lost process in most states, but not in all: while it conne
 waits for up to an hour, and holds the interpreter's lock, so that no thread could act
 for it. Hence a small process of its own looks whether the others still answer. It runs
 this file as a script, and so imports nothing but the standard library.
+
+A process whose port is taken, or that ends by another error of its own before all are
+connected, leaves a note in a folder that all see, as nothing else tells it from others.
 """
 
 from __future__ import annotations
@@ -33,10 +36,18 @@ _REFUSALS = 3
 # In which TensorFlow's own error may end the process with a traceback that says more.
 _GRACE_SECONDS = 15.0
 _KILL_SECONDS = 3.0
+_NOTE = "ended_with_error.json"
+_NOTE_GRACE_SECONDS = 5.0
 
 
 @contextlib.contextmanager
-def watched(peers: Mapping[str, str], startup_timeout: float) -> Iterator[None]:
+def watched(
+    peers: Mapping[str, str],
+    startup_timeout: float,
+    own: str,
+    folder: str,
+    not_told: tuple[type[Exception], ...] = (),
+) -> Iterator[None]:
     """Watches other processes during the block.
 
     When one of them is lost, a message says which, and this process ends with
@@ -46,14 +57,20 @@ def watched(peers: Mapping[str, str], startup_timeout: float) -> Iterator[None]:
     Args:
         peers: Addresses, `host:port`, of the others' TensorFlow servers, by name.
         startup_timeout: Seconds in which each must have come up.
+        own: What the others are told of the process that ends with an error, its name.
+        folder: Where they are told so, if they share it; it is made then.
+        not_told: Exceptions that are no fault of this process.
     """
     if not peers:
         yield
         return
+    note = os.path.join(folder, _NOTE)
     settings = {
         "peers": dict(peers),
         "startup_timeout": startup_timeout,
         "watched": os.getpid(),
+        "note": note,
+        "started": _process_start(),
     }
     # Isolated, so that nothing of the environment is imported.
     command = [sys.executable, "-I", os.path.abspath(__file__), json.dumps(settings)]
@@ -63,8 +80,35 @@ def watched(peers: Mapping[str, str], startup_timeout: float) -> Iterator[None]:
         threading.Thread(target=_end_when_told, args=[watcher], daemon=True).start()
         try:
             yield
+        except not_told:
+            raise
+        except Exception as error:
+            _leave_note(note, own, str(error))
+            raise
+        else:
+            with contextlib.suppress(OSError):
+                os.unlink(note)  # of a former attempt
         finally:
             watcher.stdin.close()  # and it ends
+
+
+def _process_start() -> float:
+    """When this process started, in seconds since the epoch."""
+    with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
+        # The second field, a name in brackets, may have blanks.
+        ticks = int(file.read().rsplit(")", 1)[1].split()[19])
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.time() - age
+
+
+def _leave_note(path: str, name: str, error: str) -> None:
+    # Without a folder for it, the others wait until they miss this process.
+    with contextlib.suppress(OSError):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        temporary = f"{path}.incomplete-{os.getpid()}"
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump({"name": name, "error": error, "time": time.time()}, file)
+        os.replace(temporary, path)
 
 
 def _end_when_told(watcher: subprocess.Popen) -> None:
@@ -106,11 +150,31 @@ class _Peer:
         return self.refusals >= _REFUSALS or silent >= _SILENT_SECONDS
 
 
-def _watch(peers: list[_Peer], startup_timeout: float) -> str | None:
+def _read_note(path: str, since: float) -> str | None:
+    """What another process ended with since then."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            note = json.load(file)
+    except OSError:
+        return None
+    if note["time"] < since:
+        return None  # of a former attempt
+    return (
+        f"{note['name']} ended with an error, so this process ends too. Its error: "
+        f"{note['error']}"
+    )
+
+
+def _watch(
+    peers: list[_Peer], startup_timeout: float, note: str, since: float
+) -> str | None:
     """Waits for a fault; None when the watched process leaves the block, or ends."""
     started = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(min(len(peers), 32)) as pool:
         while not _left_within(_INTERVAL_SECONDS):
+            told = _read_note(note, since)
+            if told and not _left_within(_NOTE_GRACE_SECONDS):
+                return told
             list(pool.map(_Peer.look, peers))
             for peer in peers:
                 if peer.is_missing(started, startup_timeout):
@@ -140,7 +204,9 @@ def _main() -> None:
         signal.signal(number, signal.SIG_IGN)
     settings = json.loads(sys.argv[1])
     peers = [_Peer(*item) for item in settings["peers"].items()]
-    fault = _watch(peers, settings["startup_timeout"])
+    fault = _watch(
+        peers, settings["startup_timeout"], settings["note"], settings["started"]
+    )
     if fault is None:
         return
     print(f"error: {fault}", file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterable
 
 import tensorflow as tf
@@ -45,10 +46,11 @@ def make_strategy(
         cluster: What `find_cluster` gave, for "multi_worker", if it was called before.
 
     Raises:
+        OSError: The port of this process is taken.
         ValueError: The name is unknown, or nothing names the processes.
     """
     if name == "multi_worker":
-        return tf.distribute.MultiWorkerMirroredStrategy(cluster or find_cluster())
+        return _multi_worker(cluster or find_cluster())
     if name == "tpu":
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu)
         tf.config.experimental_connect_to_cluster(resolver)
@@ -65,6 +67,21 @@ def make_strategy(
         return tf.distribute.OneDeviceStrategy(gpus[0].name if gpus else "/cpu:0")
     devices = gpus or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def _multi_worker(cluster: ClusterResolver) -> tf.distribute.Strategy:
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster)
+    except tf.errors.UnknownError as error:
+        if "Could not start gRPC server" not in error.message:
+            raise
+        raise OSError(
+            f"{own_name(cluster)} cannot take its port: {socket.gethostname()} has "
+            "another program on it, perhaps one that a former run left behind; `ss "
+            "--listening --tcp --processes` there says which. End it, or give other "
+            "ports in TF_CONFIG (Slurm: submit again, another job has other ports); "
+            "then start all processes again"
+        ) from error
 
 
 def process_place() -> tuple[int, int]:
@@ -87,16 +104,30 @@ def process_place() -> tuple[int, int]:
     return 0, 1
 
 
+def own_name(cluster: ClusterResolver | None) -> str:
+    """This process of a "multi_worker" run, for others: name, host and port."""
+    if cluster is None:
+        return ""
+    name, named = _addresses(cluster)
+    return f"{name} ({named[name]})"
+
+
 def peer_addresses(cluster: ClusterResolver | None) -> dict[str, str]:
     """Addresses of the other processes of a "multi_worker" run, by name."""
     if cluster is None:
         return {}
+    name, named = _addresses(cluster)
+    del named[name]
+    return named
+
+
+def _addresses(cluster: ClusterResolver) -> tuple[str, dict[str, str]]:
+    """The name of this process, and the addresses of all by their names."""
     jobs = cluster.cluster_spec().as_dict()
     addresses = [address for job in _JOBS for address in jobs.get(job, ())]
     named = dict(zip(_task_names(jobs), addresses, strict=True))
     # Known from here on, because Slurm's tasks are told apart by `cluster_spec`.
-    del named[f"{cluster.task_type} {cluster.task_id}"]
-    return named
+    return f"{cluster.task_type} {cluster.task_id}", named
 
 
 def _task_names(cluster) -> list[str]:

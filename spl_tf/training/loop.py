@@ -61,25 +61,26 @@ class Loop:
                 parts.initialize(self.state)
 
     @property
-    def _step(self) -> int:
+    def step(self) -> int:
+        """The number of steps that are done."""
         return int(self.state.optimizer.iterations.numpy())
 
     def train(self) -> dict[str, Any]:
         """Trains to the last step; the model then has the weights to hand on."""
         parts, total = self._parts, self._parts.schedule.total_steps
-        self._log.open(self._step)
+        self._log.open(self.step)
         call = make_train_call(self._strategy, self.state, parts.step)
-        iterator = iter(self._batches(self._step, total))
-        progress = Progress(total, "step", "training", initial=self._step)
+        iterator = iter(self._batches(self.step, total))
+        progress = Progress(total, "step", "training", initial=self.step)
         stop = self.state.stop
         with progress, on_sigterm(lambda: stop.assign(1.0)):
-            while self._step < total:
-                before = self._step
+            while self.step < total:
+                before = self.step
                 # Calls end at multiples of `steps_per_call`, also after a restart.
                 steps = parts.steps_per_call - before % parts.steps_per_call
                 report = call(iterator, tf.constant(min(steps, total - before)))
                 self._take(report, before)
-                step = self._step
+                step = self.step
                 progress.update_to(step)
                 if step % parts.log_every_steps == 0 or step == total:
                     self._write_line(step, progress)
@@ -170,7 +171,7 @@ class Loop:
             return {}
         evaluation = self._parts.evaluate(self.state.model, self._strategy)
         metrics = {k: v for k, v in evaluation.metrics.items() if k != "clips"}
-        self._log.write_evaluation(self._step, metrics, evaluation.class_accuracy())
+        self._log.write_evaluation(self.step, metrics, evaluation.class_accuracy())
         if is_chief(self._strategy):
             path = os.path.join(self._workdir, "per_class.csv")
             write_class_table(path, evaluation.classes)

@@ -12,13 +12,15 @@ import tensorflow as tf
 from absl import logging
 from ml_collections import config_dict
 
-from spl_tf.distribution.interruption import locked
+from spl_tf.distribution.agreement import check_same
+from spl_tf.distribution.interruption import TrainingStopped, locked
 from spl_tf.distribution.peer_watch import watched
 from spl_tf.distribution.strategies import (
     PEER_ERRORS,
     find_cluster,
     is_chief,
     make_strategy,
+    own_name,
     peer_addresses,
     wait_for_all,
 )
@@ -69,7 +71,9 @@ def train(config: config_dict.ConfigDict, workdir: str) -> dict[str, Any]:
     runtime = config.runtime
     cluster = find_cluster() if runtime.strategy == "multi_worker" else None
     try:
-        with watched(peer_addresses(cluster), runtime.startup_timeout):
+        peers, own = peer_addresses(cluster), own_name(cluster)
+        not_told = (*PEER_ERRORS, TrainingStopped)
+        with watched(peers, runtime.startup_timeout, own, workdir, not_told):
             # First of all: processes must find each other before TensorFlow does more.
             strategy = make_strategy(runtime.strategy, runtime.tpu, cluster)
             results = _train(config, workdir, strategy)
@@ -105,11 +109,14 @@ def _train(config, workdir: str, strategy: tf.distribute.Strategy) -> dict[str, 
         if writes:
             run_folder.describe(workdir, config, defaults, **parts.facts)
         finished = run_folder.read_results(workdir)
+        facts = {"config": config.to_dict(), **parts.facts}
+        check_same(strategy, facts | {"finished": finished is not None})
         if finished is not None:
             logging.info("%s is finished", workdir)
             return finished
         started = time.time()
         loop = Loop(parts, workdir, strategy)
+        check_same(strategy, {"step": loop.step})
         if writes:  # not before all is built: what is refused then claims nothing
             run_folder.claim_workdir(workdir, config, defaults, **parts.facts)
         results = loop.train() | loop.evaluate()

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import time
 
 import pytest
@@ -156,6 +157,51 @@ def test_a_process_ends_when_another_dies_before_the_first_step_or_never_starts(
     assert time.monotonic() - killed < 60
     assert bereft.returncode == WORKER_LOST_EXIT_CODE, printed[-2000:]
     assert "start all of them again, the run" in printed.lower()
+
+
+def test_a_port_that_is_taken_is_named_and_ends_the_others_at_once(spread, tmp_path):
+    own, other = clusters(2)
+    spread.runtime.startup_timeout = 100.0
+    address = json.loads(own)["cluster"]["worker"][1]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", int(address.rpartition(":")[2])))
+        taken.listen(100)
+        began = time.monotonic()
+        processes = [
+            start_command(
+                spread, tmp_path / "run", "--strategy=multi_worker", TF_CONFIG=cluster
+            )
+            for cluster in (own, other)
+        ]
+        printed = [end(process, 60) for process in processes]
+    assert time.monotonic() - began < 60
+    assert processes[1].returncode == 1
+    taken = f"worker 1 ({address}) cannot take its port: {socket.gethostname()} has"
+    assert f"error: {taken}" in printed[1]
+    assert "Traceback" not in printed[1]
+    # By SIGKILL where TensorFlow holds the interpreter's lock while it connects.
+    assert processes[0].returncode in (WORKER_LOST_EXIT_CODE, -signal.SIGKILL)
+    assert f"error: worker 1 ({address}) ended with an error, so" in printed[0]
+    assert f"Its error: {taken}" in printed[0]
+
+
+def test_processes_that_see_other_workdirs_end_and_say_who_has_what(spread, tmp_path):
+    training.train(spread, str(tmp_path / "first"))
+    (tmp_path / "first" / "results.json").unlink()
+    started = [
+        start_command(
+            spread, tmp_path / name, "--strategy=multi_worker", TF_CONFIG=cluster
+        )
+        for name, cluster in zip(("first", "second"), clusters(2), strict=True)
+    ]
+    printed = [end(process, 100) for process in started]
+    host = socket.gethostname()
+    for process, text in zip(started, printed, strict=True):
+        assert process.returncode == 1, text[-2000:]
+        assert (
+            "error: the processes of this run do not have the same: step is "
+            f"40 on {host} (worker 0), 0 on {host} (worker 1). Look whether"
+        ) in text
 
 
 def test_without_a_cluster_the_error_says_how_to_name_one(spread, tmp_path):
