@@ -4,16 +4,19 @@ python -m tfrecords_tools.convert_videos --manifest=web.csv --classes=classes.tx
     --video_root=videos --output_dir=clips/web --label_kind=weak --clips_per_video=6
 
 The manifest's columns are `video,label` and optionally `start,end` (seconds),
-`media_id`, `split` and `more_labels` (with `|` between). A video that cannot be read is
-left out and listed in `dataset.json`. A run that was stopped goes on with the same
-command.
+`media_id`, `split` and `more_labels` (with `|` between). A video is a file, or a folder
+of its frames, of which `--frames_fps` says the rate: images in the natural order of
+their names. One that cannot be read is left out and listed in `dataset.json`. A run
+that was stopped goes on with the same command.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from absl import flags
@@ -31,9 +34,12 @@ from tfrecords_tools.conversion.manifest import (
 )
 from tfrecords_tools.conversion.plan import ConversionPlan
 from tfrecords_tools.conversion.shard_job import MakeClip, SkippedClipError
+from tfrecords_tools.decoding import frame_folder
 from tfrecords_tools.decoding.decoder import Decoder
+from tfrecords_tools.decoding.scaling import Scale
 from tfrecords_tools.decoding.video import MICROSECONDS, UnreadableVideoError
 
+_SIZE = re.compile(r"[1-9]\d{0,4}x[1-9]\d{0,4}", re.ASCII)
 _SAMPLED_CLIPS = 8  # to estimate how large the dataset will be
 
 
@@ -53,6 +59,14 @@ class ConversionSettings(conversion.FileSettings):
     )
     fps: float = options.option(
         0.0, "Frames per second to keep; 0 keeps the source's rate."
+    )
+    frame_size: str = options.option(
+        "",
+        "Instead of --short_side, HEIGHTxWIDTH of every frame, whatever its aspect; "
+        "IG-65M, section 3.3, has 128x171.",
+    )
+    frames_fps: float = options.option(
+        0.0, "Frames per second of videos that are folders of frames."
     )
     video_seconds_limit: float = options.option(
         600.0, "Time that reading one clip may take; a slower one is left out."
@@ -75,8 +89,26 @@ class ConversionSettings(conversion.FileSettings):
                 "0 with sampling 'tiles', which takes all clips of a video",
             ),
             ("fps", self.fps >= 0, "0 or more"),
+            ("frames_fps", self.frames_fps >= 0, "0 or more"),
+            (
+                "frame_size",
+                not self.frame_size or bool(_SIZE.fullmatch(self.frame_size)),
+                "HEIGHTxWIDTH in pixels, 1 or more, e.g. 128x171",
+            ),
+            (
+                "short_side",
+                not self.frame_size or self.short_side == type(self).short_side,
+                f"the default with frame_size {self.frame_size}, which takes its place",
+            ),
             ("video_seconds_limit", self.video_seconds_limit > 0, "more than 0"),
         )
+
+    @property
+    def scale(self) -> Scale:
+        """What frames are scaled to."""
+        if not self.frame_size:
+            return self.short_side
+        return tuple(map(int, self.frame_size.split("x")))
 
 
 def convert_videos(
@@ -116,6 +148,8 @@ def convert_videos(
     )
     rows = read_manifest(manifest, class_names, settings.split, classes)
     video_root = root_of(video_root) if video_root else folder_of(manifest)
+    if not settings.frames_fps:
+        _check_no_folder(rows, video_root)
     inputs = conversion.inputs_of(
         "convert_videos",
         settings,
@@ -129,10 +163,11 @@ def convert_videos(
     source = VideoSource(
         video_root,
         tuple(class_names),
-        settings.short_side,
+        settings.scale,
         settings.fps,
         settings.jpeg_quality,
         settings.video_seconds_limit,
+        settings.frames_fps,
         threads=max(1, usable_cores() // run.workers),
     )
     return files.convert(source, lambda: _make_plan(files))
@@ -145,25 +180,27 @@ class VideoSource:
     Attributes:
         root: Folder that the plan's paths start from.
         class_names: Names of the classes, in index order.
-        short_side: Length of the frames' shorter side; 0 keeps their size.
+        scale: What frames are scaled to.
         fps: Frames per second to keep; 0 keeps the source's rate.
         jpeg_quality: Quality of the frames, 1 to 100.
         time_limit: Seconds that one clip may take.
+        frames_fps: Frames per second of folders of frames.
         threads: Threads that decode one clip.
     """
 
     root: str
     class_names: tuple[str, ...]
-    short_side: int
+    scale: Scale
     fps: float
     jpeg_quality: int
     time_limit: float
+    frames_fps: float = 0.0
     threads: int = 1
 
     @contextlib.contextmanager
     def open(self) -> Iterator[MakeClip]:
         """Starts a decoder, which makes clips until the block ends."""
-        with Decoder(self.time_limit) as decoder:
+        with Decoder(self.time_limit, self.frames_fps) as decoder:
             yield lambda plan: self._clip(decoder, plan)
 
     def _clip(self, decoder: Decoder, plan: ClipPlan) -> clips.Clip:
@@ -172,7 +209,7 @@ class VideoSource:
                 path_of(self.root, plan.video),
                 plan.start,
                 plan.end,
-                self.short_side,
+                self.scale,
                 self.fps,
                 self.jpeg_quality,
                 self.threads,
@@ -204,11 +241,23 @@ class VideoSource:
         )
 
 
+def _check_no_folder(rows: Iterable[ManifestRow], root: str) -> None:
+    """Raises for the first video without a file's ending that is a folder of frames."""
+    for row in rows:
+        path = path_of(root, row.video)
+        if not os.path.splitext(path)[1] and frame_folder.is_folder(path):
+            raise ValueError(
+                f"line {row.line}: {row.video} is a folder, expected a video file; of "
+                "folders of frames, --frames_fps must say how many frames a second has"
+            )
+
+
 def _make_plan(files: file_conversion.FileConversion) -> ConversionPlan:
     settings, probes = files.settings, {}
 
     def find_faults(videos: list[str]) -> dict[str, tuple[str, str]]:
-        probes.update(files.examine("probe", videos, settings.video_seconds_limit))
+        how = settings.video_seconds_limit, settings.frames_fps
+        probes.update(files.examine("probe", videos, *how))
         return {
             video: (answer["kind"], answer["reason"])
             for video, answer in probes.items()
@@ -246,7 +295,7 @@ def _estimate_bytes(
     """
     order = np.random.default_rng(settings.seed).permutation(len(cut))
     rates = []
-    with Decoder(settings.video_seconds_limit) as decoder:
+    with Decoder(settings.video_seconds_limit, settings.frames_fps) as decoder:
         for clip in (cut[i] for i in order[:_SAMPLED_CLIPS]):
             end = min(clip.end, clip.start + MICROSECONDS)
             with contextlib.suppress(UnreadableVideoError):
@@ -254,7 +303,7 @@ def _estimate_bytes(
                     path_of(root, clip.video),
                     clip.start,
                     end,
-                    settings.short_side,
+                    settings.scale,
                     settings.fps,
                     settings.jpeg_quality,
                 )

@@ -32,7 +32,7 @@ def example_clip(
         the first few videos can be read.
     """
     rows = csv.DictReader(io.StringIO(read_text(manifest), newline=""))
-    with Decoder(_SECONDS_TO_READ_ONE) as decoder:
+    with Decoder(_SECONDS_TO_READ_ONE, settings.frames_fps) as decoder:
         for row in itertools.islice(rows, _TRIED_VIDEOS):
             try:
                 return _of_row(decoder, row, root, settings)
@@ -54,7 +54,7 @@ def _of_row(decoder, row, root, settings) -> tuple[float, float]:
     # A second of it stands for all.
     shown = min(end, start + MICROSECONDS)
     frames = decoder.clip(
-        path, start, shown, settings.short_side, settings.fps, settings.jpeg_quality
+        path, start, shown, settings.scale, settings.fps, settings.jpeg_quality
     )
     share = (end - start) / (shown - start)
     pixels = sum(frame.height * frame.width for frame in frames)

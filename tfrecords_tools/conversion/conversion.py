@@ -30,6 +30,7 @@ from tfrecords_tools.conversion.shard_job import (
 # Kinds of skipped entries that are as the user wished, not faults.
 EXCLUDED, DUPLICATE = "excluded", "duplicate"
 _MIN_SHARDS = 16
+_LATER_SETTINGS = ("frame_size", "frames_fps")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,6 +173,8 @@ def inputs_of(tool: str, settings: ClipSettings, **others: Any) -> dict[str, Any
         others: Whatever else decides what is written.
     """
     inputs = {"tool": tool, **others, **dataclasses.asdict(settings)}
+    # Datasets from before there were these settings were made without them.
+    inputs = {k: v for k, v in inputs.items() if v or k not in _LATER_SETTINGS}
     if inputs.get("exclude_ids"):
         inputs["exclude_ids"] = digest_of_file(inputs["exclude_ids"])
     return inputs

@@ -20,6 +20,7 @@ from tfrecords_tools.conversion.shard_job import (
     skipped_entry,
     work_folder,
 )
+from tfrecords_tools.decoding import frame_folder
 from tfrecords_tools.decoding.decoder import Decoder
 from tfrecords_tools.decoding.video import UnreadableVideoError
 
@@ -62,6 +63,7 @@ def examine(
     output_dir: str,
     num_workers: int,
     time_limit: float,
+    frames_fps: float = 0.0,
 ) -> dict[str, dict[str, Any]]:
     """Asks something about every video, each within a time limit.
 
@@ -75,6 +77,7 @@ def examine(
         output_dir: Folder of the dataset, which holds the work folder.
         num_workers: Processes that decode at a time.
         time_limit: Seconds that one video may take.
+        frames_fps: Frames per second of folders of frames.
 
     Returns:
         By video {"result": ...}, or {"kind", "reason"} of what is wrong with it.
@@ -84,7 +87,7 @@ def examine(
     """
     folder, results = work_folder(output_dir), {}
     with (
-        _Decoders(num_workers, time_limit) as decoders,
+        _Decoders(num_workers, time_limit, frames_fps) as decoders,
         Progress(len(videos), "file", _DOING[operation]) as progress,
     ):
         for number, start in enumerate(range(0, len(videos), _CHUNK)):
@@ -109,8 +112,8 @@ def examine(
 class _Decoders:
     """A thread with its own `Decoder` per worker."""
 
-    def __init__(self, num_workers: int, time_limit: float):
-        self._idle = collections.deque(Decoder(time_limit) for _ in range(num_workers))
+    def __init__(self, num_workers: int, *how: float):
+        self._idle = collections.deque(Decoder(*how) for _ in range(num_workers))
         self._threads = concurrent.futures.ThreadPoolExecutor(num_workers)
         self._crashes, self._works = 0, False
 
@@ -168,9 +171,8 @@ def split_duplicates(
     """
     by_size = collections.defaultdict(list)
     for video in dict.fromkeys([*excluded, *(row.video for row in rows)]):
-        with contextlib.suppress(tf.errors.NotFoundError):
-            size = tf.io.gfile.stat(path_of(root, video)).length
-            by_size[size].append(video)
+        with contextlib.suppress(tf.errors.NotFoundError, UnreadableVideoError):
+            by_size[_size(path_of(root, video))].append(video)
     same_size = [v for videos in by_size.values() if len(videos) > 1 for v in videos]
     content = {
         video: answer["result"]
@@ -202,3 +204,11 @@ def split_duplicates(
                 f"same content as {known.video} (line {known.line})",
             )
     return stay, list(repeated.values())
+
+
+def _size(path: str) -> int:
+    """Bytes of a file, or of all frames in a folder."""
+    if frame_folder.is_folder(path):
+        names = frame_folder.frame_names(path)
+        return sum(_size(os.path.join(path, name)) for name in names)
+    return tf.io.gfile.stat(path).length

@@ -109,8 +109,8 @@ class FileConversion:
         )
 
     def examine(
-        self, operation: str, videos: list[str], seconds_limit: float
+        self, operation: str, videos: list[str], *how: float
     ) -> dict[str, dict[str, Any]]:
         """Asks the same about every file; see `file_checks.examine`."""
         where, workers = (self.root, videos, self.output_dir), self.run.workers
-        return file_checks.examine(operation, *where, workers, seconds_limit)
+        return file_checks.examine(operation, *where, workers, *how)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import hashlib
 import os
 from collections.abc import Iterable, Mapping
 
@@ -13,6 +14,8 @@ from spl_tf.clips.remote import scheme
 from spl_tf.clips.shard_folder import INPUTS
 from tfrecords_tools.conversion.manifest import path_of
 from tfrecords_tools.conversion.shard_job import work_folder
+from tfrecords_tools.decoding import frame_folder
+from tfrecords_tools.decoding.video import UnreadableVideoError
 
 # A request to a remote file system, or to one of a network, takes milliseconds.
 _THREADS = 32
@@ -37,13 +40,22 @@ def stamps(root: str, names: Iterable[str]) -> dict[str, str]:
 
 def _stamp(path: str) -> str:
     try:
+        if frame_folder.is_folder(path):
+            return _stamp_of_folder(path)
         if not scheme(path):
             status = os.stat(path)  # TensorFlow's has whole seconds
             return f"{status.st_size} {status.st_mtime_ns}"
         status = tf.io.gfile.stat(path)
         return f"{status.length} {status.mtime_nsec}"
-    except (OSError, ValueError, tf.errors.OpError):
+    except (OSError, ValueError, tf.errors.OpError, UnreadableVideoError):
         return _MISSING  # or unreadable, which conversion finds out and reports
+
+
+def _stamp_of_folder(path: str) -> str:
+    frames = hashlib.sha256()
+    for name in frame_folder.frame_names(path):
+        frames.update(f"{name}/{_stamp(os.path.join(path, name))}/".encode())
+    return frames.hexdigest()
 
 
 def replaced(former: Mapping[str, str], current: Mapping[str, str]) -> str:

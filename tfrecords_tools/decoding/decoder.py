@@ -10,21 +10,25 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
-from tfrecords_tools.decoding import video
+from tfrecords_tools.decoding import frame_folder, video
+from tfrecords_tools.decoding.scaling import Scale
 
 _ATTEMPTS = 2
 # A record is a protocol buffer, which ends at 2 GiB.
 _MAX_BYTES = 2**31 - 2**24
 
 
-class _TooLargeError(Exception):
+class _TooLargeError(video.UnreadableVideoError):
     """The frames of a clip do not fit into a record."""
 
 
 class Decoder:
     """Opens videos in a child process that may crash or hang; a context manager.
+
+    Folders of frames are read in this process, as images are.
 
     A request that takes longer than the limit, or ends the child twice, is an
     `UnreadableVideoError` of that file; the next request gets a new child. A child
@@ -33,13 +37,14 @@ class Decoder:
     For one thread at a time.
     """
 
-    def __init__(self, time_limit: float):
+    def __init__(self, time_limit: float, frames_fps: float = 0.0):
         """Starts nothing yet.
 
         Args:
             time_limit: Seconds that one request may take.
+            frames_fps: Frames per second of folders of frames; 0 where there are none.
         """
-        self._time_limit = time_limit
+        self._time_limit, self._frames_fps = time_limit, frames_fps
         self._child: subprocess.Popen | None = None
 
     @property
@@ -49,10 +54,14 @@ class Decoder:
 
     def probe(self, path: str) -> video.VideoProbe:
         """When a file's video begins and ends, as `video.probe` tells."""
+        if frame_folder.is_folder(path):
+            return frame_folder.probe(path, self._frames_fps)
         return video.VideoProbe(**self._request("probe", path=path)[0])
 
     def digest(self, path: str) -> str:
-        """SHA-256 of the file's content."""
+        """SHA-256 of the file's content, or of the frames in a folder."""
+        if frame_folder.is_folder(path):
+            return frame_folder.digest(path)
         return self._request("digest", path=path)[0]
 
     def clip(
@@ -60,18 +69,21 @@ class Decoder:
         path: str,
         start: int,
         end: int,
-        short_side: int,
+        scale: Scale,
         fps: float,
         jpeg_quality: int,
         threads: int = 1,
     ) -> list[video.EncodedFrame]:
         """All frames of a clip, see `video.encode_frames`."""
+        if frame_folder.is_folder(path):
+            span = (path, start, end, scale, fps, jpeg_quality)
+            return _all_frames(frame_folder.encode_frames(*span, self._frames_fps))
         return self._request(
             "clip",
             path=path,
             start=start,
             end=end,
-            short_side=short_side,
+            scale=scale,
             fps=fps,
             jpeg_quality=jpeg_quality,
             threads=threads,
@@ -99,11 +111,7 @@ class Decoder:
                 self.close()
             except _TooLargeError:
                 self.close()  # it has more to say
-                raise video.UnreadableVideoError(
-                    "too long",
-                    f"the clip's frames take more than {_MAX_BYTES / 1e9:.1f} GB, the "
-                    "most a record holds; cut shorter clips (--clips_per_video)",
-                ) from None
+                raise
             finally:
                 timer.cancel()
             if expired.is_set():
@@ -161,12 +169,30 @@ def _receive(answers) -> tuple[Any, list[video.EncodedFrame]]:
             raise EOFError
         size += len(jpeg)
         if size > _MAX_BYTES:
-            raise _TooLargeError
+            raise _too_large()
         frames.append(
             video.EncodedFrame(
                 message["timestamp"], jpeg, message["height"], message["width"]
             )
         )
+
+
+def _all_frames(found: Iterator[video.EncodedFrame]) -> list[video.EncodedFrame]:
+    frames, size = [], 0
+    for frame in found:
+        frames.append(frame)
+        size += len(frame.jpeg)
+        if size > _MAX_BYTES:
+            raise _too_large()
+    return frames
+
+
+def _too_large() -> _TooLargeError:
+    return _TooLargeError(
+        "too long",
+        f"the clip's frames take more than {_MAX_BYTES / 1e9:.1f} GB, the most a "
+        "record holds; cut shorter clips (--clips_per_video)",
+    )
 
 
 def _ending(code: int) -> str:

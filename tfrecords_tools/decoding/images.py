@@ -11,7 +11,11 @@ import tensorflow as tf
 from PIL import Image
 
 from spl_tf.clips.jpeg import MAX_PIXELS, BadJpegError, decode_jpeg, jpeg_size
-from tfrecords_tools.decoding.scaling import UnencodableFrameError, scaled_size
+from tfrecords_tools.decoding.scaling import (
+    Scale,
+    UnencodableFrameError,
+    scaled_size,
+)
 
 _MAX_16_BIT = 2**16 - 1
 
@@ -38,7 +42,7 @@ class UnreadableImageError(Exception):
 
 
 def to_jpeg(
-    content: bytes, short_side: int, quality: int, name: str = ""
+    content: bytes, scale: Scale, quality: int, name: str = ""
 ) -> tuple[bytes, int, int]:
     """Makes a frame out of an image file.
 
@@ -49,7 +53,7 @@ def to_jpeg(
     Args:
         content: The file's bytes, in any format that Pillow reads; of an animation, the
             first image is taken. Transparency is ignored.
-        short_side: Length of the frame's shorter side; 0 keeps the size.
+        scale: What the frame is scaled to.
         quality: Quality of a frame that is encoded, 1 to 100.
         name: What messages call the file.
 
@@ -62,7 +66,7 @@ def to_jpeg(
     try:
         with _images_of_any_size(), Image.open(_File(content, name)) as image:
             _check_pixels(image.height, image.width)
-            if _is_frame(image, content, short_side):
+            if _is_frame(image, content, scale):
                 return content, image.height, image.width
             image.load()
             upright = _UPRIGHT.get(_orientation(image))
@@ -77,7 +81,7 @@ def to_jpeg(
         if image is None:
             reason = str(error) or repr(error)
             raise UnreadableImageError(f"cannot be decoded: {reason}") from error
-    return encode(image, short_side, quality)
+    return encode(image, scale, quality)
 
 
 class _File(io.BytesIO):
@@ -109,11 +113,11 @@ def _check_pixels(height: int, width: int) -> None:
         )
 
 
-def _is_frame(image: Image.Image, content: bytes, short_side: int) -> bool:
+def _is_frame(image: Image.Image, content: bytes, scale: Scale) -> bool:
     """Whether a file, opened, can be taken as it is."""
     if (
         (image.format, image.mode) != ("JPEG", "RGB")
-        or (short_side and min(image.size) != short_side)
+        or not _is_scaled(image, scale)
         or _orientation(image) in _UPRIGHT
     ):
         return False
@@ -121,6 +125,12 @@ def _is_frame(image: Image.Image, content: bytes, short_side: int) -> bool:
         return decode_jpeg(content).shape[1::-1] == image.size
     except BadJpegError:
         return False
+
+
+def _is_scaled(image: Image.Image, scale: Scale) -> bool:
+    if isinstance(scale, int):
+        return not scale or min(image.size) == scale
+    return (image.height, image.width) == tuple(scale)
 
 
 def _orientation(image: Image.Image) -> int | None:
@@ -178,10 +188,10 @@ def _read_by_tensorflow(content: bytes) -> Image.Image | None:
     return Image.fromarray(pixels)
 
 
-def encode(image: Image.Image, short_side: int, quality: int) -> tuple[bytes, int, int]:
+def encode(image: Image.Image, scale: Scale, quality: int) -> tuple[bytes, int, int]:
     """Scales an RGB image and encodes it; arguments and result as in `to_jpeg`."""
     try:
-        size = scaled_size(*image.size, short_side)
+        size = scaled_size(*image.size, scale)
     except UnencodableFrameError as error:
         raise UnreadableImageError(str(error)) from error
     if size != image.size:

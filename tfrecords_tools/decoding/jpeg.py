@@ -10,7 +10,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from PIL import Image
 
-from tfrecords_tools.decoding.scaling import scaled_size
+from tfrecords_tools.decoding.scaling import Scale, scaled_size
 
 
 class JpegEncoder:
@@ -20,14 +20,14 @@ class JpegEncoder:
     clip may not.
     """
 
-    def __init__(self, short_side: int, quality: int):
+    def __init__(self, scale: Scale, quality: int):
         """Creates an encoder.
 
         Args:
-            short_side: Length of the shorter side in pixels; 0 keeps the size.
+            scale: What frames, turned upright, are scaled to.
             quality: Quality on libjpeg's scale, 1 to 100.
         """
-        self._short_side = short_side
+        self._scale = scale
         self._quality = quality
         self._size: tuple[int, int] | None = None
         # They keep swscale's tables from one frame to the next.
@@ -49,7 +49,10 @@ class JpegEncoder:
         """
         if self._size is None:
             width = max(1, round(frame.width * pixel_aspect))
-            self._size = scaled_size(width, frame.height, self._short_side)
+            scale = self._scale
+            if not isinstance(scale, int) and _swaps_axes(_matrix(frame)):
+                scale = scale[::-1]
+            self._size = scaled_size(width, frame.height, scale)
         image = self._upright_rgb(frame)
         buffer = io.BytesIO()
         Image.fromarray(image).save(buffer, "JPEG", quality=self._quality)
@@ -85,12 +88,18 @@ def turn_upright(image: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
     if matrix is None:
         return image
     (a, b), (c, d) = matrix[:2, :2]
-    if abs(a) + abs(d) >= abs(b) + abs(c):
-        flip_x, flip_y = a < 0, d < 0
-    else:
+    flip_x, flip_y = a < 0, d < 0
+    if _swaps_axes(matrix):
         image = image.swapaxes(0, 1)
         flip_x, flip_y = c < 0, b < 0
     return image[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
+
+
+def _swaps_axes(matrix: np.ndarray | None) -> bool:
+    if matrix is None:
+        return False
+    (a, b), (c, d) = matrix[:2, :2]
+    return bool(abs(a) + abs(d) < abs(b) + abs(c))
 
 
 def _matrix(frame: av.VideoFrame) -> np.ndarray | None:

@@ -8,12 +8,12 @@ import itertools
 import os
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import av
 
 from tfrecords_tools.decoding import jpeg
-from tfrecords_tools.decoding.scaling import UnencodableFrameError
+from tfrecords_tools.decoding.scaling import Scale, UnencodableFrameError
 from tfrecords_tools.decoding.video_file import (
     MICROSECONDS,
     UnreadableVideoError,
@@ -94,7 +94,7 @@ def encode_frames(
     path: str | os.PathLike | BinaryIO,
     start: int,
     end: int,
-    short_side: int,
+    scale: Scale,
     fps: float,
     jpeg_quality: int,
     threads: int,
@@ -105,8 +105,7 @@ def encode_frames(
         path: A local file, or an open binary file that can seek.
         start: When the first frame is wanted, in the player's microseconds.
         end: The first of the player's microseconds that is not wanted.
-        short_side: Frames are scaled so that their shorter side has this length; 0
-            leaves them as they are.
+        scale: What frames are scaled to.
         fps: Frames per second: the frame shown at each tick, counted from `start`. 0
             yields every frame of the source that starts in [start, end), or, where
             there is none, the one that is shown at `start`.
@@ -118,7 +117,7 @@ def encode_frames(
             or ends before the middle of the time that was asked for. Frames may have
             been yielded before.
     """
-    encoder = jpeg.JpegEncoder(short_side, jpeg_quality)
+    encoder = jpeg.JpegEncoder(scale, jpeg_quality)
     try:
         for timestamp, shown in _shown(path, start, end, fps, threads):
             encoded = encoder.encode(shown.frame, shown.pixel_aspect)
@@ -147,7 +146,20 @@ class _Shown(NamedTuple):
 
 
 def _shown(path, start, end, fps, threads) -> Iterator[tuple[int, _Shown]]:
-    frames = _intact_frames(path, start, end, threads)
+    return shown_frames(_intact_frames(path, start, end, threads), start, fps)
+
+
+def shown_frames(
+    frames: Iterator[tuple[int, Any]], start: int, fps: float
+) -> Iterator[tuple[int, Any]]:
+    """Those of the frames of a clip that `encode_frames` yields, and when.
+
+    Args:
+        frames: (microseconds, frame) from one at or before the clip's start up to its
+            end, and last the time until which the last frame is shown, and None.
+        start: When the first frame is wanted, in microseconds.
+        fps: Frames per second, or 0 for all.
+    """
     return _at_rate(frames, start, fps) if fps else _all(frames, start)
 
 

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from spl_tf.text_files import composed
 from tfrecords_tools.conversion.manifest import read_text
-from tfrecords_tools.manifest_formats.annotations import stem_of
-from tfrecords_tools.manifest_formats.file_index import (
+from tfrecords_tools.decoding.file_endings import (
     IMAGE_ENDINGS,
     VIDEO_ENDINGS,
     ending_of,
 )
+from tfrecords_tools.manifest_formats.annotations import stem_of
 from tfrecords_tools.manifest_formats.listing import (
     EXCLUDED,
     MISSING,

@@ -10,28 +10,12 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from spl_tf.text_files import composed
+from tfrecords_tools.decoding.file_endings import (
+    IMAGE_ENDINGS,
+    VIDEO_ENDINGS,
+    ending_of,
+)
 from tfrecords_tools.manifest_formats.annotations import stem_of
-
-# What FFmpeg reads, in small letters.
-VIDEO_ENDINGS = frozenset(
-    f".{name}"
-    for name in (
-        *("264", "265", "3g2", "3gp", "3gpp", "amv", "asf", "avi", "bik", "divx"),
-        *("dv", "f4v", "flv", "gxf", "h261", "h263", "h264", "h265", "hevc"),
-        *("ivf", "m1v", "m2p", "m2t", "m2ts", "m2v", "m4v", "mjpeg", "mjpg", "mk3d"),
-        *("mkv", "mod", "mov", "mp4", "mp4v", "mpe", "mpeg", "mpg", "mpv", "mts"),
-        *("mxf", "nsv", "nut", "obu", "ogm", "ogv", "qt", "rm", "rmvb"),
-        *("tod", "trp", "ts", "vob", "vro", "webm", "wmv", "wtv"),
-        *("xvid", "y4m"),
-    )
-)
-IMAGE_ENDINGS = frozenset(
-    f".{name}"
-    for name in (
-        *("bmp", "gif", "jfif", "jpeg", "jpg", "pgm", "png", "ppm", "tif", "tiff"),
-        "webp",
-    )
-)
 
 
 class FileIndex:
@@ -71,10 +55,12 @@ class FileIndex:
     def find(self, stem: str, folder: str = "", any_case: bool = False) -> str:
         """The video with a name, wherever below the root it lies.
 
+        A folder that holds images and no videos is a video, too: its frames.
+
         Args:
-            stem: Name of the file without folders and ending.
-            folder: Name of the folder that is preferred where several files have this
-                name; else the first in the order of their paths is taken.
+            stem: Name of the file without folders and ending, or of the folder.
+            folder: Name of the folder that is preferred where several videos have this
+                name; else files come before folders, in the order of their paths.
             any_case: Whether capitals count as small letters.
 
         Returns:
@@ -96,9 +82,16 @@ class FileIndex:
     @functools.cached_property
     def _by_stem(self) -> dict[str, list[str]]:
         by_stem = collections.defaultdict(list)
+        of_images, of_videos = set(), set()
         for path in self.paths:
-            if ending_of(path) in VIDEO_ENDINGS:
+            ending, folder = ending_of(path), path.rpartition("/")[0]
+            if ending in VIDEO_ENDINGS:
                 by_stem[stem_of(composed(path))].append(path)
+                of_videos.add(folder)
+            elif ending in IMAGE_ENDINGS:
+                of_images.add(folder)
+        for folder in sorted(of_images - of_videos):
+            by_stem[composed(folder.rpartition("/")[2])].append(folder)
         return dict(by_stem)
 
     @functools.cached_property
@@ -107,11 +100,6 @@ class FileIndex:
         for stem, paths in self._by_stem.items():
             by_stem[stem.lower()] += paths
         return dict(by_stem)
-
-
-def ending_of(path: str) -> str:
-    """A file's ending in small letters, with its dot."""
-    return os.path.splitext(path)[1].lower()
 
 
 def _walk(root: str) -> Iterator[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spl_tf.text_files import composed
-from tfrecords_tools.manifest_formats.annotations import no_path
-from tfrecords_tools.manifest_formats.file_index import (
+from tfrecords_tools.decoding.file_endings import (
     IMAGE_ENDINGS,
     VIDEO_ENDINGS,
-    FileIndex,
     ending_of,
 )
+from tfrecords_tools.manifest_formats.annotations import no_path
+from tfrecords_tools.manifest_formats.file_index import FileIndex
 from tfrecords_tools.manifest_formats.listing import Entry, Listing, ManifestSettings
 
 

@@ -9,14 +9,11 @@ from typing import NamedTuple
 from spl_tf.progress import Progress
 from spl_tf.text_files import composed
 from tfrecords_tools.decoding.decoder import Decoder
+from tfrecords_tools.decoding.file_endings import VIDEO_ENDINGS, ending_of
 from tfrecords_tools.decoding.video import MICROSECONDS, UnreadableVideoError
 from tfrecords_tools.manifest_formats.annotations import only_path, stem_of
 from tfrecords_tools.manifest_formats.background import draw_background
-from tfrecords_tools.manifest_formats.file_index import (
-    VIDEO_ENDINGS,
-    FileIndex,
-    ending_of,
-)
+from tfrecords_tools.manifest_formats.file_index import FileIndex
 from tfrecords_tools.manifest_formats.listing import (
     MISSING,
     REPEATED,

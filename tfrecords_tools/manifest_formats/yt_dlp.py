@@ -7,12 +7,9 @@ from typing import Any
 
 from spl_tf.progress import Progress
 from spl_tf.text_files import composed
+from tfrecords_tools.decoding.file_endings import VIDEO_ENDINGS, ending_of
 from tfrecords_tools.manifest_formats.annotations import no_path, read_json
-from tfrecords_tools.manifest_formats.file_index import (
-    VIDEO_ENDINGS,
-    FileIndex,
-    ending_of,
-)
+from tfrecords_tools.manifest_formats.file_index import FileIndex
 from tfrecords_tools.manifest_formats.folders import folders_of
 from tfrecords_tools.manifest_formats.listing import (
     MISSING,

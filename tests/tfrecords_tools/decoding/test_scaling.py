@@ -6,7 +6,12 @@ import pytest
 from PIL import Image
 
 from tests.conftest import write_video
-from tests.tfrecords_tools.decoding.video_files import encode
+from tests.tfrecords_tools.decoding.video_files import (
+    encode,
+    grey_frames,
+    pixels,
+    write_frames,
+)
 from tfrecords_tools.decoding.images import UnreadableImageError, to_jpeg
 from tfrecords_tools.decoding.scaling import UnencodableFrameError, scaled_size
 
@@ -33,6 +38,21 @@ def test_a_frame_of_a_video_and_an_image_get_the_same_size(
     write_video(tmp_path / "a.mp4", np.zeros((2, height, width, 3), np.uint8))
     frame = next(iter(encode(tmp_path / "a.mp4", short_side=short_side)))
     assert (frame.height, frame.width) == expected[::-1]
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_a_height_and_width_are_taken_whatever_the_aspect(tmp_path, rotation):
+    _, *image = to_jpeg(png(300, 100), (128, 171), 95)
+    assert tuple(image) == (128, 171)
+    frames = grey_frames([0, 1], height=96, width=160)
+    write_frames(
+        tmp_path / "a.mp4",
+        frames,
+        setup=lambda stream: stream.set_display_rotation(rotation),
+    )
+    for frame in encode(tmp_path / "a.mp4", short_side=(128, 171)):
+        assert (frame.height, frame.width) == (128, 171)
+        assert pixels(frame).shape == (128, 171, 3)
 
 
 def test_sides_that_no_jpeg_has_are_refused_alike():

@@ -10,11 +10,11 @@ from tests.conftest import counting_images
 from tfrecords_tools.decoding import video
 
 
-def encode(path, start=0, end=None, **changes):
+def encode(path, start=0, end=None, short_side=0, **changes):
     """The frames of a span, of the whole video by default."""
     if end is None:
         end = video.probe(path).duration
-    arguments = {"short_side": 0, "fps": 0, "jpeg_quality": 95, "threads": 1}
+    arguments = {"scale": short_side, "fps": 0, "jpeg_quality": 95, "threads": 1}
     return list(video.encode_frames(path, start, end, **arguments | changes))
 
 
