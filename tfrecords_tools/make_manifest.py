@@ -6,10 +6,10 @@ python -m tfrecords_tools.make_manifest --format=kinetics --video_root=k400 \
 
 writes what `convert_videos` and `convert_images` read (`--manifest`, `--classes`,
 `--video_root` and, for one of its splits, `--split`). The formats are kinetics, ucf101,
-hmdb51, soccernet, clothing1m, yt_dlp, img2dataset, search_folders, hashtags and
-folders; each reader in `tfrecords_tools/manifest_formats` says which files it takes. A
-listed video that is not on disk is left out; everything left out is counted, and named
-in `--left_out_output`.
+hmdb51, epic_kitchens, something_something, sports1m, soccernet, clothing1m, yt_dlp,
+img2dataset, search_folders, hashtags and folders; each reader in
+`tfrecords_tools/manifest_formats` says which files it takes. A listed video that is not
+on disk is left out; everything left out is counted, and named in `--left_out_output`.
 
 `--exclude=OTHER.csv` takes out every video of another manifest: those with the same
 media id, or with the same YouTube id in the media id or the file name.

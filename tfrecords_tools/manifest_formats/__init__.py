@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tfrecords_tools.manifest_formats import (
     clothing1m,
+    epic_kitchens,
     folders,
     hashtags,
     hmdb51,
@@ -14,6 +15,8 @@ from tfrecords_tools.manifest_formats import (
     kinetics,
     search_folders,
     soccernet,
+    something_something,
+    sports1m,
     ucf101,
     yt_dlp,
 )
@@ -52,6 +55,9 @@ FORMATS = {
             "seed",
         ),
     ),
+    "epic_kitchens": Format(epic_kitchens.read, ("label_of", "validation_kitchens")),
+    "something_something": Format(something_something.read),
+    "sports1m": Format(sports1m.read),
     "clothing1m": Format(clothing1m.read),
     "yt_dlp": Format(yt_dlp.read, ("queries", "query_from")),
     "img2dataset": Format(

@@ -36,6 +36,47 @@ def no_path(annotations: Sequence[str], why: str) -> None:
         raise ValueError(f"--annotations is {list(annotations)}, but {why}")
 
 
+def by_name(
+    annotations: Sequence[str], kinds: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """What each of several files is, by its name.
+
+    Args:
+        annotations: Paths that `--annotations` gave.
+        kinds: Words of file names.
+
+    Yields:
+        The first of `kinds` that a file's name has in it, and its path.
+
+    Raises:
+        ValueError: No file was given, or a name has none of `kinds` in it.
+    """
+    if not annotations:
+        raise ValueError(
+            f"--annotations is missing, expected files with {list(kinds)} in their "
+            "names; repeat it for each"
+        )
+    for path in annotations:
+        name = path.rsplit("/", 1)[-1].lower()
+        kind = next((kind for kind in kinds if kind in name), None)
+        if kind is None:
+            raise ValueError(
+                f"--annotations {path}: expected one of {list(kinds)} in the file's "
+                "name, which says what it holds"
+            )
+        yield kind, path
+
+
+def header_of(path: str) -> list[str]:
+    """The names of a CSV's columns, without surrounding blanks.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    reader = csv.reader(io.StringIO(read_text(path), newline=""))
+    return [name.strip() for name in next(reader, [])]
+
+
 def read_columns(path: str, names: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """Reads the named columns of a CSV in UTF-8 with a header.
 

@@ -118,6 +118,14 @@ class ManifestSettings:
         False,
         "img2dataset: write images that are inside of Parquet files beside them.",
     )
+    label_of: str = options.option(
+        "verb", "epic_kitchens: the label is the verb, the noun or the action, both."
+    )
+    validation_kitchens: str = options.option(
+        "",
+        "epic_kitchens: participants, e.g. P26,P27, whose segments are the split "
+        "validation.",
+    )
     split_lists: tuple = options.option(
         (), "soccernet: SPLIT=FILE, e.g. train=SoccerNetGamesTrain.json; repeat."
     )
@@ -148,6 +156,11 @@ class ManifestSettings:
             ("fold", self.fold in (1, 2, 3), "1, 2 or 3"),
             ("min_videos", self.min_videos >= 1, "1 or more"),
             ("query_from", self.query_from in ("folder", "search"), "folder or search"),
+            (
+                "label_of",
+                self.label_of in ("verb", "noun", "action"),
+                "verb, noun or action",
+            ),
             ("half_video", self._names_half(), "a file name with {half} in it"),
             ("clip_seconds", 1e-3 <= self.clip_seconds < 1e6, "0.001 to 1,000,000"),
             ("background_clips", self.background_clips >= 0, "0 or more"),
