@@ -44,6 +44,7 @@ from experiments.predict import choose_part
 from experiments.reporting.evaluation import Report, summary
 from spl_tf import binary, clips, data
 from spl_tf.analysis.label_plots import plot_confusion
+from spl_tf.clips.frame_shape import CropSize
 from spl_tf.inference.evaluation import Views, open_run
 from spl_tf.inference.fusion import fuse
 from spl_tf.inference.linear_probe import STRENGTHS
@@ -80,7 +81,7 @@ def evaluate(
     on_bad_record: str = "error",
     max_bad_records: int = data.MAX_BAD_RECORDS,
     fully_convolutional: bool = False,
-    crop_size: int | None = None,
+    crop_size: CropSize | None = None,
     short_side: int | None = None,
     num_frames: int | None = None,
     strength: float | None = None,
@@ -107,7 +108,8 @@ def evaluate(
         max_bad_records: With "skip", more than this many are an error.
         fully_convolutional: Whether every position of a view is classified, see
             `Views`; not with protocol "linear".
-        crop_size: Side of a view's square, in pixels; None for the model's.
+        crop_size: Side of a view's square in pixels, or (height, width); None for the
+            model's.
         short_side: What a stored frame's shorter side is scaled to, see `eval_batches`;
             None for the model's.
         num_frames: Frames, or segments, of a run; None for the model's.

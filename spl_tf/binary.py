@@ -32,13 +32,35 @@ _OF_STORAGE = (
 )
 
 
+class _CropParser(flags.ArgumentParser):
+    """The side of a square, an int, or HEIGHTxWIDTH, a list of both."""
+
+    syntactic_help = "a whole number, or two with x between"
+
+    def parse(self, argument: str | int | list[int]) -> int | list[int]:
+        """Gives what a flag says; raises ValueError for what is no size."""
+        if not isinstance(argument, str):
+            return argument
+        sides = argument.split("x")
+        if len(sides) > 2 or not all(re.fullmatch("[1-9][0-9]*", n) for n in sides):
+            raise ValueError(f"expected pixels, 1 or more, or HEIGHTxWIDTH: {argument}")
+        height, *width = map(int, sides)
+        return [height, *width] if width else height
+
+
 def define_view_flags(positions: bool = True) -> None:
     """Defines flags of how a finished network looks at clips; see `Views`.
 
     Args:
         positions: Whether `--fully_convolutional` is among them.
     """
-    flags.DEFINE_integer("crop_size", None, "Pixels of the crop; else the run's.")
+    flags.DEFINE(
+        _CropParser(),
+        "crop_size",
+        None,
+        "Side of the crop in pixels, or HEIGHTxWIDTH; else the run's.",
+        serializer=flags.ArgumentSerializer(),
+    )
     flags.DEFINE_integer(
         "short_side", None, "Scale frames to it before the crop; 0 for not at all."
     )

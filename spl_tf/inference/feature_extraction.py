@@ -7,6 +7,7 @@ import os
 
 from spl_tf import data
 from spl_tf.clips import ClipDataset
+from spl_tf.clips.frame_shape import CropSize
 from spl_tf.distribution.strategies import make_strategy
 from spl_tf.files import absolute_path
 from spl_tf.inference.evaluation import Views, accept_any_size, open_run
@@ -32,7 +33,7 @@ def extract_features(
     overwrite: bool = False,
     on_bad_record: str = "error",
     max_bad_records: int = data.MAX_BAD_RECORDS,
-    crop_size: int | None = None,
+    crop_size: CropSize | None = None,
     short_side: int | None = None,
     num_frames: int | None = None,
 ) -> FeatureFile | None:
@@ -58,7 +59,8 @@ def extract_features(
         on_bad_record: "error", or "skip" to leave clips out whose record cannot be
             read.
         max_bad_records: With "skip", more than this many are an error.
-        crop_size: Side of a view's square, in pixels; None for the run's.
+        crop_size: Side of a view's square in pixels, or (height, width); None for the
+            run's.
         short_side: What a frame's shorter side is scaled to, see `predict_batches`;
             None for the run's.
         num_frames: Frames, or segments, of a run; None for the training's.

@@ -16,6 +16,7 @@ from absl import logging
 from ml_collections import config_dict
 
 from spl_tf import clips, data
+from spl_tf.clips.frame_shape import CropSize
 from spl_tf.distribution.interruption import TrainingStopped, on_sigterm
 from spl_tf.distribution.strategies import make_strategy
 from spl_tf.files import absolute_path
@@ -54,7 +55,7 @@ def predict(
     max_bad_records: int = data.MAX_BAD_RECORDS,
     classes: str = "same",
     fully_convolutional: bool = False,
-    crop_size: int | None = None,
+    crop_size: CropSize | None = None,
     short_side: int | None = None,
     num_frames: int | None = None,
     per_frame: bool = False,
@@ -96,7 +97,8 @@ def predict(
             or those of the "dataset" are among them, and get all of the probability.
         fully_convolutional: Whether every position of a view is classified, see
             `Views`.
-        crop_size: Side of a view's square, in pixels; None for the teacher's.
+        crop_size: Side of a view's square in pixels, or (height, width); None for the
+            teacher's.
         short_side: What a frame's shorter side is scaled to, see `eval_batches`; None
             for the teacher's.
         num_frames: Frames, or segments, of a run; None for the teacher's.

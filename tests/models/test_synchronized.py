@@ -68,3 +68,7 @@ def test_two_replicas_normalise_by_the_statistics_of_the_whole_batch(
         )
     # Else the comparison would prove nothing.
     assert np.abs(found["own_logits"] - logits).max() > 0.01 * scale
+    # Each replica by the statistics of its own half (IG-65M, section 3.3).
+    model.set_weights(list(weights.values()))
+    alone = np.concatenate([model(half, training=True) for half in np.split(clip, 2)])
+    assert np.abs(found["own_logits"] - alone).max() < 1e-4 * scale

@@ -21,6 +21,7 @@ from spl_tf.training.step import (
     TrainState,
     make_train_call,
 )
+from tests import warm_python
 from tests.conftest import write_dataset
 from tests.training.finished_run import decode, softmax, textured_clip, write_run
 from tests.training.run_files import lines
@@ -222,6 +223,46 @@ def test_a_fully_convolutional_test_averages_the_probabilities_of_positions(tmp_
     assert clips.ClipDataset(output).index.teacher.tolist() == list(expected.argmax(1))
     with pytest.raises(ValueError, match="prediction of other inputs"):
         training.predict(run, dataset.directory, output, 4, top_k=1)
+
+
+def test_ten_clips_of_whole_frames_are_averaged(tmp_path):
+    # IG-65M: 10 clips, the shorter edge as it is, the classifier at every position.
+    shown = [textured_clip(n, n % 3, "abc") for n in range(4)]
+    dataset = write_dataset(tmp_path / "clips", shown, "abc", 1, "clean").directory
+    run = write_run(tmp_path / "run", "abc")
+    _, _, model = run_folder.load_run(run)
+    stages = evaluation.accept_any_size(
+        keras.Model(model.input, model.get_layer("features").input)
+    )
+    kernel, bias = model.get_layer("classifier").get_weights()
+    starts = [int(len(shown[0].frames) / 10 * j) for j in range(10)]
+    expected = []
+    for clip in shown:
+        frames = decode(clip)
+        views = np.stack([frames[[s % 8, (s + 2) % 8]] for s in starts])
+        x = stages(views / np.float32(255)).numpy().astype(np.float64)
+        assert x.shape[:4] == (10, 2, 3, 5)
+        expected.append(softmax(x @ kernel + bias).mean(axis=(0, 1, 2, 3)))
+    flags = ["--num_clips=10", "--fully_convolutional", "--crop_size=20x36"]
+    for binary, paths in (
+        ("evaluate", (f"--dataset={dataset}", f"--output_dir={tmp_path / 'report'}")),
+        ("predict", (f"--input_dir={dataset}", f"--output_dir={tmp_path / 'clips2'}")),
+    ):
+        command = ["-m", f"experiments.{binary}", f"--checkpoint={run}", *paths, *flags]
+        done = warm_python.run(*command)
+        assert done.returncode == 0, done.stderr[-2000:]
+    found = np.load(tmp_path / "report" / "predictions.npz")["probabilities"]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    results = json.loads((tmp_path / "report" / "results.json").read_text())
+    assert results["settings"]["crop_size"] == [20, 36]
+    labelled = clips.ClipDataset(tmp_path / "clips2")
+    assert labelled.index.teacher.tolist() == np.argmax(expected, axis=1).tolist()
+    # The same again finds what is finished.
+    options = {"num_clips": 10, "fully_convolutional": True, "crop_size": [20, 36]}
+    training.predict(run, dataset, str(tmp_path / "clips2"), **options)
+    done = warm_python.run(*command, "--crop_size=20x")
+    assert done.returncode == 1
+    assert "expected pixels, 1 or more, or HEIGHTxWIDTH: 20x" in done.stderr
 
 
 def test_recomputed_activations_change_no_loss(config, tmp_path):
