@@ -72,7 +72,8 @@ def _convert_videos(task: Task, run_options: RunOptions) -> DatasetInfo:
         task.inputs["manifest"],
         task.inputs["classes"],
         task.output,
-        task.settings["root"],
+        # A stage that knows it alone is moved with the workdir.
+        task.settings["root"] or task.inputs.get("root", ""),
         ConversionSettings(**_conversion_settings(task)),
         run_options,
     )
@@ -114,13 +115,18 @@ _CONVERTERS = {
 }
 
 
-def _train(task: Task) -> dict[str, Any]:
+def training_config(task: Task) -> config_dict.ConfigDict:
+    """The whole config of a training, from the task of its stage."""
     config = config_dict.ConfigDict(task.settings | task.options)
     keys = {name: INPUT_KEYS.get(name, name) for name in task.inputs}
     config.update_from_flattened_dict(
         {key: task.inputs[name] for name, key in keys.items() if "." in key}
     )
-    results = training.train(config, task.output)
+    return config
+
+
+def _train(task: Task) -> dict[str, Any]:
+    results = training.train(training_config(task), task.output)
     return {**results, "count": results["steps"]}
 
 

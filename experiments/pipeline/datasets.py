@@ -173,10 +173,24 @@ def _conversion(config, seed: int, split: str, label_kind: str) -> Stage:
 
 def _settings_of(config, split: str, label_kind: str) -> dict[str, Any]:
     """What a split's conversion is told, as fields of the dataclass of its kind."""
-    known = _fields(config.data[split].kind)
+    source = config.data[split]
+    return settings_of(config, source.kind, source.settings.to_dict(), label_kind)
+
+
+def settings_of(
+    config: config_dict.ConfigDict, kind: str, own: Mapping[str, Any], label_kind: str
+) -> dict[str, Any]:
+    """What a conversion is told, as fields of the dataclass of its kind.
+
+    Args:
+        config: The experiment's whole config.
+        kind: One of `SETTINGS`.
+        own: Settings of what is converted, which replace those for all.
+        label_kind: Whether labels are "weak" or "clean".
+    """
+    known = _fields(kind)
     # Of the settings for all splits, those that the kind knows.
     shared = {k: v for k, v in config.conversion.items() if k in known}
-    own = config.data[split].settings.to_dict()
     return {"label_kind": label_kind, **shared, **own}
 
 

@@ -22,7 +22,7 @@ from ml_collections import config_dict
 from experiments.pipeline.example_clip import example_clip
 from experiments.pipeline.fingerprints import DONE, Record, load_record
 from experiments.pipeline.ledger import FAILED, NOT_RUN, Ledger
-from experiments.pipeline.stages import Stage, needs
+from experiments.pipeline.stages import Stage, needs, self_and_parents
 from experiments.synthetic import render
 from spl_tf import models
 from spl_tf.clips import DatasetInfo
@@ -242,11 +242,19 @@ class _Estimator:
         if manifest is None:
             return 0  # images in folders, or TFDS: nobody has counted them
         settings = stage.settings["settings"]
+        path = path_of(self._ledger.workdir, manifest.path)
+        if self._maker(manifest.path) and not os.path.exists(path):
+            return 0  # a stage before it will choose them
         return _manifest_clips(
-            path_of(self._ledger.workdir, manifest.path),
+            path,
             settings.get("split", ""),
             settings.get("clips_per_video", 0),
         )
+
+    def _maker(self, path: str) -> Stage | None:
+        """The stage that writes a file or folder; None for what is there already."""
+        found = (self._makers.get(parent) for parent in self_and_parents(path))
+        return next(filter(None, found), None)
 
     def _world(self, stage: Stage) -> dict[str, Any] | None:
         """The settings of the rendered world that a conversion reads, if it does."""
@@ -269,7 +277,7 @@ class _Estimator:
             kept = stage.options["runtime"]["keep_checkpoints"]
             return self._guess_training(settings, count, kept)
         if stage.action in ("predict", "evaluate"):
-            maker = self._makers[stage.inputs["checkpoint"].path]
+            maker = self._maker(stage.inputs["checkpoint"].path)
             forward, _ = _network(_model_key(maker.settings))
             views = settings["num_clips"] * settings["num_crops"]
             size = _SMALL
@@ -308,7 +316,10 @@ class _Estimator:
             settings.pop("exclude_ids", None)
             choices = ConversionSettings(**settings)
             path = path_of(self._ledger.workdir, stage.inputs["manifest"].path)
-            example = example_clip(path, stage.settings["root"], choices)
+            root = stage.settings["root"]
+            if "root" in stage.inputs:
+                root = path_of(self._ledger.workdir, stage.inputs["root"].path)
+            example = os.path.exists(path) and example_clip(path, root, choices)
             if example:
                 return example
             pixels *= choices.clip_seconds * (choices.fps or _FRAMES_PER_SECOND)

@@ -80,14 +80,15 @@ def needs(stages: Sequence[Stage]) -> dict[str, list[str]]:
             {
                 makers[path]
                 for read in stage.inputs.values()
-                for path in _self_and_parents(read.path)
+                for path in self_and_parents(read.path)
                 if path in makers
             }
         )
     return found
 
 
-def _self_and_parents(path: str) -> Iterator[str]:
+def self_and_parents(path: str) -> Iterator[str]:
+    """A path and the folders that it is in, up to the first part of its name."""
     while path and path != os.path.dirname(path):
         yield path
         path = os.path.dirname(path)

@@ -14,6 +14,7 @@ def row_table(
     reference: str,
     main: str = "",
     heading: str = "trained on",
+    measure: str = "top-1",
 ) -> RowTable:
     """A table of those of its rows that the experiment runs.
 
@@ -23,6 +24,7 @@ def row_table(
         reference: The row that others are compared with, if it is there.
         main: The row that the page begins with, if it is there.
         heading: What the column of names is headed with.
+        measure: What the rows' and the paper's "top_1" are.
     """
     names = [name for name in table["rows"] if name in results["strategies"]]
     fields = ("strategy", "seed", "top_1", "top_5", "mAP", "seconds")
@@ -41,4 +43,5 @@ def row_table(
         paper={row: found for row, found in paper.items() if row in names},
         source=table["paper"].get("source", ""),
         heading=heading,
+        measure=measure,
     )

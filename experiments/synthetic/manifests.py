@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import ml_collections
 
-from experiments.synthetic import settings, world
+from experiments.synthetic import hashtags, settings, world
 from spl_tf.files import replacing
 
 TARGET_TRAIN = "target_train"
@@ -19,12 +19,16 @@ WEB = "web"
 WEB_IMAGES = "web_images"
 WEB_SHORT = "web_short"
 WEB_UNTRIMMED = "web_untrimmed"
+POSTS = "posts"
 # The position is part of a video's seed, so new splits go to the end.
 SPLITS = (TARGET_TRAIN, TARGET_VAL, WEB)
 OMNI_SPLITS = (TARGET_TRAIN, TARGET_VAL, WEB_IMAGES, WEB_SHORT, WEB_UNTRIMMED)
+HASHTAGS_SPLITS = (TARGET_TRAIN, TARGET_VAL, POSTS)
 TARGET_SPLITS = (TARGET_TRAIN, TARGET_VAL)
 
 CLASSES_FILE = "classes.txt"
+# Of the world of posts.
+POSTS_FILE, NOUNS_FILE, VERBS_FILE = "posts.jsonl", "nouns.txt", "verbs.txt"
 HIDDEN_TRUTH_FILE = "hidden_truth.csv"
 
 
@@ -35,8 +39,9 @@ class RenderedVideo:
     Attributes:
         split: One of `splits_of`.
         path: Of the file, relative to the world's folder.
-        label: Class of a target clip; class of the query that found a web video.
-        class_index: What the video is really about.
+        label: Class of a target clip; class of the query that found a web video; pair
+            that a post's hashtags are about.
+        class_index: What the video is really about; of a post a pair, too.
         kinds: What each segment shows, of `world.SEGMENT_KINDS`.
         codec: One of `encoding.CODECS`, or `encoding.JPEG`.
         damage: One of `encoding.DAMAGES`, or "".
@@ -99,13 +104,16 @@ _OMNI_TRUTH_HEADER = (*_HIDDEN_TRUTH_HEADER, "copy_of")
 
 def splits_of(config: Mapping) -> tuple[str, ...]:
     """The splits of a world."""
+    if settings.has_posts(config):
+        return HASHTAGS_SPLITS
     return OMNI_SPLITS if settings.is_omni(config) else SPLITS
 
 
 def remove_manifests(directory: pathlib.Path) -> None:
     """Removes manifests, which must not vouch for a folder that is being rewritten."""
     splits = dict.fromkeys((*SPLITS, *OMNI_SPLITS))
-    for name in (*(f"{split}.csv" for split in splits), HIDDEN_TRUTH_FILE):
+    manifests = (f"{split}.csv" for split in splits)
+    for name in (*manifests, HIDDEN_TRUTH_FILE, POSTS_FILE):
         (directory / name).unlink(missing_ok=True)
 
 
@@ -126,13 +134,28 @@ def write_manifests(
     ]
     _write_csv(directory / HIDDEN_TRUTH_FILE, header, truth)
     _write_text(directory / CLASSES_FILE, "".join(f"{name}\n" for name in names))
-    for split in splits_of(config):
+    if settings.has_posts(config):
+        _write_posts(config, web, directory, seconds)
+    for split in TARGET_SPLITS if settings.has_posts(config) else splits_of(config):
         rows = [(v.path, names[v.label]) for v in videos if v.split == split]
         header = ("video", "label")
         if split in TARGET_SPLITS:
             header += ("start", "end")
             rows = [(*row, 0.0, round(seconds, 6)) for row in rows]
         _write_csv(directory / f"{split}.csv", header, rows)
+
+
+def _write_posts(config, videos, directory: pathlib.Path, seconds: float) -> None:
+    """Writes the posts, and the words that hashtags can be about."""
+    for file, words in ((NOUNS_FILE, world.SCENES), (VERBS_FILE, world.MOTIONS)):
+        _write_text(directory / file, "".join(f"{word}\n" for word in words))
+    found = [
+        hashtags.PostVideo(video.path, video.label, len(video.kinds) * seconds)
+        for video in videos
+    ]
+    with replacing(directory / POSTS_FILE) as temporary:
+        lines = hashtags.post_lines(config.to_dict(), found)
+        temporary.write_bytes(b"".join(line + b"\n" for line in lines))
 
 
 def read_hidden_truth(directory: pathlib.Path) -> dict[str, list[ShownSegment]]:
@@ -170,7 +193,8 @@ def _shown_segments(
     is_image = video.split == WEB_IMAGES
     for segment, kind in enumerate(video.kinds):
         start, end = round(segment * seconds, 6), round((segment + 1) * seconds, 6)
-        scene, name = _shown(config, video.class_index, kind)
+        motions = world.ALL_MOTIONS if video.split == POSTS else config.motions
+        scene, name = _shown(motions, video.class_index, kind)
         yield ShownSegment(
             video=video.path,
             segment=segment,
@@ -184,17 +208,15 @@ def _shown_segments(
         )
 
 
-def _shown(
-    config: ml_collections.ConfigDict, class_index: int, kind: str
-) -> tuple[str, str]:
+def _shown(motions: world.MotionPairs, class_index: int, kind: str) -> tuple[str, str]:
     """Returns scene and class name that a segment shows; empty where it shows none."""
     if kind == world.FILLER:
         return "", ""
-    scene, _ = world.scene_and_motion(class_index, config.motions)
+    scene, _ = world.scene_and_motion(class_index, motions)
     if kind == world.BACKGROUND:
         return scene, ""
     shown = world.sibling(class_index) if kind == world.SIBLING else class_index
-    return scene, world.class_names(config.motions)[shown]
+    return scene, world.class_names(motions)[shown]
 
 
 def _write_csv(path: pathlib.Path, header: Sequence[str], rows: Iterable) -> None:

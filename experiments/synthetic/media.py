@@ -10,8 +10,16 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from experiments.synthetic import encoding, manifests, omni, settings, world
+from experiments.synthetic import (
+    encoding,
+    hashtags,
+    manifests,
+    omni,
+    settings,
+    world,
+)
 from experiments.synthetic.manifests import (
+    POSTS,
     TARGET_TRAIN,
     TARGET_VAL,
     WEB,
@@ -42,12 +50,15 @@ class Job:
     Attributes:
         split: One of `manifests.splits_of`.
         index: Position in the split; part of the seed.
-        label: Class of a target clip; class of the query that found what is of the web.
+        label: Class of a target clip; class of the query that found what is of the web;
+            pair that a post's hashtags are about.
+        segments: How many it has.
     """
 
     split: str
     index: int
     label: int
+    segments: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,20 +81,25 @@ class _Drawn:
 def plan(config: Mapping[str, Any]) -> list[Job]:
     """Lists all videos and images, split by split; classes take turns within each."""
     num_classes = len(world.class_names(config["motions"]))
-    return [
-        Job(split, index, index % num_classes)
+    jobs = [
+        Job(split, index, index % num_classes, _segments_of(split, config))
         for split in manifests.splits_of(config)
+        if split != POSTS
         for index in range(config[_COUNTS[split]] * num_classes)
     ]
+    if settings.has_posts(config):
+        about, lengths = hashtags.topics(config), hashtags.lengths(config)
+        of_posts = zip(about.tolist(), lengths.tolist(), strict=True)
+        jobs += [Job(POSTS, index, *found) for index, found in enumerate(of_posts)]
+    return jobs
 
 
 def clips_of_splits(config: Mapping[str, Any]) -> dict[str, int]:
     """How many clips a conversion of each split gives, one for each segment."""
-    num_classes = len(world.class_names(config["motions"]))
-    return {
-        split: config[_COUNTS[split]] * num_classes * _segments_of(split, config)
-        for split in manifests.splits_of(config)
-    }
+    found = dict.fromkeys(manifests.splits_of(config), 0)
+    for job in plan(config):
+        found[job.split] += job.segments
+    return found
 
 
 def folder_of(split: str) -> str:
@@ -99,7 +115,7 @@ def render_file(
     drawn = _draw(job, config)
     codec, how = encoding.DEFAULT_CODEC, ""
     rng = _generator(job, config, _FILE_STREAM)
-    if job.split == WEB:
+    if job.split in (WEB, POSTS):
         codec = _choose(config.codec_shares, rng) or codec
         how = _choose(config.damage_shares, rng)
     if job.split == WEB_IMAGES:
@@ -148,6 +164,8 @@ def _draw(job: Job, config: ml_collections.ConfigDict) -> _Drawn:
     class_index, kinds = _about(job, config, rng)
     if settings.is_omni(config):
         return _draw_omni(job, config, rng, class_index, kinds)
+    if job.split == POSTS:
+        config.motions = world.ALL_MOTIONS
     look = world.draw_look(rng, config.frame_size, config.nuisance)
     segments = [
         world.draw_segment(rng, look, class_index, kind, config) for kind in kinds
@@ -163,12 +181,15 @@ def _about(
     if job.split in manifests.TARGET_SPLITS:
         return class_index, (world.ACTION,)
     if rng.random() < config.query_error:
-        num_classes = len(world.class_names(config.motions))
+        motions = world.ALL_MOTIONS if job.split == POSTS else config.motions
+        num_classes = len(world.class_names(motions))
         class_index = (job.label + int(rng.integers(1, num_classes))) % num_classes
     shares = np.array([*settings.segment_shares(config, class_index).values()])
-    size = _segments_of(job.split, config)
-    drawn = rng.choice(len(shares), size=size, p=shares / shares.sum())
-    return class_index, tuple(world.SEGMENT_KINDS[kind] for kind in drawn)
+    drawn = rng.choice(len(shares), size=job.segments, p=shares / shares.sum())
+    kinds = [world.SEGMENT_KINDS[kind] for kind in drawn]
+    if job.split == POSTS:  # somewhere, it shows what it is about
+        kinds[rng.integers(len(kinds))] = world.ACTION
+    return class_index, tuple(kinds)
 
 
 def _draw_omni(

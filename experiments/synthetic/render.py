@@ -24,6 +24,13 @@ stand in the place of web.csv:
 
 and the hidden truth also says which of them are near-copies of validation clips.
 
+World hashtags has 8,000 videos of posts, of one to ten segments, and in the place of
+web.csv:
+
+    posts.jsonl             posts with hashtags, an object of JSON a line: see
+                            `tfrecords_tools.make_manifest --format=hashtags`
+    nouns.txt, verbs.txt    the scenes and motions that hashtags can be about
+
 Paths in manifests are relative to the folder, times are seconds. A segment starts with
 a key frame, so that cutting [k, k + 1) segment lengths gives exactly the frames of
 segment k.
@@ -46,10 +53,14 @@ from experiments.synthetic import encoding, manifests, media, settings, world
 from experiments.synthetic.manifests import (
     CLASSES_FILE,
     HIDDEN_TRUTH_FILE,
+    NOUNS_FILE,
     OMNI_SPLITS,
+    POSTS,
+    POSTS_FILE,
     SPLITS,
     TARGET_TRAIN,
     TARGET_VAL,
+    VERBS_FILE,
     WEB,
     WEB_IMAGES,
     WEB_SHORT,
@@ -71,10 +82,14 @@ from spl_tf.progress import Progress
 __all__ = [
     "CLASSES_FILE",
     "HIDDEN_TRUTH_FILE",
+    "NOUNS_FILE",
     "OMNI_SPLITS",
+    "POSTS",
+    "POSTS_FILE",
     "SPLITS",
     "TARGET_TRAIN",
     "TARGET_VAL",
+    "VERBS_FILE",
     "WEB",
     "WEB_IMAGES",
     "WEB_SHORT",

@@ -9,8 +9,9 @@ import ml_collections
 from experiments.synthetic import encoding, world
 
 # What is known of them, and where the numbers come from, is in LOG.md.
-WORLDS = ("fa", "fw", "omni")
-_OMNI = "omni"  # of the key `kind`, which the others lack
+WORLDS = ("fa", "fw", "omni", "hashtags")
+# Of the key `kind`, which the others lack.
+_KINDS = _OMNI, _HASHTAGS = ("omni", "hashtags")
 
 _COUNTS = (
     "target_clips_per_class",
@@ -19,6 +20,7 @@ _COUNTS = (
     "web_images_per_class",
     "web_short_per_class",
     "web_untrimmed_per_class",
+    "posts",
     "segments_per_video",
     "frames_per_segment",
     "frame_rate",
@@ -26,7 +28,7 @@ _COUNTS = (
 )
 
 
-_GROUPS = ("nuisance", "codec_shares", "damage_shares")
+_SHARES = ("codec_shares", "damage_shares", "tag_shares", "bad_shares")
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -122,9 +124,54 @@ def omni_config() -> ml_collections.ConfigDict:
     )
 
 
+def hashtags_config() -> ml_collections.ConfigDict:
+    """Returns world hashtags: clips of a target, and posts about all that there is.
+
+    A post is about any scene with any motion, a few of these pairs often and most of
+    them seldom. Its video has one to ten segments, of which one shows it for sure.
+    """
+    config = fw_config()
+    for key in ("web_videos_per_class", "segments_per_video"):
+        del config[key]
+    config.target_clips_per_class = 8
+    config.query_error = 0.1  # of posts whose hashtags are about another pair
+    config.sibling_shares = (0.15, 0.15)
+    config.background_share = 0.25
+    config.filler_share = 0.15
+    config.update(
+        {
+            "kind": _HASHTAGS,
+            "posts": 8000,  # with a video
+            # The n-th most frequent pair is in proportion to n^-tail.
+            "tail": 1.0,
+            # Of videos, in segments, and their shares: a second stands for six.
+            "lengths": (1, 2, 4, 10),
+            "length_shares": (0.45, 0.2, 0.1, 0.25),
+            # Of posts with a hashtag of the scene, of the motion, and of both in one.
+            "tag_shares": {"noun": 0.6, "verb": 0.6, "pair": 0.7},
+            "extra_share": 0.15,  # of posts with a hashtag of another pair, too
+            # Of further posts that cannot be used, by what is wrong with them.
+            "bad_shares": {
+                "no_hashtag": 0.02,
+                "unknown_hashtag": 0.03,
+                "repeated": 0.01,
+                "wrong_encoding": 0.005,
+                "broken": 0.005,
+                "no_video": 0.01,
+            },
+        }
+    )
+    return config
+
+
 def is_omni(config: Mapping) -> bool:
     """Whether a config is of the world with three kinds of web data."""
     return config.get("kind") == _OMNI
+
+
+def has_posts(config: Mapping) -> bool:
+    """Whether a config is of the world of posts with hashtags."""
+    return config.get("kind") == _HASHTAGS
 
 
 def world_config(name: str) -> ml_collections.ConfigDict:
@@ -134,7 +181,11 @@ def world_config(name: str) -> ml_collections.ConfigDict:
         ValueError: If there is no such world.
     """
     _check(name in WORLDS, "world", name, f"one of {WORLDS}")
-    return {"fa": default_config, "fw": fw_config, "omni": omni_config}[name]()
+    configs = {"fa": default_config, "fw": fw_config, **_OF_KIND}
+    return configs[name]()
+
+
+_OF_KIND = {_OMNI: omni_config, _HASHTAGS: hashtags_config}
 
 
 def default_nuisance() -> ml_collections.ConfigDict:
@@ -217,10 +268,11 @@ def check_config(config: ml_collections.ConfigDict) -> None:
             message names the key, what was found and what was expected.
     """
     kind = config.get("kind", _OMNI)
-    _check(kind == _OMNI, "kind", kind, f"{_OMNI!r}, or no such key for other worlds")
-    expected = omni_config() if is_omni(config) else default_config()
+    known = f"one of {_KINDS}, or no such key for other worlds"
+    _check(kind in _KINDS, "kind", kind, known)
+    expected = _OF_KIND.get(config.get("kind"), default_config)()
     _check_keys("config", config, expected)
-    for key in _GROUPS:
+    for key in ("nuisance", *_SHARES):
         if key in expected:
             _check_keys(key, config[key], expected[key])
     for key in (key for key in _COUNTS if key in expected):
@@ -237,6 +289,8 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     _check_nuisance(config.nuisance, expected.nuisance, size)
     if is_omni(config):
         _check_omni(config)
+    if has_posts(config):
+        _check_posts(config)
 
 
 def _check_omni(config: ml_collections.ConfigDict) -> None:
@@ -250,6 +304,19 @@ def _check_omni(config: ml_collections.ConfigDict) -> None:
         _check(0 <= low <= high <= most, key, config[key], expected)
     tilt = config.nuisance.camera_tilt
     _check(tilt < 0.5, "nuisance.camera_tilt", tilt, "less than 0.5")
+
+
+def _check_posts(config: ml_collections.ConfigDict) -> None:
+    _check(config.tail >= 0, "tail", config.tail, "a number >= 0")
+    lengths, shares = config.lengths, config.length_shares
+    valid = lengths and all(isinstance(n, int) and n > 0 for n in lengths)
+    _check(valid, "lengths", lengths, "positive integers")
+    valid = len(shares) == len(lengths) and min(shares) >= 0
+    expected = f"a share >= 0 for each of the lengths {lengths} that sum to 1"
+    valid = valid and abs(sum(shares) - 1) < 1e-9
+    _check(valid, "length_shares", shares, expected)
+    extra = config.extra_share
+    _check(0 <= extra <= 1, "extra_share", extra, "0..1")
 
 
 def _check_motions(config: ml_collections.ConfigDict) -> None:
@@ -274,10 +341,12 @@ def _check_shares(config: ml_collections.ConfigDict) -> None:
             shares,
             "shares >= 0 that sum to 1 at most",
         )
-    for key in (key for key in ("codec_shares", "damage_shares") if key in config):
+    for key in (key for key in _SHARES if key in config):
         shares = config[key].to_dict()
-        valid = min(shares.values()) >= 0 and sum(shares.values()) <= 1 + 1e-9
-        _check(valid, key, shares, "shares >= 0 that sum to 1 at most")
+        # A post may have all kinds of hashtags.
+        total = max if key == "tag_shares" else sum
+        valid = min(shares.values()) >= 0 and total(shares.values()) <= 1 + 1e-9
+        _check(valid, key, shares, f"shares >= 0 whose {total.__name__} is at most 1")
     if "codec_shares" in config and config.codec_shares.vp9:
         # Else a rounded time would put a segment's first frame before its start.
         valid = 1000 * config.frames_per_segment % config.frame_rate == 0

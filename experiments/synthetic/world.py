@@ -47,7 +47,9 @@ FILLER = "filler"  # Neither the scene nor the sprite: titles, talk, black frame
 SEGMENT_KINDS = (ACTION, SIBLING, BACKGROUND, FILLER)
 
 # The scenes take turns through pairs of motions.
-MotionPairs = Sequence[tuple[str, str]]
+MotionPairs = Sequence[tuple[str, ...]]
+# Every scene with every motion; neighbours are siblings here, too.
+ALL_MOTIONS = (MOTIONS,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,12 +95,13 @@ def scene_and_motion(class_index: int, motions: MotionPairs) -> tuple[str, str]:
     Raises:
         ValueError: If there is no class of this index.
     """
-    num_classes = 2 * len(SCENES)
+    of_scene = len(motions[0])
+    num_classes = of_scene * len(SCENES)
     if not 0 <= class_index < num_classes:
         raise ValueError(
             f"class_index: got {class_index}, expected 0..{num_classes - 1}"
         )
-    scene, motion = divmod(class_index, 2)
+    scene, motion = divmod(class_index, of_scene)
     return SCENES[scene], motions[scene % len(motions)][motion]
 
 

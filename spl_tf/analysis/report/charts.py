@@ -36,6 +36,7 @@ def accuracy_chart(
     name: str = "accuracy",
     title: str = "Accuracy after fine-tuning",
     look_of: Callable[[str], Look] = look,
+    measure: str = "top-1",
 ) -> Chart | None:
     """Top-1 of every line: a dot per seed, the mean and its standard error.
 
@@ -44,6 +45,7 @@ def accuracy_chart(
         name: Unique on the page.
         title: Above the chart.
         look_of: How a line is drawn.
+        measure: What the values are.
     """
     lines = [line for line in comparison.lines if line.values["top_1"]]
     if not lines:
@@ -85,8 +87,9 @@ def accuracy_chart(
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(_percents)
     axes.margins(x=0.08)
-    axes.set_xlabel("top-1 accuracy on the validation clips")
-    return canvas.finish(title, "Top-1 accuracy of each line; see the table")
+    what = "top-1 accuracy" if measure == "top-1" else measure
+    axes.set_xlabel(f"{what} on the validation clips")
+    return canvas.finish(title, f"{what.capitalize()} of each line; see the table")
 
 
 def distribution_charts(web: WebClips) -> list[Chart]:

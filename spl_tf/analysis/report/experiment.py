@@ -43,6 +43,7 @@ class RowTable:
         paper: By row, the paper's "top_1" and "top_5", in [0, 1].
         source: Which table of the paper its numbers are from.
         heading: What the column of names is headed with.
+        measure: What the results' and the paper's "top_1" are.
     """
 
     title: str
@@ -54,6 +55,7 @@ class RowTable:
     paper: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     source: str = ""
     heading: str = "trained on"
+    measure: str = "top-1"
 
     def __post_init__(self):
         known = {*self.rows, ""}
@@ -121,6 +123,7 @@ class Chapter:
         head: Headings of the table's columns.
         rows: The table's cells as text; a name first, then numbers.
         films: Clips, below the table.
+        charts: Pictures, above the table; their names are unique on the page.
     """
 
     name: str
@@ -129,6 +132,7 @@ class Chapter:
     head: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     films: Sequence[Films] = ()
+    charts: Sequence[Chart] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,11 +191,12 @@ def render_experiment(content: ExperimentContent) -> str:
         filter_chart(f"filtered-{number}", source.name, source.kept)
         for number, source in enumerate(content.filtered)
     ]
+    charts = [chart for chapter in content.chapters for chart in chapter.charts]
     first = compared[0] if compared else Comparison((), None, ())
     return render(
         "experiment.html.j2",
         content,
-        [chart for chart in accuracy + filtered if chart],
+        [chart for chart in accuracy + charts + filtered if chart],
         _STYLES,
         _SCRIPTS,
         comparison=first,
@@ -209,7 +214,8 @@ def _accuracy(number: int, table: RowTable, comparison: Comparison) -> Chart | N
 
     # The first one is not beside its table.
     title = "" if number else table.title
-    return accuracy_chart(comparison, f"accuracy-{number}", title, look_of)
+    name = f"accuracy-{number}"
+    return accuracy_chart(comparison, name, title, look_of, table.measure)
 
 
 def _ledes(table: RowTable, comparison: Comparison) -> list[str]:
