@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from spl_tf.clips.remote import scheme
-from spl_tf.clips.remote_files import write_atomically
+from spl_tf.clips.remote_files import replacing
 
 _ALIGNMENT = 64
 _ALIGNMENT_FIELD = 0xD935  # Android's, in APPNOTE.TXT's list of extra fields
@@ -33,18 +33,29 @@ _LEAST_MAPPED_BYTES = 1 << 20
 
 def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes the file, whole or not at all; equal arrays give equal bytes."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with replacing(path) as temporary:
+        if not scheme(temporary):
+            with open(temporary, "wb") as file:
+                _write(file, arrays)
+            return
+        content = io.BytesIO()  # behind `s3://` no file can go back to its headers
+        _write(content, arrays)
+        with tf.io.gfile.GFile(temporary, "wb") as file:
+            file.write(content.getvalue())
+
+
+def _write(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy")
             field = struct.pack("<HHH", _ALIGNMENT_FIELD, 2, _ALIGNMENT)
-            start = buffer.tell() + _LOCAL_HEADER_BYTES + len(member.filename)
+            start = file.tell() + _LOCAL_HEADER_BYTES + len(member.filename)
             padding = -(start + _ZIP64_FIELD_BYTES + len(field)) % _ALIGNMENT
             field = struct.pack("<HHH", _ALIGNMENT_FIELD, 2 + padding, _ALIGNMENT)
             member.extra = field + bytes(padding)
-            with archive.open(member, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
-    write_atomically(path, buffer.getvalue())
+            with archive.open(member, "w", force_zip64=True) as content:
+                array = np.asarray(array)
+                np.lib.format.write_array(content, array, allow_pickle=False)
 
 
 def load_arrays(path: str) -> dict[str, np.ndarray]:

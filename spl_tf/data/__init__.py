@@ -13,6 +13,12 @@ from spl_tf.data.device.augmentation import (
     unit_pixels,
 )
 from spl_tf.data.image_clips import IMAGE_KINDS, ImageClips
+from spl_tf.data.label_columns import (
+    check_labels,
+    check_one_label,
+    check_predicted,
+    several_labels,
+)
 from spl_tf.data.label_lookup import LabelLookup
 from spl_tf.data.plan import Resampling, TrainPlan, padded_rows, uniform_draws
 from spl_tf.data.positive_frames import PositiveFrames
@@ -22,14 +28,11 @@ from spl_tf.data.scoring_batches import eval_batches, predict_batches
 from spl_tf.data.sources import (
     TrainInput,
     apply_filter,
-    check_labels,
-    check_one_label,
-    check_predicted,
     clips_kept,
     filter_rows,
+    kept_clips,
     labels_kept,
     media_kept,
-    several_labels,
 )
 
 __all__ = [
@@ -56,6 +59,7 @@ __all__ = [
     "clips_kept",
     "eval_batches",
     "filter_rows",
+    "kept_clips",
     "labels_kept",
     "media_kept",
     "padded_rows",

@@ -11,6 +11,7 @@ from spl_tf.labels.several import SeveralLabels
 # Up to this many cells (N = 1,024) the table is one tensor of 4 MB; above, the map's
 # rule and its exceptions are computed with.
 _DENSE_CELLS = 1 << 20
+_ALIGNMENT = 64  # bytes, of TensorFlow's memory
 
 
 class LabelLookup:
@@ -23,6 +24,7 @@ class LabelLookup:
         assigned: np.ndarray | None = None,
         several: SeveralLabels | None = None,
         num_outputs: int = 0,
+        draws: bool = True,
     ):
         """Prepares the table.
 
@@ -31,14 +33,16 @@ class LabelLookup:
                 where their label is used as it is.
             num_classes: N, the number of the dataset's classes.
             assigned: int32, the label of each index row, instead of the records'.
-            several: The labels of each index row, of which one is drawn; with
-                `num_outputs`, all are taken.
+            several: The labels of each index row, of which one is drawn, or all are
+                taken.
             num_outputs: C, for multi-hot rows instead of labels; else 0.
+            draws: Whether one of several is drawn; all are taken as multi-hot rows.
         """
-        self._assigned = None if assigned is None else tf.constant(assigned, tf.int32)
+        self._assigned = None if assigned is None else _shared(assigned)
         self._several = several and tuple(
-            tf.constant(array) for array in (several.values, several.splits)
+            map(_shared, (several.values, several.splits))
         )
+        self._takes_all = several is not None and not draws
         self._num_outputs = num_outputs
         self._map = label_map
         self._num_classes = num_classes
@@ -70,7 +74,7 @@ class LabelLookup:
             float32 [B, C]. A label outside [0, N) is an `InvalidArgumentError` that
             names the clip.
         """
-        if self._several is not None and self._num_outputs:
+        if self._takes_all:
             return self._all_of(row)
         found = self._one(label, teacher, clip_id, row, draw)
         return tf.one_hot(found, self._num_outputs) if self._num_outputs else found
@@ -134,3 +138,13 @@ class LabelLookup:
             exception = tf.cast(tf.gather(rule.cell_ids, place), tf.int64)
             label = tf.where(tf.gather(cells, place) == key, exception, label)
         return tf.cast(label, tf.int32)
+
+
+def _shared(array: np.ndarray) -> tf.Tensor:
+    """A tensor, without a copy where TensorFlow can take the array's memory as it is.
+
+    So columns that are mapped from a file stay there.
+    """
+    if len(array) and array.flags.c_contiguous and not array.ctypes.data % _ALIGNMENT:
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+    return tf.constant(array)

@@ -4,7 +4,8 @@ The training order is a permutation per epoch, computed from (seed, epoch), one 
 after the other without a gap: the place `step * batch size + i` of this endless list
 is clip i of the batch of that step. So nothing is dropped, any batch size works, and
 step n is known without reading what came before it. With resampling, each place of the
-list draws its clip on its own.
+list draws its clip on its own. Where clips are many, nothing is kept that is as long
+as they are many: neither a permutation nor probabilities.
 """
 
 from __future__ import annotations
@@ -13,6 +14,13 @@ import dataclasses
 import threading
 
 import numpy as np
+
+from spl_tf.data.keyed import hashed, mixed, permuted, unit_doubles
+from spl_tf.data.row_sets import RowDraws, RowSet
+
+# An order of up to so many clips is stored, 64 MB for an epoch, and of more computed
+# for each place anew, which a place takes a few microseconds.
+_MOST_STORED = 1 << 23
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,13 +59,17 @@ class Resampling:
         Returns:
             float64 [n], a probability per clip, of sum 1.
         """
-        sizes = np.bincount(labels).astype(np.float64)
+        return self.of_classes(np.bincount(labels))[labels]
+
+    def of_classes(self, sizes: np.ndarray) -> np.ndarray:
+        """Probability of each clip of a class, float64 [C], by the clips of classes."""
+        sizes = sizes.astype(np.float64)
         if self.power is not None:
             shares = np.where(sizes > 0, sizes**self.power, 0.0)
         else:
             shares = np.minimum(sizes, self.limit)
         shares /= shares.sum() * np.maximum(sizes, 1)
-        return shares[labels]
+        return shares
 
 
 class TrainPlan:
@@ -65,10 +77,11 @@ class TrainPlan:
 
     def __init__(
         self,
-        rows: np.ndarray,
+        rows: np.ndarray | RowSet,
         batch_size: int,
         seed: int,
-        probabilities: np.ndarray | None = None,
+        probabilities: np.ndarray | RowDraws | None = None,
+        most_stored: int = _MOST_STORED,
     ):
         """Plans training on some rows of an index.
 
@@ -76,8 +89,9 @@ class TrainPlan:
             rows: int64 [n], the index rows that take part, n >= 1.
             batch_size: Clips per step, of all workers together.
             seed: With the epoch it decides the order.
-            probabilities: float64 [n], draws rows with replacement; None takes each
-                once per epoch.
+            probabilities: float64 [n], draws rows with replacement, or what draws rows
+                of the index; None takes each once per epoch.
+            most_stored: An epoch of more rows has an order that is not stored.
 
         Raises:
             ValueError: No rows, or no positive batch size.
@@ -86,12 +100,15 @@ class TrainPlan:
             raise ValueError("there are no clips to train on")
         if batch_size < 1:
             raise ValueError(f"batch size is {batch_size}, expected 1 or more")
-        self._rows = np.asarray(rows, np.int64)
+        self._rows = rows if isinstance(rows, RowSet) else np.asarray(rows, np.int64)
         self._seed = seed
-        self._bounds = None
-        if probabilities is not None:
-            self._bounds = np.cumsum(probabilities)
-            self._bounds /= self._bounds[-1]
+        self._draw = None
+        if isinstance(probabilities, RowDraws):
+            self._draw = probabilities.draw
+        elif probabilities is not None:
+            places = RowDraws(len(rows), probabilities.__getitem__)
+            self._draw = lambda draws: self._rows[places.draw(draws)]
+        self._is_stored = len(rows) <= most_stored
         self._permutations: dict[int, np.ndarray] = {}
         self._lock = threading.Lock()
         self.batch_size = batch_size
@@ -140,18 +157,21 @@ class TrainPlan:
             row can come twice in an epoch, the places stand for the epochs. Both are
             int64 [n].
         """
-        if self._bounds is not None:
-            draws = _unit_doubles(_hash(self._seed, places))
-            drawn = np.searchsorted(self._bounds, draws, side="right")
-            return self._rows[np.minimum(drawn, self.num_clips - 1)], places
+        if self._draw is not None:
+            return self._draw(unit_doubles(hashed(self._seed, places))), places
         epochs, positions = np.divmod(places, self.num_clips)
-        rows = np.empty(len(places), np.int64)
         for epoch in np.unique(epochs):
             here = epochs == epoch
-            rows[here] = self._epoch_order(int(epoch))[positions[here]]
-        return rows, epochs
+            positions[here] = self._in_order(int(epoch), positions[here])
+        return self._rows[positions], epochs
 
-    def _epoch_order(self, epoch: int) -> np.ndarray:
+    def _in_order(self, epoch: int, positions: np.ndarray) -> np.ndarray:
+        """What an epoch has at some positions: int64 [n], each below `num_clips`."""
+        if self._is_stored:
+            return self._permutation(epoch)[positions]
+        return permuted(positions, self.num_clips, self._seed, epoch)
+
+    def _permutation(self, epoch: int) -> np.ndarray:
         with self._lock:  # of several readers, one computes it
             order = self._permutations.get(epoch)
             if order is None:
@@ -159,7 +179,7 @@ class TrainPlan:
                 # Readers ahead of the current step need the next epoch's, none older.
                 for old in [e for e in self._permutations if e < epoch - 1]:
                     del self._permutations[old]
-                order = generator.permutation(self._rows)
+                order = generator.permutation(self.num_clips)
                 self._permutations[epoch] = order
             return order
 
@@ -245,24 +265,7 @@ def uniform_draws(
     Returns:
         float32 [n, num_draws], uniform in [0, 1).
     """
-    state = _mix(_hash(seed, epochs) ^ rows.astype(np.uint64))
+    state = mixed(hashed(seed, epochs) ^ rows.astype(np.uint64))
     counters = np.arange(1, num_draws + 1, dtype=np.uint64)
-    bits = _mix(state[:, None] ^ counters[None, :])
+    bits = mixed(state[:, None] ^ counters[None, :])
     return (bits >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
-
-
-def _hash(seed: int, values: np.ndarray) -> np.ndarray:
-    state = _mix(np.full(len(values), seed, np.int64).view(np.uint64))
-    return _mix(state ^ values.astype(np.uint64))
-
-
-def _unit_doubles(bits: np.ndarray) -> np.ndarray:
-    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # wrapping around is the point
-        x = x + np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))

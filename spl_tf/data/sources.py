@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
+import functools
 
 import numpy as np
 
@@ -14,13 +14,21 @@ from spl_tf.data.bad_records import (
     check_bad_record_options,
 )
 from spl_tf.data.image_clips import ImageClips
-from spl_tf.data.plan import MediaRows, Resampling
+from spl_tf.data.label_columns import (
+    LabelOf,
+    check_predicted,
+    labels_of,
+    num_labels,
+    several_labels,
+)
+from spl_tf.data.plan import MediaRows, Resampling, uniform_draws
 from spl_tf.data.positive_frames import PositiveFrames
+from spl_tf.data.row_sets import RowSet
 from spl_tf.data.sampling import ClipSampling
 from spl_tf.labels import LabelMap
 from spl_tf.labels.assignment import Assignment
+from spl_tf.labels.chunks import counted, first_and_number, in_chunks
 from spl_tf.labels.filters import ClipFilter
-from spl_tf.labels.several import SeveralLabels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +64,8 @@ class TrainInput:
             mixed with another one of its source in the batch (Zhang et al., ICLR
             2018); 0 for no mixing.
         several: Whether all labels of a clip count, instead of the one that is its
-            only one: one of them drawn anew in each epoch or, with `num_outputs`, all.
+            only one: one of them drawn or, with `num_outputs`, all.
+        redraw: Whether the one of several is drawn anew in each epoch.
         num_outputs: C of targets that are multi-hot rows, float32 [B, C]; 0 for hard
             labels.
         modality: What is seen of a clip, one of `clips.frame_shape.CHANNELS`.
@@ -82,6 +91,7 @@ class TrainInput:
     one_per_video: bool = False
     mixup: float = 0.0
     several: bool = False
+    redraw: bool = True
     num_outputs: int = 0
     modality: str = RGB
 
@@ -97,7 +107,7 @@ class TrainInput:
                 f"and source {self.name!r} makes clips of images (clips.kind "
                 f"{self.image_clips.kind!r}), expected clips of one frame"
             )
-        if self.several and self.resampling is not None:
+        if self.several and self.redraw and self.resampling is not None:
             raise ValueError(
                 "resampling goes by a clip's one label, and here it has several: draw "
                 "one for all epochs (labels.kind 'one_of')"
@@ -125,13 +135,75 @@ def labels_kept(dataset: ClipDataset, label_map: LabelMap | None) -> np.ndarray:
         ValueError: There is none, a label is no class, map and dataset are of different
             classes, or the map needs the teacher's prediction and the dataset has none.
     """
-    rows = np.flatnonzero(_labels(dataset, label_map) >= 0)
-    if not len(rows):
+    label_of = labels_of(dataset, label_map)
+    rows = np.asarray(RowSet(len(dataset), lambda rows: label_of(rows) >= 0))
+    _check_some(dataset, len(rows))
+    return rows
+
+
+def _check_some(dataset: ClipDataset, number: int) -> None:
+    if not number:
         raise ValueError(
             f"{dataset.directory} has no clips to train on: of {len(dataset)} the "
             "label map keeps none"
         )
-    return rows
+
+
+@dataclasses.dataclass(frozen=True)
+class KeptClips:
+    """The clips that a source's labels and filter keep.
+
+    Attributes:
+        rows: Their rows in the index, ascending.
+        label_of: Gives the labels of rows; -1, or one that does not count, for others.
+    """
+
+    rows: RowSet
+    label_of: LabelOf
+
+    @functools.cached_property
+    def of_label(self) -> np.ndarray:
+        """int64 [C], how many of the clips have each label, up to the last one."""
+        return counted(
+            self.rows.num_rows, lambda rows: self.label_of(rows)[self.rows.has(rows)]
+        )
+
+
+def kept_clips(source: TrainInput) -> KeptClips:
+    """What `clips_kept` finds, in a bit per row of the index.
+
+    Raises:
+        ValueError: There is none, see `labels_kept`; or the filter needs what the
+            dataset has not.
+    """
+    dataset, label_of = source.dataset, row_labels(source)
+    passes = filter_rows(source)
+
+    def is_labelled(rows: slice) -> np.ndarray:
+        return label_of(rows) >= 0
+
+    rows = RowSet(len(dataset), lambda rows: passes[rows] & is_labelled(rows))
+    if source.positive_frames is not None and len(rows):
+        found = np.asarray(rows)
+        counts = source.positive_frames.counts(found, label_of(found))
+        has_frame = np.zeros(len(dataset), bool)
+        has_frame[found[counts > 0]] = True
+        rows = RowSet(len(dataset), has_frame.__getitem__)
+        if not len(rows):
+            raise ValueError(
+                f"{dataset.directory} has no clips to train on: of source "
+                f"{source.name!r}, none that its labels and filter keep has a frame in "
+                "which the teacher finds the clip's label"
+            )
+    if not len(rows):
+        _, number = first_and_number(len(dataset), is_labelled)
+        _check_some(dataset, number)
+        raise ValueError(
+            f"{dataset.directory} has no clips to train on: of {len(dataset)}, "
+            f"{number} have a label, and the filter of source {source.name!r} keeps "
+            "none of them"
+        )
+    return KeptClips(rows, label_of)
 
 
 def clips_kept(source: TrainInput) -> tuple[np.ndarray, np.ndarray]:
@@ -141,34 +213,42 @@ def clips_kept(source: TrainInput) -> tuple[np.ndarray, np.ndarray]:
         Index rows, int64 [n], ascending, and labels, int32 [n].
 
     Raises:
-        ValueError: There is none, see `labels_kept`; or the filter needs what the
-            dataset has not.
+        ValueError: See `kept_clips`.
+    """
+    kept = kept_clips(source)
+    rows = np.asarray(kept.rows)
+    return rows, kept.label_of(rows)
+
+
+def row_labels(source: TrainInput) -> LabelOf:
+    """What gives a source's labels, once they are checked.
+
+    Raises:
+        ValueError: A label is no class, map and dataset are of different classes, or
+            the map needs the teacher's prediction and the dataset has none.
     """
     if source.assignment is not None:
-        labels = source.assignment.labels
-        rows = np.flatnonzero(labels >= 0)
-    elif source.several:
-        check_labels(source.dataset, "labels")
-        labels, rows = source.dataset.index.label, np.arange(len(source.dataset))
-    else:
-        rows = labels_kept(source.dataset, source.label_map)
-        labels = _labels(source.dataset, source.label_map)
-    kept = rows[filter_rows(source)[rows]]
-    if source.positive_frames is not None and len(kept):
-        kept = kept[source.positive_frames.counts(kept, labels[kept]) > 0]
-        if not len(kept):
-            raise ValueError(
-                f"{source.dataset.directory} has no clips to train on: of source "
-                f"{source.name!r}, none that its labels and filter keep has a frame in "
-                "which the teacher finds the clip's label"
-            )
-    if not len(kept):
-        raise ValueError(
-            f"{source.dataset.directory} has no clips to train on: of "
-            f"{len(source.dataset)}, {len(rows)} have a label, and the filter of "
-            f"source {source.name!r} keeps none of them"
-        )
-    return kept, labels[kept]
+        return source.assignment.labels.__getitem__
+    if not source.several:
+        return labels_of(source.dataset, source.label_map)
+    several = several_labels(source.dataset)
+    if source.redraw:
+        return source.dataset.index.label.__getitem__
+
+    def drawn(rows: slice | np.ndarray) -> np.ndarray:
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(several)))
+        return several.one_of(rows, lasting_draws(source.seed, rows))
+
+    return drawn
+
+
+def lasting_draws(seed: int, rows: np.ndarray) -> np.ndarray:
+    """What decides for all epochs which of a clip's labels counts, float32."""
+    flat = np.reshape(rows, -1)
+    # An epoch that no clip's other draws are of.
+    draws = uniform_draws(seed, np.full_like(flat, -1), flat, 1)
+    return draws.reshape(np.shape(rows))
 
 
 def media_kept(source: TrainInput, rows: np.ndarray) -> MediaRows:
@@ -219,95 +299,10 @@ def _label_near_teacher(dataset: ClipDataset) -> np.ndarray:
     label, splits = index.label, index.added.get("label_splits")
     if splits is None or len(index.labels) == len(label):
         return label
-    rows = np.repeat(np.arange(len(label)), np.diff(splits))
-    chosen = rows[index.labels == index.teacher[rows]]
     label = label.copy()
-    label[chosen] = index.teacher[chosen]
+    for rows in in_chunks(len(label)):
+        owner = np.repeat(np.arange(rows.start, rows.stop), num_labels(splits, rows))
+        values = index.labels[splits[rows.start] : splits[rows.stop]]
+        chosen = owner[values == index.teacher[owner]]
+        label[chosen] = index.teacher[chosen]
     return label
-
-
-def several_labels(dataset: ClipDataset) -> SeveralLabels:
-    """All labels of a dataset's clips.
-
-    Raises:
-        ValueError: A clip has no label, or one that is no class.
-    """
-    check_labels(dataset, "labels")
-    return SeveralLabels(dataset.index.labels, dataset.index.label_splits)
-
-
-def check_one_label(dataset: ClipDataset) -> None:
-    """Raises ValueError for labels that are no class, and clips that have several."""
-    check_labels(dataset)
-    index = dataset.index
-    # In a dataset of before there were several, the record's first counts.
-    several = np.flatnonzero(np.diff(index.added.get("label_splits", ())) > 1)
-    if len(several):
-        raise ValueError(
-            f"{_place(dataset, several[0])}: it has {index.labels_of(several[0])} as "
-            f"its labels, expected one ({len(several)} such rows of {len(dataset)}). "
-            "Train with labels.kind 'one_of', or with 'all' and the loss "
-            "'sigmoid_cross_entropy'"
-        )
-
-
-def _labels(dataset: ClipDataset, label_map: LabelMap | None) -> np.ndarray:
-    """Labels by index row, int32 [n], -1 for what has none."""
-    if label_map is None:
-        check_one_label(dataset)
-        return dataset.index.label
-    ours, theirs = dataset.info.class_names, list(label_map.class_names)
-    if ours != theirs:
-        raise ValueError(
-            f"the label map is for {len(theirs)} classes ({', '.join(theirs[:3])}, "
-            f"...), {dataset.directory} has {len(ours)} ({', '.join(ours[:3])}, ...); "
-            "names and order must be the same"
-        )
-    index = dataset.index
-    if label_map.strategy == "teacher":  # whatever the weak label
-        check_labels(dataset)
-    else:
-        check_one_label(dataset)
-    if label_map.needs_teacher:
-        check_predicted(dataset, f"strategy {label_map.strategy!r}")
-        check_labels(dataset, "teacher")
-    return label_map.lookup(index.label, index.teacher)
-
-
-def check_predicted(dataset: ClipDataset, who: str) -> None:
-    """Raises ValueError for clips that no teacher has seen, which `who` needs."""
-    missing = int((dataset.index.teacher < 0).sum())
-    if missing:
-        raise ValueError(
-            f"{dataset.directory} has {missing} clips without a teacher prediction, "
-            f"and {who} needs it; run `python -m experiments.predict` on it first"
-        )
-
-
-def check_labels(dataset: ClipDataset, column: str = "label") -> None:
-    """Raises ValueError for the first row with one that is no class.
-
-    Args:
-        dataset: The dataset whose labels are checked.
-        column: "label", "teacher", or "labels": all that a row has, one at least.
-    """
-    index, num_classes = dataset.index, len(dataset.info.class_names)
-    values = index.column(column)
-    wrong = np.flatnonzero((values < 0) | (values >= num_classes))
-    found = f"{values[wrong[0]]}" if len(wrong) else "none"
-    if column == "labels":
-        wrong = np.searchsorted(index.label_splits, wrong, side="right") - 1
-        if not len(wrong):
-            wrong = np.flatnonzero(np.diff(index.label_splits) == 0)
-    if len(wrong):
-        raise ValueError(
-            f"{_place(dataset, wrong[0])}: its {column} is {found}, "
-            f"expected 0 to {num_classes - 1} ({len(wrong)} such rows). "
-            f"Run `python -m tfrecords_tools.inspect_records {dataset.directory} "
-            "--validate` to see all that is wrong"
-        )
-
-
-def _place(dataset: ClipDataset, row: int) -> str:
-    shard = dataset.index.shard_names[dataset.index.shard[row]]
-    return f"{os.path.join(dataset.directory, shard)}, row {row}"

@@ -11,11 +11,18 @@ from spl_tf.data.bad_records import SkippedRecords
 from spl_tf.data.decoding import ClipLoader, View
 from spl_tf.data.device.augmentation import NUM_DRAWS
 from spl_tf.data.image_clips import NUM_MOTION_DRAWS
+from spl_tf.data.label_columns import several_labels
 from spl_tf.data.label_lookup import LabelLookup
 from spl_tf.data.plan import TrainPlan, uniform_draws
 from spl_tf.data.records import BadRecordError
+from spl_tf.data.row_sets import RowDraws
 from spl_tf.data.sampling import jittered_size, random_window
-from spl_tf.data.sources import TrainInput, clips_kept, media_kept, several_labels
+from spl_tf.data.sources import (
+    TrainInput,
+    kept_clips,
+    lasting_draws,
+    media_kept,
+)
 
 # Of each clip: start, top, left, flip; the photometric ones; scale.
 _START, _TOP, _LEFT, _FLIP = range(4)
@@ -40,19 +47,11 @@ class TrainClips:
         """
         self._source = source
         dataset, label_map = source.dataset, source.label_map
-        rows, labels = clips_kept(source)
-        self._rows, self._labels = rows, labels
+        self._kept = kept_clips(source)
         self._media = None
         if source.one_per_video:
-            self._media = media_kept(source, rows)
-            rows = np.arange(len(self._media))
-            # A video is of the class of its first clip.
-            labels = self._labels_of(self._media.rows[self._media.splits[:-1]])
-        probabilities = None
-        if source.resampling is not None:
-            probabilities = source.resampling.probabilities(labels)
-        size = batch_size * num_parts
-        self._plan = TrainPlan(rows, size, source.seed, probabilities)
+            self._media = media_kept(source, np.asarray(self._kept.rows))
+        self._plan = self._plan_of(batch_size * num_parts)
         self._num_parts = num_parts
         # Where a view's further frames have theirs, of segments, or its stride has its
         # own, follows all others.
@@ -66,7 +65,7 @@ class TrainClips:
             dataset,
             self._choose_views,
             source.crop_size,
-            needs_label=source.assignment is None,
+            needs_label=source.assignment is None and source.redraw,
             needs_teacher=label_map is not None and label_map.needs_teacher,
             scales=source.short_side is not None,
             cache_bytes=source.cache_bytes,
@@ -82,12 +81,33 @@ class TrainClips:
             assigned,
             several_labels(dataset) if source.several else None,
             source.num_outputs,
+            draws=not (source.redraw and source.num_outputs),
         )
         self.item_shape = (
             source.clips_per_item,
             source.sampling.num_frames,
             *self._loader.frame_shape,
         )
+
+    def _plan_of(self, batch_size: int) -> TrainPlan:
+        source, kept = self._source, self._kept
+        rows, probabilities = kept.rows, None
+        if self._media is not None:
+            rows = np.arange(len(self._media))
+        if source.resampling is not None and self._media is not None:
+            # A video is of the class of its first clip.
+            labels = kept.label_of(self._media.rows[self._media.splits[:-1]])
+            probabilities = source.resampling.probabilities(labels)
+        elif source.resampling is not None:
+            shares = source.resampling.of_classes(kept.of_label)
+
+            def probability(rows: slice | np.ndarray) -> np.ndarray:
+                # A label that no clip that is kept has may be behind the last one.
+                labels = np.minimum(kept.label_of(rows), len(shares) - 1)
+                return np.where(kept.rows.has(rows), shares[labels], 0.0)
+
+            probabilities = RowDraws(kept.rows.num_rows, probability)
+        return TrainPlan(rows, batch_size, source.seed, probabilities)
 
     def jobs(self, step: int, part: int, out: np.ndarray) -> list[Callable]:
         """What is to be done for one part of a step.
@@ -117,8 +137,9 @@ class TrainClips:
             rows = self._media.draw(seed, epochs, rows)
         return rows, uniform_draws(seed, epochs, rows, self._num_draws)
 
-    def _labels_of(self, rows: np.ndarray) -> np.ndarray:
-        return self._labels[np.searchsorted(self._rows, rows)]
+    def _label_of(self, row: int) -> int:
+        (label,) = self._kept.label_of(np.array([row]))
+        return label
 
     def _load(self, place, row, draws, out) -> tuple:
         while True:
@@ -126,18 +147,25 @@ class TrainClips:
                 try:
                     found = self._loader.load(row, (int(row), draws), out)
                     photometric = self._of_views(draws)[:, _PHOTOMETRIC]
-                    return *found, row, photometric, *draws[-2:]
+                    return *found, row, photometric, *self._last_draws(row, draws)
                 except BadRecordError as error:
                     if self._source.on_bad_record == "error":
                         raise
                     self._skipped.add(int(row), error)
-            if len(self._skipped) >= len(self._rows):
+            if len(self._skipped) >= len(self._kept.rows):
                 raise BadRecordError(
-                    f"all {len(self._rows)} clips of "
+                    f"all {len(self._kept.rows)} clips of "
                     f"{self._source.dataset.directory} are bad"
                 )
             place = place + 1
             (row,), (draws,) = self._at(place[None])
+
+    def _last_draws(self, row: int, draws: np.ndarray) -> tuple[np.float32, np.float32]:
+        """The draw of mixup, and that of the label."""
+        if self._source.several and not self._source.redraw:
+            (label_draw,) = lasting_draws(self._source.seed, np.array([row]))
+            return draws[-2], label_draw
+        return draws[-2], draws[-1]
 
     @property
     def _num_draws(self) -> int:
@@ -159,7 +187,7 @@ class TrainClips:
         if source.short_side is not None:
             size = jittered_size(size, height, width, source.short_side, draws[_SCALE])
         if source.positive_frames is not None:
-            label = self._labels_of(row)
+            label = self._label_of(row)
             frames = source.positive_frames.draw(row, label, draws[self._starts])
         else:
             frames = source.sampling.random_frames(length, draws[self._starts])
@@ -174,6 +202,6 @@ class TrainClips:
                 self._loader.frame_shape[:2],
                 flip,
                 draws[self._motion],
-                self._labels_of(row),
+                self._label_of(row),
             )
         return View(frames, window, flip, warps)

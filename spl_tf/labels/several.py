@@ -22,19 +22,21 @@ class SeveralLabels:
     def __len__(self) -> int:
         return len(self.splits) - 1
 
-    def draw(self, draws: np.ndarray) -> np.ndarray:
-        """One label of each clip, all of a clip's equally likely.
+    def one_of(self, rows: np.ndarray | slice, draws: np.ndarray) -> np.ndarray:
+        """One label of each of some clips, all of a clip's equally likely.
 
         Args:
-            draws: float32 [n], uniform in [0, 1).
+            rows: int64 [b], or a slice of b, rows of the index.
+            draws: float32 [b], uniform in [0, 1).
 
         Returns:
-            int32 [n], a label per clip.
+            int32 [b], a label per clip.
         """
-        counts = np.diff(self.splits)
-        places = self.splits[:-1] + (draws * counts.astype(np.float32)).astype(np.int64)
+        first, behind = self.splits[:-1][rows], self.splits[1:][rows]
+        counts = (behind - first).astype(np.float32)
         # A draw just below 1 may round up to the next clip's.
-        return self.values[np.minimum(places, self.splits[1:] - 1)]
+        places = np.minimum(first + (draws * counts).astype(np.int64), behind - 1)
+        return self.values[places]
 
     def rows(self, rows: np.ndarray, num_labels: int) -> np.ndarray:
         """Labels of some clips as multi-hot rows.
@@ -46,7 +48,7 @@ class SeveralLabels:
         Returns:
             bool [b, C], True at each label of a row.
         """
-        counts = np.diff(self.splits)[rows]
+        counts = self.splits[rows + 1] - self.splits[rows]
         starts = np.repeat(self.splits[rows] - np.cumsum(counts) + counts, counts)
         hot = np.zeros((len(rows), num_labels), bool)
         values = self.values[starts + np.arange(counts.sum())]

@@ -104,7 +104,8 @@ def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
             seed = int.from_bytes(digest[:7], "big")
         with _names_key(config, name):
             source, names[name] = _open_source(config, name, each, seed)
-            rows, labels = data.clips_kept(source)
+            found = data.kept_clips(source)
+            rows = found.rows
             if source.positive_frames is not None:
                 logging.info(
                     "%d of the %d clips of source %r are kept and have a frame in "
@@ -112,7 +113,7 @@ def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
                     *(len(rows), len(source.dataset), name),
                 )
             if source.one_per_video:
-                rows = data.media_kept(source, rows)
+                rows = data.media_kept(source, np.asarray(rows))
                 videos = len(np.unique(source.dataset.index.group))
                 logging.info(
                     "%d of the %d videos of source %r have a clip that is kept",
@@ -134,7 +135,7 @@ def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
                 len(source.dataset),
                 ", ".join(f"{k} {b} of {a}" for k, (a, b) in kept[name].items()),
             )
-            _warn_of_emptied(source, labels, names[name])
+            _warn_of_emptied(source, found.of_label, names[name])
     _check_motion(settings, inputs)
     first, *others = names
     for other in others:
@@ -152,10 +153,12 @@ def open_sources(config: config_dict.ConfigDict, batch_size: int) -> Sources:
     return Sources(inputs, sizes, names[first], clips, kept, per_epoch, across)
 
 
-def _warn_of_emptied(source: data.TrainInput, labels, names: list[str]) -> None:
+def _warn_of_emptied(source: data.TrainInput, of_label, names: list[str]) -> None:
     """Names the labels that the filter leaves no clip of, whatever they are."""
     unfiltered = dataclasses.replace(source, clip_filter=ClipFilter())
-    if len(lost := np.setdiff1d(data.clips_kept(unfiltered)[1], labels)):
+    before = data.kept_clips(unfiltered).of_label
+    before[: len(of_label)] *= of_label == 0
+    if len(lost := np.flatnonzero(before)):
         logging.warning(
             "the filter of source %r keeps no clip of %s",
             *(source.name, ", ".join(names[label] for label in lost)),
@@ -208,8 +211,6 @@ def _open_source(
         fingerprint = run_folder.dataset_fingerprint(dataset)
         assignment.check(fingerprint, len(dataset), path)
         names = assignment.label_names
-    elif kind == "one_of" and not settings.labels.redraw:
-        assignment = _drawn(dataset, seed)
     if label_map is not None:
         names = label_map.label_names
     source = data.TrainInput(
@@ -234,7 +235,8 @@ def _open_source(
         image_clips=_image_clips(config, settings.clips, list(names)),
         one_per_video=settings.one_per_video,
         mixup=0.0 if config.data.mixup_across else config.data.mixup,
-        several=kind == "all" or (kind == "one_of" and settings.labels.redraw),
+        several=kind in ("all", "one_of"),
+        redraw=kind != "one_of" or settings.labels.redraw,
         num_outputs=len(names) if is_multi_label(config) else 0,
     )
     return source, list(names)
@@ -321,16 +323,6 @@ def _some_clips(dataset: ClipDataset) -> list[Clip]:
             with contextlib.suppress(ValueError):  # of a bad record training tells
                 found.append(parse_clip(reader.read(row)))
     return found
-
-
-def _drawn(dataset: ClipDataset, seed: int) -> Assignment:
-    """One label of each clip, for all epochs."""
-    several = data.several_labels(dataset)
-    rows = np.arange(len(several))
-    # An epoch that no clip's other draws are of.
-    draws = data.uniform_draws(seed, np.full_like(rows, -1), rows, 1)[:, 0]
-    fingerprint = run_folder.dataset_fingerprint(dataset)
-    return Assignment(several.draw(draws), dataset.info.class_names, fingerprint)
 
 
 def _resampling(settings: config_dict.ConfigDict) -> data.Resampling | None:
