@@ -92,6 +92,7 @@ def gather(workdir: str | os.PathLike) -> ExperimentContent:
 
 def _table(table: Mapping[str, Any], results: Mapping[str, Any], kind: str) -> RowTable:
     found = by_row(table["rows"], results, kind)
+    *_, last = found or [""]
     key = {FINETUNED: "top_1", LINEAR: LINEAR}[kind]
     papers = table["paper"].get("rows", {})
     papers = {row: {"top_1": p[key]} for row, p in papers.items() if key in p}
@@ -99,7 +100,7 @@ def _table(table: Mapping[str, Any], results: Mapping[str, Any], kind: str) -> R
     paper = table["paper"] | {"rows": papers}
     shown = results | {"rows": [row for rows in found.values() for row in rows]}
     measure = _MEASURES[results["metric"]]
-    main = "target_all" if measure == "top-1" else ""
+    main = last if measure == "top-1" else ""
     reference = table["reference"] if table["reference"] in found else ""
     if not reference and found:
         reference = next(iter(found))
@@ -178,8 +179,8 @@ def _spaces(results: Mapping[str, Any], seed: Mapping[str, Any]) -> list[Chapter
         "stemmed and in any order. Most and least: how many videos the labels with "
         "most and fewest have; labels with half: the share of the labels, the most "
         f"frequent first, that have half of all. The curves are of seed "
-        f"{seed['seed']}; in the paper's Figure 3 verb + noun is the most skewed of four "
-        "spaces of 359, 438, 1,428 and 10,653 labels."
+        f"{seed['seed']}; in the paper's Figure 3 verb + noun is the most skewed of "
+        "four spaces of 359, 438, 1,428 and 10,653 labels."
     )
     chart = cumulative_chart("cumulative", "", counts)
     return [Chapter("spaces", "Label spaces", text, head, rows, charts=[chart])]

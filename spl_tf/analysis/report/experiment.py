@@ -123,7 +123,7 @@ class Chapter:
         head: Headings of the table's columns.
         rows: The table's cells as text; a name first, then numbers.
         films: Clips, below the table.
-        charts: Pictures, above the table; their names are unique on the page.
+        charts: Pictures, beside the text; their names are unique on the page.
     """
 
     name: str
