@@ -46,6 +46,28 @@ def tiny_omni_config(**overrides):
     return config
 
 
+def tiny_posts_config(**overrides):
+    """World hashtags of 40 posts, whose hashtags are right and name all."""
+    config = render.world_config("hashtags")
+    config.update(
+        {
+            "target_clips_per_class": 1,
+            "validation_clips_per_class": 1,
+            "posts": 40,
+            "lengths": (1, 3),
+            "length_shares": (0.6, 0.4),
+            "query_error": 0.0,
+            "extra_share": 0.0,
+            "tag_shares": dict.fromkeys(config.tag_shares, 1.0),
+            "codec_shares": dict.fromkeys(config.codec_shares, 0.0),
+            "damage_shares": dict.fromkeys(config.damage_shares, 0.0),
+            "bad_shares": dict.fromkeys(config.bad_shares, 0.0),
+        }
+    )
+    config.update(overrides)
+    return config
+
+
 def read_rows(path):
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
