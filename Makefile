@@ -11,8 +11,8 @@ DEMO_DIR ?= runs/demo
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: help demo table ablations omnisource omnisource-demo omnisource-studies \
-    motionfit motionfit-demo motionfit-studies test test-slow test-cluster \
-    test-s3 lint format bench clean
+    motionfit motionfit-demo motionfit-studies ig65m ig65m-demo ig65m-studies \
+    test test-slow test-cluster test-s3 lint format bench clean
 help:
 	@echo "make demo       the whole experiment on rendered videos -> $(DEMO_DIR)/"
 	@echo "make table      all strategies on two worlds and eight seeds -> runs/table_*"
@@ -23,6 +23,9 @@ help:
 	@echo "make motionfit-demo     labels from motion for videos without any"
 	@echo "make motionfit          the same in ten rows on five seeds"
 	@echo "make motionfit-studies  what matters in it, three seeds"
+	@echo "make ig65m-demo     pre-training on the hashtags of posts"
+	@echo "make ig65m          the same in nine rows on five seeds"
+	@echo "make ig65m-studies  what matters in it, three seeds"
 	@echo "make test       the test suite"
 	@echo "make test-slow  the tests that take longer"
 	@echo "make test-cluster  the tests on a Slurm of two hosts (root, slurm-wlm, munge)"
@@ -79,6 +82,17 @@ motionfit: $(VENV)/installed
 
 motionfit-studies: $(VENV)/installed
 	$(RUN) --config=$(MOTIONFIT)/studies.py --workdir=runs/motionfit_studies
+
+IG65M := experiments/ig65m/configs
+ig65m-demo: $(VENV)/installed
+	$(RUN) --config=$(IG65M)/synthetic.py --workdir=runs/ig65m_demo \
+	    --seeds=0 --strategies=scratch,target_all
+
+ig65m: $(VENV)/installed
+	$(RUN) --config=$(IG65M)/synthetic.py --workdir=runs/ig65m
+
+ig65m-studies: $(VENV)/installed
+	$(RUN) --config=$(IG65M)/studies.py --workdir=runs/ig65m_studies
 
 # Whole files to each process: their tests share what is costly to make. In the order of
 # their names: else those of few tests come last, which are slow. A process may take
