@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ml_collections import config_dict
 
@@ -31,6 +31,38 @@ def check_keys(
         )
     if missing and all_needed:
         raise ValueError(f"{path}.{min(missing)} is missing")
+
+
+def chosen_words(
+    argument: str, choices: Sequence[Sequence[str]], switches: Sequence[str] = ()
+) -> tuple[list[str], set[str]]:
+    """What the words of a config's argument choose.
+
+    Args:
+        argument: Words with commas between, in any order.
+        choices: Of each, one word may be named; else it is the first.
+        switches: Words that may be there or not.
+
+    Returns:
+        The word of each choice, and the switches that are there.
+
+    Raises:
+        ValueError: A word is unknown, or two are of one choice.
+    """
+    words = [word for word in argument.split(",") if word]
+    found = []
+    for known in choices:
+        named = [word for word in words if word in known]
+        if len(named) > 1:
+            raise ValueError(f"the config's argument names {' and '.join(named)}")
+        found.append((named or list(known))[0])
+    known = {*switches, *(word for choice in choices for word in choice)}
+    if unknown := set(words) - known:
+        raise ValueError(
+            f"the config's argument has {min(unknown)!r}, expected words of "
+            f"{sorted(known)}"
+        )
+    return found, set(words) & set(switches)
 
 
 def check_seeds(seeds: Iterable[int], name: str) -> None:

@@ -14,6 +14,7 @@ from ml_collections import config_dict
 
 from experiments.motionfit.config import PHASES, default_config, set_rows
 from experiments.motionfit.configs import recipes, synthetic
+from experiments.pipeline.rules import chosen_words
 from experiments.spl.configs.smoke import shrink_recipe
 from experiments.synthetic.render import TARGET_TRAIN, TARGET_VAL, WEB
 
@@ -37,7 +38,8 @@ def experiment(
     Raises:
         ValueError: The argument names something else.
     """
-    table, network, fold, is_smoke = _parse(argument)
+    choices = (TABLES, tuple(recipes.NETWORKS), FOLDS)
+    (table, network, fold), switches = chosen_words(argument, choices, (SMOKE,))
     config = default_config()
     config.title = f"MotionFit on {dataset}, fold {fold}, {network}"
     config.data.classes = f"data/{dataset}/classes.txt"
@@ -72,7 +74,7 @@ def experiment(
             "paper": paper.get(table, {}).get(network, {}),
         },
     )
-    return _shrunk(config) if is_smoke else config
+    return _shrunk(config) if switches else config
 
 
 def _semi_supervised() -> dict[str, Any]:
@@ -84,24 +86,6 @@ def _semi_supervised() -> dict[str, Any]:
         trimmed = row | _MOTION | {"without_labelled": True}
         rows[f"without_labelled_{percent}"] = trimmed
     return rows
-
-
-def _parse(argument: str) -> tuple[str, str, str, bool]:
-    words = [word for word in argument.split(",") if word]
-    choices, found = (TABLES, tuple(recipes.NETWORKS), FOLDS), []
-    for known in choices:
-        named = [word for word in words if word in known]
-        found.append(named[0] if len(named) == 1 else known[0])
-        if len(named) > 1:
-            raise ValueError(f"the config's argument names {' and '.join(named)}")
-    known = {SMOKE, *(word for choice in choices for word in choice)}
-    if unknown := set(words) - known:
-        raise ValueError(
-            f"the config's argument has {min(unknown)!r}, expected words of "
-            f"{sorted(known)}"
-        )
-    table, network, fold = found
-    return table, network, fold, SMOKE in words
 
 
 def _shrunk(config: config_dict.ConfigDict) -> config_dict.ConfigDict:

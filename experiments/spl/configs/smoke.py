@@ -10,7 +10,10 @@ from experiments.synthetic import render, world
 # Networks by those that stand for them, with a factor on their width.
 _TINY_NETWORKS = {
     **dict.fromkeys(
-        ("r3d_50_g", "slow_only_50", "slow_only_101", "r2plus1d_18", "s3d_g"),
+        (
+            *("r3d_50_g", "slow_only_50", "slow_only_101", "s3d_g"),
+            *(f"r2plus1d_{depth}" for depth in (18, 34, 101, 152)),
+        ),
         ("r3d_tiny_g", 1.0),
     ),
     **dict.fromkeys(("resnet_50", "resnet_18"), ("resnet_18", 0.125)),
@@ -62,9 +65,9 @@ def shrink_recipe(settings: config_dict.ConfigDict) -> None:
         global_batch_size=0,
     )
     settings.optimizer.reference_batch_size = 8
-    warm_up = int(settings.schedule.warmup.epochs > 0)
-    settings.schedule.warmup.update(epochs=0.0, steps=warm_up)
-    settings.schedule.length.update(epochs=0.0, steps=2 - warm_up)
+    warm_up = int(any(settings.schedule.warmup.values()))
+    settings.schedule.warmup.update(epochs=0.0, steps=warm_up, examples=0)
+    settings.schedule.length.update(epochs=0.0, steps=2 - warm_up, examples=0)
     settings.init.inflate = ""
     settings.runtime.update(
         steps_per_call=1, log_every_steps=1, checkpoint_every_steps=2
