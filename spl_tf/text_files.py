@@ -112,13 +112,17 @@ def format_of(start: bytes) -> str:
     return "a binary file" if many else ""
 
 
-def unpacked(file: BinaryIO, name: str, expected: str) -> BinaryIO:
+def unpacked(
+    file: BinaryIO, name: str, expected: str, by_first_line: bool = False
+) -> BinaryIO:
     """Returns the stream of a text: the file's own, or what is compressed in it.
 
     Args:
         file: At its start, with `peek`. gzip, bzip2, xz and zstd are unpacked.
         name: Where it is from, named in errors.
         expected: What the file should be, likewise.
+        by_first_line: Whether that alone tells the format, and lines behind it may hold
+            anything.
 
     Raises:
         ValueError: It is of another format, which the message names.
@@ -128,7 +132,8 @@ def unpacked(file: BinaryIO, name: str, expected: str) -> BinaryIO:
         if re.match(magic, file.peek(_START_BYTES)):
             file, verb = opened(file), "holds"
             break
-    if found := format_of(file.peek(_START_BYTES)):
+    start = file.peek(_START_BYTES)
+    if found := format_of(start.partition(b"\n")[0] if by_first_line else start):
         raise ValueError(f"{name} {verb} {found}, expected {expected}")
     return file
 

@@ -17,12 +17,15 @@ _BUFFER_BYTES = 1 << 20
 
 
 @contextlib.contextmanager
-def reading(path: str, expected: str) -> Iterator[BinaryIO]:
+def reading(
+    path: str, expected: str, by_first_line: bool = False
+) -> Iterator[BinaryIO]:
     """Opens a text, which may be compressed (gzip, bzip2, xz, zstd), as its bytes.
 
     Args:
         path: The file.
         expected: What it should be, for messages.
+        by_first_line: As of `text_files.unpacked`.
 
     Raises:
         ValueError: It cannot be read, is damaged, or of another format.
@@ -30,7 +33,7 @@ def reading(path: str, expected: str) -> Iterator[BinaryIO]:
     try:
         with tf.io.gfile.GFile(path, "rb") as remote:
             file = io.BufferedReader(_Bytes(remote), _BUFFER_BYTES)
-            yield unpacked(file, path, expected)
+            yield unpacked(file, path, expected, by_first_line)
     except DAMAGED as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     except tf.errors.OpError as error:

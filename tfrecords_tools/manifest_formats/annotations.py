@@ -150,6 +150,8 @@ def read_json(path: str) -> Any:
         raise ValueError(
             f"{path}, line {error.lineno}: not JSON: {error.msg}"
         ) from error
+    except RecursionError as error:
+        raise ValueError(f"{path}: not JSON that can be read: {error}") from error
 
 
 def stem_of(path: str) -> str:

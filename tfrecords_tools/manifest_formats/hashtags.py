@@ -178,6 +178,9 @@ def _info_posts(files: FileIndex) -> Iterator[tuple[Post, str, str]]:
     videos = videos_by_stem(files)
     for path in infos:
         where, stem = files.path(path), path.removesuffix(INFO_ENDING)
+        if not _is_text(path):
+            yield Post(ascii(where), 0, ascii(stem), reason=WRONG_ENCODING), "", ""
+            continue
         reason = BROKEN
         try:
             info = read_json(where)
@@ -190,3 +193,12 @@ def _info_posts(files: FileIndex) -> Iterator[tuple[Post, str, str]]:
         elif info.get("_type", "video") == "video":
             post = post_of(where, 0, info)
             yield post, media_id_of(info), videos.get(composed(stem), "")
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

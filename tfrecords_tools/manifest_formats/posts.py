@@ -61,7 +61,7 @@ def read_posts(path: str) -> Iterator[Post]:
     Raises:
         ValueError: It cannot be read at all, or a CSV has no such columns.
     """
-    with reading(path, _EXPECTED) as file:
+    with reading(path, _EXPECTED, by_first_line=True) as file:
         is_json = file.peek(_SHOWN).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (
             b"{",
             b"[",
@@ -93,7 +93,7 @@ def post_of(source: str, line: int, fields: Mapping[str, Any]) -> Post:
 def _seconds(fields: Mapping[str, Any]) -> float | None:
     try:
         seconds = float(fields.get("duration") or 0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return seconds if math.isfinite(seconds) and seconds > 0 else None
 
@@ -107,7 +107,7 @@ def _json_posts(path: str, file) -> Iterator[Post]:
             fields = json.loads(line.decode("utf-8-sig"))
         except UnicodeDecodeError:
             yield Post(path, number, shown, reason=WRONG_ENCODING)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # or a number of too many digits
             yield Post(path, number, shown, reason=BROKEN)
         else:
             if isinstance(fields, dict):

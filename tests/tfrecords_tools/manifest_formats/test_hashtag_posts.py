@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 
 import pytest
 from hypothesis import given, settings
@@ -176,6 +177,56 @@ def test_what_yt_dlp_left_are_posts(tmp_path):
     }
 
 
+ODD_JSON = [
+    b'{"id": ' + b"1" * 5000 + b"}",  # more digits than Python reads
+    b'{"id": "a", "tags": ' + b"[" * 100_000,
+    b"\x00\x00",
+    b'{"id": "b", "tags": ["run"], "video": ["\\u0000"]}',
+    b'{"id": "2", "tags": ["run"], "duration": ' + b"1" * 400 + b"}",
+]
+ODD_CSV = [b"a,\x00,,1", b"b," + b"x" * 200_000 + b",,", b"2,#run,,%d" % 10**400]
+
+
+@pytest.mark.parametrize(
+    ("head", "good", "odd", "counts"),
+    [
+        (b"", b'{"id": "%d", "tags": ["run"]}', ODD_JSON, {"broken": 3, "missing": 1}),
+        (
+            b"id,text,tags,duration",
+            b"%d,,run,1",
+            ODD_CSV,
+            {"broken": 1, "no hashtag": 1},
+        ),
+    ],
+)
+def test_what_no_reader_expects_stops_nothing(tmp_path, head, good, odd, counts):
+    paths = folder(tmp_path)
+    lines = [head] if head else []
+    put(tmp_path, b"\n".join([*lines, good % 1, *odd, good % 3]), "posts")
+    summary, rows = make(tmp_path, "hashtags", **paths, min_videos=1)
+    assert [row["media_id"] for row in rows] == ["1", "2", "3"]
+    assert not rows[1].get("duration")
+    found = {"listed": 2 + len(odd), "in manifest": 3, **counts}
+    assert summary.counts[""] == found
+
+
+def test_info_files_that_no_reader_expects_stop_nothing(tmp_path):
+    known = folder(tmp_path, ids="1")
+    root = tmp_path / "root"
+    text(root, "sub/1.info.json", json.dumps({"id": "1", "tags": ["run"]}))
+    put(root, b"[" * 100_000, "deep.info.json")
+    put(root, b"", "empty.info.json")
+    put(root, b'{"id": "2", "tags": ["run"]}', os.fsdecode(b"caf\xe9.info.json"))
+    put(root, b"x", os.fsdecode(b"caf\xe9.mp4"))
+    summary, _ = make(tmp_path, "hashtags", queries=known["queries"], min_videos=1)
+    assert summary.counts[""] == {
+        "listed": 4,
+        "in manifest": 1,
+        "broken": 2,
+        "wrong encoding": 1,
+    }
+
+
 @pytest.mark.parametrize(
     ("posts", "hashtags", "message"),
     [
@@ -221,8 +272,6 @@ def test_one_bad_line_costs_no_other_post(tmp_path_factory, parts, is_json):
         head, good = b"", [b'{"id": "%d", "tags": ["run"]}\n' % n for n in range(8)]
     else:
         head, good = b"id,text\n", [b'%d,"#run, it"\n' % n for n in range(8)]
-    # A zero byte at its start would make it a binary file.
-    start = good[0].replace(b"run", b"run " + b" " * 5000)
-    path.write_bytes(b"".join([head, start, good[1], bad, *good[2:]]))
+    path.write_bytes(b"".join([head, *good[:2], bad, *good[2:]]))
     found = [post for post in read_posts(str(path)) if post.hashtags == ("run",)]
     assert [post.id for post in found if post.id in "01234567"] == list("01234567")
