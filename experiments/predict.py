@@ -19,7 +19,7 @@ from __future__ import annotations
 from absl import flags
 
 from spl_tf import binary, data
-from spl_tf.distribution.strategies import process_place
+from spl_tf.distribution.cluster import process_place
 from spl_tf.inference.prediction import CLASSES
 from spl_tf.inference.prediction_folder import BAD_RECORD
 from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped, predict

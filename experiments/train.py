@@ -7,8 +7,9 @@ python -m experiments.train --config=experiments/spl/configs/r3d_50_g.py \
 The same command continues a run that was stopped, also on other devices
 (`--strategy=one|mirrored|multi_worker|tpu`), and, after a step whose loss or gradient
 was not finite, with another `optimizer.learning_rate`, `optimizer.clip_norm` or
-`schedule.warmup`. With a validation set, the workdir gets `per_class.csv` and
-`confusion.png`. Exit codes besides 0 and 1:
+`schedule.warmup`. Where nothing else names the processes of multi_worker, each is told:
+`--cluster=host1:2222,host2:2222 --task=0`. With a validation set, the workdir gets
+`per_class.csv` and `confusion.png`. Exit codes besides 0 and 1:
 
 - 75: SIGTERM came, and the run is saved. Nothing is wrong, run it again.
 - 69: another process of a multi_worker run was lost. Start all of them again. (137,
@@ -20,6 +21,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
@@ -27,9 +29,10 @@ from ml_collections import config_dict, config_flags
 
 from spl_tf import binary, data
 from spl_tf.analysis.label_plots import plot_confusion
+from spl_tf.distribution.cluster import process_place, tf_config_of
 from spl_tf.distribution.interruption import WorkdirBusyError
 from spl_tf.distribution.peer_watch import WORKER_LOST_EXIT_CODE
-from spl_tf.distribution.strategies import STRATEGIES, process_place
+from spl_tf.distribution.strategies import STRATEGIES
 from spl_tf.labels import ConfusionMatrix
 from spl_tf.training import STOPPED_EXIT_CODE, TrainingStopped, train
 from spl_tf.training.loop import CONFUSION
@@ -53,6 +56,7 @@ def choose_devices(
     overrides: dict[str, Any],
     strategy: str | None,
     tpu: str | None,
+    cluster: Sequence[str] = (),
 ) -> None:
     """Sets `runtime.strategy` and `runtime.tpu` to what the short flags say.
 
@@ -61,6 +65,7 @@ def choose_devices(
         overrides: What `--config.KEY` flags say, by key.
         strategy: What `--strategy` says; None for the config's.
         tpu: What `--tpu` says, a name, which gives the strategy "tpu"; None likewise.
+        cluster: What `--cluster` says, which gives the strategy "multi_worker".
 
     Raises:
         ValueError: Two flags say different things; the message names both.
@@ -69,6 +74,10 @@ def choose_devices(
         strategy = "tpu"
     if tpu and strategy != "tpu":
         raise ValueError(f"--tpu is {tpu!r} and --strategy {strategy!r}; keep one")
+    if cluster and strategy is None:
+        strategy = "multi_worker"
+    if cluster and strategy != "multi_worker":
+        raise ValueError(f"--cluster has no use for --strategy={strategy}; keep one")
     for name, value in (("strategy", strategy), ("tpu", tpu)):
         if value is None:
             continue
@@ -85,7 +94,10 @@ def main(argv: list[str]) -> int:
     binary.no_arguments(argv)
     values = flags.FLAGS
     overrides = config_flags.get_override_values(values["config"])
-    choose_devices(values.config, overrides, values.strategy, values.tpu)
+    devices = (values.strategy, values.tpu, values.cluster)
+    choose_devices(values.config, overrides, *devices)
+    if values.cluster or values.task is not None:
+        os.environ["TF_CONFIG"] = tf_config_of(values.cluster, values.task)
     try:
         results = train_and_draw(values.config, values.workdir)
     except TrainingStopped as stopped:
@@ -103,5 +115,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
     flags.DEFINE_enum("strategy", None, STRATEGIES, "Devices; default: the config's.")
     flags.DEFINE_string("tpu", None, "Name of a TPU; for --strategy=tpu.")
+    flags.DEFINE_list("cluster", [], "host:port of all processes of multi_worker.")
+    flags.DEFINE_integer("task", None, "This process of --cluster, from 0.")
     flags.mark_flag_as_required("config")
     binary.run(main, errors=(FloatingPointError, WorkdirBusyError))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import socket
 from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
+from spl_tf.distribution.cluster import ClusterResolver, find_cluster, own_name
+
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 
-ClusterResolver = tf.distribute.cluster_resolver.ClusterResolver
 # (this process, processes, replicas of this process) -> batches of this process.
 MakeBatches = Callable[[int, int, int], tf.data.Dataset]
 
@@ -24,13 +22,6 @@ PEER_ERRORS = (
     tf.errors.DeadlineExceededError,
 )
 
-# Of the processes that train, in the order in which they are numbered.
-_JOBS = ("chief", "worker")
-_EXAMPLE = (
-    '\'{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
-    '"task": {"type": "worker", "index": 0}}\''
-)
-
 
 def make_strategy(
     name: str, tpu: str = "", cluster: ClusterResolver | None = None
@@ -40,8 +31,8 @@ def make_strategy(
     Args:
         name: "one" (the first GPU, else the CPU), "mirrored" (all GPUs, else all CPU
             devices), "auto" (mirrored with more than one GPU, else one),
-            "multi_worker" (the processes that `TF_CONFIG` or Slurm names, each with
-            all its GPUs; before TensorFlow has run anything), or "tpu".
+            "multi_worker" (the processes that `find_cluster` finds, each with all its
+            GPUs; before TensorFlow has run anything), or "tpu".
         tpu: The TPU's name, for "tpu"; "local" on a TPU machine itself.
         cluster: What `find_cluster` gave, for "multi_worker", if it was called before.
 
@@ -82,117 +73,6 @@ def _multi_worker(cluster: ClusterResolver) -> tf.distribute.Strategy:
             "ports in TF_CONFIG (Slurm: submit again, another job has other ports); "
             "then start all processes again"
         ) from error
-
-
-def process_place() -> tuple[int, int]:
-    """This process's number, from 0, and how many there are, from the environment.
-
-    `TF_CONFIG` says it, or a step that `srun` started (`SLURM_PROCID` and
-    `SLURM_STEP_NUM_TASKS`; a batch script by itself is one process). Without them,
-    this process is the only one.
-
-    Raises:
-        ValueError: `TF_CONFIG` does not say which process this is.
-    """
-    if os.environ.get("TF_CONFIG"):
-        cluster, own = _tf_config()
-        names = _task_names(cluster)
-        return names.index(own), len(names)
-    if os.environ.get("SLURM_STEP_NUM_TASKS"):
-        place = (os.environ["SLURM_PROCID"], os.environ["SLURM_STEP_NUM_TASKS"])
-        return int(place[0]), int(place[1])
-    return 0, 1
-
-
-def own_name(cluster: ClusterResolver | None) -> str:
-    """This process of a "multi_worker" run, for others: name, host and port."""
-    if cluster is None:
-        return ""
-    name, named = _addresses(cluster)
-    return f"{name} ({named[name]})"
-
-
-def peer_addresses(cluster: ClusterResolver | None) -> dict[str, str]:
-    """Addresses of the other processes of a "multi_worker" run, by name."""
-    if cluster is None:
-        return {}
-    name, named = _addresses(cluster)
-    del named[name]
-    return named
-
-
-def _addresses(cluster: ClusterResolver) -> tuple[str, dict[str, str]]:
-    """The name of this process, and the addresses of all by their names."""
-    jobs = cluster.cluster_spec().as_dict()
-    addresses = [address for job in _JOBS for address in jobs.get(job, ())]
-    named = dict(zip(_task_names(jobs), addresses, strict=True))
-    # Known from here on, because Slurm's tasks are told apart by `cluster_spec`.
-    return f"{cluster.task_type} {cluster.task_id}", named
-
-
-def _task_names(cluster) -> list[str]:
-    return [
-        f"{job} {index}" for job in _JOBS for index in range(len(cluster.get(job, ())))
-    ]
-
-
-def _tf_config() -> tuple[dict[str, list[str]], str]:
-    """The cluster, and the name of this process in it."""
-    text = os.environ["TF_CONFIG"]
-    try:
-        content = json.loads(text)
-        cluster, task = content["cluster"], content["task"]
-        own = f"{task['type']} {int(task['index'])}"
-        if own not in _task_names(cluster):
-            raise ValueError(f"there is no {own} in its cluster")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"TF_CONFIG is {text!r}, which names no process: {error!r}. Expected for "
-            f"example {_EXAMPLE}"
-        ) from error
-    return cluster, own
-
-
-def find_cluster() -> ClusterResolver:
-    """The processes of a "multi_worker" run, which the environment names.
-
-    To be called once: for Slurm it also gives this process its share of the GPUs.
-
-    Raises:
-        ValueError: Nothing names the processes.
-    """
-    resolvers = tf.distribute.cluster_resolver
-    if os.environ.get("TF_CONFIG"):
-        _tf_config()
-        return resolvers.TFConfigClusterResolver()
-    if os.environ.get("SLURM_STEP_NUM_TASKS"):
-        return _slurm_cluster()
-    raise ValueError(
-        "strategy 'multi_worker' needs to know its processes: start it with srun, or "
-        f"set TF_CONFIG in each, for example {_EXAMPLE}"
-    )
-
-
-def _slurm_cluster() -> ClusterResolver:
-    resolvers = tf.distribute.cluster_resolver
-    # Jobs that share a machine must not share ports; each has 16, for as many tasks.
-    port = 12000 + int(os.environ.get("SLURM_JOB_ID", 0)) * 16 % 16000
-    if shutil.which("nvidia-smi") and not os.environ.get("SLURM_GPUS_PER_TASK"):
-        return resolvers.SlurmClusterResolver(port_base=port)
-    # Nothing is to be shared out: there are no GPUs, or each task sees its own. The
-    # resolver cannot count that, so it is told of some that nobody uses.
-    count = int(os.environ["SLURM_STEP_NUM_TASKS"])
-    slurm = resolvers.SlurmClusterResolver(
-        port_base=port, gpus_per_node=count, gpus_per_task=1, auto_set_gpu=False
-    )
-    spec = slurm.cluster_spec()
-    return resolvers.SimpleClusterResolver(
-        spec,
-        task_type=slurm.task_type,
-        task_id=slurm.task_id,
-        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
-        rpc_layer="grpc",
-    )
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

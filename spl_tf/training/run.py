@@ -13,15 +13,13 @@ from absl import logging
 from ml_collections import config_dict
 
 from spl_tf.distribution.agreement import check_same
+from spl_tf.distribution.cluster import find_cluster, own_name, peer_addresses
 from spl_tf.distribution.interruption import TrainingStopped, locked
 from spl_tf.distribution.peer_watch import watched
 from spl_tf.distribution.strategies import (
     PEER_ERRORS,
-    find_cluster,
     is_chief,
     make_strategy,
-    own_name,
-    peer_addresses,
     wait_for_all,
 )
 from spl_tf.runs import run_folder
