@@ -18,6 +18,7 @@ _DEV = [
     *_BEAM,
     "hypothesis>=6.100",
     "jax>=0.4.30",
+    "kubernetes-validate>=1.30",
     "playwright>=1.40",
     "pytest>=8",
     "pytest-xdist>=3.8",
