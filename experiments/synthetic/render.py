@@ -24,7 +24,7 @@ stand in the place of web.csv:
 
 and the hidden truth also says which of them are near-copies of validation clips.
 
-World hashtags has 8,000 videos of posts, of one to ten segments, and in the place of
+World hashtags has 4,000 videos of posts, of one to ten segments, and in the place of
 web.csv:
 
     posts.jsonl             posts with hashtags, an object of JSON a line: see

@@ -133,7 +133,7 @@ def hashtags_config() -> ml_collections.ConfigDict:
     config = fw_config()
     for key in ("web_videos_per_class", "segments_per_video"):
         del config[key]
-    config.target_clips_per_class = 8
+    config.target_clips_per_class = 6
     config.query_error = 0.1  # of posts whose hashtags are about another pair
     config.sibling_shares = (0.15, 0.15)
     config.background_share = 0.25
@@ -141,7 +141,7 @@ def hashtags_config() -> ml_collections.ConfigDict:
     config.update(
         {
             "kind": _HASHTAGS,
-            "posts": 8000,  # with a video
+            "posts": 4000,  # with a video
             # The n-th most frequent pair is in proportion to n^-tail.
             "tail": 1.0,
             # Of videos, in segments, and their shares: a second stands for six.

@@ -4,7 +4,7 @@ python -m experiments.run_pipeline \
     --config=experiments/ig65m/configs/synthetic.py --workdir=runs/ig65m \
     --jobs=2 --threads=1
 
-World hashtags: 8,000 posts about six scenes (nouns) and four motions (verbs), with
+World hashtags: 4,000 posts about six scenes (nouns) and four motions (verbs), with
 hashtags of both, and a target set of 12 pairs of them. All rows of a seed have the same
 initial weights and as many steps of pre-training.
 `--strategies=scratch,target_all --seeds=0` is `make ig65m-demo`.
@@ -22,7 +22,7 @@ from experiments.synthetic import render
 
 STEPS, FINETUNING = 2400, 240
 AMOUNTS = (100, 300, 900)  # of videos, and all
-SPACE_VIDEOS = 1800  # of each label space
+SPACE_VIDEOS = 900  # of each label space
 SPACES = ("noun", "verb", "verb_noun", "target")
 # The paper's Figure 1 a, whose numbers the text gives.
 FIGURE_1 = {

@@ -25,6 +25,10 @@ def shrink(config):
     for settings in config.subsets.values():
         if "num_videos" in settings:
             settings.num_videos = max(1, settings.num_videos // 75)
+    for row in config.rows.values():
+        for changes in row.get("changes", {}).values():
+            if "schedule" in changes:
+                changes.schedule.warmup.steps = changes.schedule.length.steps = 2
     for phase in PHASES:
         config[phase].data.batch_size = 8
         config[phase].schedule.warmup.steps = 2

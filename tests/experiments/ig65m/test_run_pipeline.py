@@ -30,8 +30,7 @@ RATES = (0.02, 0.05)
 def make_config():
     config = small_config()
     frames = studies.get_config("frames").rows.r3d_frames
-    for changes in frames.changes.values():
-        changes.model.width = 0.0625
+    frames.changes.pretrain.schedule = config.pretrain.schedule
     config.rows.r3d_frames = frames
     config.strategies = ROWS
     config.tuning.update(learning_rates=RATES, held_out=0.5)
