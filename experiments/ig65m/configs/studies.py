@@ -232,8 +232,8 @@ STUDIES = {
     ),
     "frames": Study(
         "R3D-18 of an eighth of the channels and half of the cells, with 8 frames: on "
-        "the target alone, inflated from a 2D network that learned single frames of the "
-        "videos, and pre-trained on clips; Table 4.",
+        "the target alone, inflated from a 2D network that learned single frames of "
+        "the videos, and pre-trained on clips; Table 4.",
         _frames,
         "bars",
         {
