@@ -19,11 +19,13 @@ class Progress:
     log line a minute and one at the end.
     """
 
-    def __init__(self, total: int, unit: str, description: str, initial: int = 0):
+    def __init__(
+        self, total: int | None, unit: str, description: str, initial: int = 0
+    ):
         """Starts counting.
 
         Args:
-            total: Units that there are in all, finished ones too.
+            total: Units that there are in all, finished ones too; None if not known.
             unit: Name of one, for example "clip".
             description: What is being done, for example "converting".
             initial: Units that an earlier run has finished.

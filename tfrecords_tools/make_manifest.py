@@ -18,11 +18,11 @@ media id, or with the same YouTube id in the media id or the file name.
 from __future__ import annotations
 
 import collections
+import contextlib
 import csv
 import dataclasses
-import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import tensorflow as tf
 from absl import flags
@@ -30,8 +30,10 @@ from absl import flags
 from spl_tf import binary, clips
 from spl_tf.clips.remote import usable_path
 from spl_tf.labels import parse_class_names
+from spl_tf.progress import Progress
 from tfrecords_tools.conversion import options
 from tfrecords_tools.conversion.manifest import read_text, root_of
+from tfrecords_tools.conversion.streams import writing
 from tfrecords_tools.manifest_formats import FORMATS, FileIndex, ManifestSettings
 from tfrecords_tools.manifest_formats.chosen_entries import select
 from tfrecords_tools.manifest_formats.listing import Entry
@@ -132,23 +134,38 @@ def make_manifest(
     files = FileIndex(video_root)
     listing = FORMATS[format_name].read(files, annotations, settings)
     class_names = class_names or listing.class_names
-    _check_splits(settings, {entry.split for entry in listing.entries})
-    selected = list(select(listing.entries, class_names, exclude, settings, classes))
-    summary = _summarize(selected, class_names, listing.notes)
+    if settings.splits:
+        _check_splits(settings, {entry.split for entry in listing.entries})
+
+    def selected() -> Iterator[Entry]:
+        known = class_names, exclude, settings, classes, listing.marks_repeats
+        return select(listing.entries, *known)
+
+    summary, more = _summarize(selected(), class_names, listing.notes)
     if not summary.num_rows:
         raise ValueError(
             f"nothing of what {format_name} lists can enter the manifest; --video_root "
             f"is {video_root}, --splits {settings.splits!r}\n{summary.table()}"
         )
-    chosen = [entry for entry in selected if not entry.reason]
     if settings.extract_images:
+        chosen = [entry for entry in selected() if not entry.reason]
         FORMATS[format_name].extract(files, chosen)
-    if left_out_output:
-        left_out = (entry for entry in selected if entry.reason)
-        _write_csv(left_out_output, _LEFT_OUT_COLUMNS, left_out)
-    _write(classes_output, "".join(f"{name}\n" for name in class_names).encode())
-    more = [n for n in _MORE_COLUMNS if any(getattr(entry, n) for entry in chosen)]
-    _write_csv(output, (*_COLUMNS, *more), chosen)
+    with contextlib.ExitStack() as stack:  # what comes first is in its place last
+        chosen = stack.enter_context(_writing_csv(output, (*_COLUMNS, *more)))
+        tf.io.gfile.makedirs(os.path.dirname(classes_output) or ".")
+        names = "".join(f"{name}\n" for name in class_names)
+        left_out = None
+        if left_out_output:
+            left_out = _writing_csv(left_out_output, _LEFT_OUT_COLUMNS)
+            left_out = stack.enter_context(left_out)
+        total = sum(counts[_LISTED] for counts in summary.counts.values())
+        with Progress(total, "entry", "writing the manifest") as progress:
+            for entry in selected():
+                write = left_out if entry.reason else chosen
+                if write is not None:
+                    write(entry)
+                progress.update()
+        clips.write_atomically(classes_output, names.encode())
     return summary
 
 
@@ -189,11 +206,12 @@ def _check_splits(settings: ManifestSettings, found: set[str]) -> None:
 
 
 def _summarize(
-    selected: Sequence[Entry], class_names: Sequence[str], notes: tuple[str, ...]
-) -> ManifestSummary:
+    selected: Iterable[Entry], class_names: Sequence[str], notes: tuple[str, ...]
+) -> tuple[ManifestSummary, list[str]]:
+    """The summary, and the columns that are written as entries have them."""
     counts: dict[str, collections.Counter] = {}
     examples: dict[str, str] = {}
-    used = set()
+    used, more = set(), set()
     for entry in selected:
         count = counts.setdefault(entry.split, collections.Counter())
         count[_LISTED] += 1
@@ -203,31 +221,33 @@ def _summarize(
                 examples[entry.reason] = f"{entry.name} ({entry.where})"
         else:
             used.update(entry.labels)
+            more.update(name for name in _MORE_COLUMNS if getattr(entry, name))
     unused = tuple(name for name in class_names if name not in used)
-    return ManifestSummary(tuple(class_names), counts, examples, unused, notes)
+    summary = ManifestSummary(tuple(class_names), counts, examples, unused, notes)
+    return summary, [name for name in _MORE_COLUMNS if name in more]
 
 
-def _write_csv(path: str, columns: Sequence[str], entries: Iterable[Entry]) -> None:
-    """Writes the attributes of entries that have the columns' names."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+@contextlib.contextmanager
+def _writing_csv(
+    path: str, columns: Sequence[str]
+) -> Iterator[Callable[[Entry], None]]:
+    """Gives what writes the attributes of an entry that have the columns' names."""
     places = [Entry._fields.index(name) for name in columns]
-    writer.writerows([entry[place] for place in places] for entry in entries)
-    try:
-        content = text.getvalue().encode()
-    except UnicodeEncodeError as error:
-        name = error.object[: error.end].rpartition("\n")[2]
-        raise ValueError(
-            f"{path}: a file's name is not UTF-8: {name.encode(errors='replace')}; "
-            "rename it"
-        ) from error
-    _write(path, content)
+    with writing(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
 
+        def write(entry: Entry) -> None:
+            try:
+                writer.writerow([entry[place] for place in places])
+            except UnicodeEncodeError as error:
+                name = error.object[: error.end].rpartition("\n")[2]
+                raise ValueError(
+                    f"{path}: a file's name is not UTF-8: "
+                    f"{name.encode(errors='replace')}; rename it"
+                ) from error
 
-def _write(path: str, content: bytes) -> None:
-    tf.io.gfile.makedirs(os.path.dirname(path) or ".")
-    clips.write_atomically(path, content)
+        yield write
 
 
 def _define_flags() -> None:

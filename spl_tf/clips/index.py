@@ -152,7 +152,7 @@ class ClipIndex:
             for name, dtype in (_COLUMNS | _ADDED_COLUMNS | _LATEST_COLUMNS).items()
         }
         added = {name: arrays.pop(name) for name in _ADDED_COLUMNS | _LATEST_COLUMNS}
-        added["label_splits"] = np.cumsum([0, *added["label_splits"]], dtype=np.int64)
+        added["label_splits"] = np.cumsum(np.append([0], added["label_splits"]))
         # Shards that an older version wrote have no summary of these, or the last.
         rows = len(arrays["shard"])
         frames = int(arrays["frames"].sum()) or -1

@@ -113,7 +113,7 @@ class ShardFolder:
         if content is None:
             return None
         plain_name(content["summary"]["name"], self.path(_report_name(shard)))
-        summary = ShardSummary(**content.pop("summary"))
+        summary = ShardSummary(**content.pop("summary")).compact()
         try:
             size = tf.io.gfile.stat(os.path.join(self.directory, summary.name)).length
         except tf.errors.NotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import dataclasses
 import os
@@ -31,6 +32,8 @@ def shard_name(shard: int, num_shards: int) -> str:
 @dataclasses.dataclass(frozen=True)
 class ShardSummary:
     """What the index needs to know of the records of one shard, in order.
+
+    The columns are lists, or arrays (see `compact`).
 
     Attributes:
         name: File name of the shard.
@@ -92,6 +95,14 @@ class ShardSummary:
         self.frame_teachers.extend(choices.index)
         self.frame_confidences.extend(choices.confidence)
 
+    def compact(self) -> ShardSummary:
+        """The same in arrays, of up to 8 bytes a number instead of 40."""
+        fields = dataclasses.asdict(self)
+        return ShardSummary(
+            fields.pop("name"),
+            **{key: array.array(_typecode(key), each) for key, each in fields.items()},
+        )
+
     @property
     def entry(self) -> dict[str, str | int]:
         """The shard's entry in `DatasetInfo.shards`."""
@@ -100,6 +111,12 @@ class ShardSummary:
             "num_clips": len(self.lengths),
             "num_bytes": sum(self.lengths),
         }
+
+
+def _typecode(field: str) -> str:
+    if field in ("lengths", "groups"):
+        return "q"
+    return "f" if "confidences" in field else "i"
 
 
 def write_shard(

@@ -98,6 +98,8 @@ def in_order(plan, start: int, stop: int) -> tf.data.Dataset:
     # A pipeline with autotuning waits, when it is closed, for a thread that sleeps up
     # to a minute between its turns.
     options.autotune.enabled = False
+    # Rewriting the graph would copy what the function looks labels up in.
+    options.experimental_optimization.apply_default_optimizations = False
     # A call waits for its clips and keeps its thread; TensorFlow's own pool has one
     # per core, and they are for computing.
     options.threading.private_threadpool_size = calls + 1

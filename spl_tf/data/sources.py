@@ -180,7 +180,8 @@ def kept_clips(source: TrainInput) -> KeptClips:
     passes = filter_rows(source)
 
     def is_labelled(rows: slice) -> np.ndarray:
-        return label_of(rows) >= 0
+        # Of several labels, all are known to be classes.
+        return source.several or label_of(rows) >= 0
 
     rows = RowSet(len(dataset), lambda rows: passes[rows] & is_labelled(rows))
     if source.positive_frames is not None and len(rows):
@@ -236,19 +237,17 @@ def row_labels(source: TrainInput) -> LabelOf:
         return source.dataset.index.label.__getitem__
 
     def drawn(rows: slice | np.ndarray) -> np.ndarray:
-        if isinstance(rows, slice):
-            rows = np.arange(*rows.indices(len(several)))
-        return several.one_of(rows, lasting_draws(source.seed, rows))
+        flat = rows if isinstance(rows, slice) else rows.reshape(-1)
+        found = several.one_of(flat, lambda rows: lasting_draws(source.seed, rows))
+        return found if isinstance(rows, slice) else found.reshape(rows.shape)
 
     return drawn
 
 
 def lasting_draws(seed: int, rows: np.ndarray) -> np.ndarray:
-    """What decides for all epochs which of a clip's labels counts, float32."""
-    flat = np.reshape(rows, -1)
+    """What decides for all epochs which of a clip's labels counts, float32 [n]."""
     # An epoch that no clip's other draws are of.
-    draws = uniform_draws(seed, np.full_like(flat, -1), flat, 1)
-    return draws.reshape(np.shape(rows))
+    return uniform_draws(seed, np.full_like(rows, -1), rows, 1)[:, 0]
 
 
 def media_kept(source: TrainInput, rows: np.ndarray) -> MediaRows:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-ROWS_AT_ONCE = 1 << 20
+ROWS_AT_ONCE = 1 << 17  # of which a column is in a core's cache
 
 
 def in_chunks(num_rows: int) -> Iterator[slice]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -22,20 +23,27 @@ class SeveralLabels:
     def __len__(self) -> int:
         return len(self.splits) - 1
 
-    def one_of(self, rows: np.ndarray | slice, draws: np.ndarray) -> np.ndarray:
+    def one_of(
+        self, rows: slice | np.ndarray, draw: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
         """One label of each of some clips, all of a clip's equally likely.
 
         Args:
             rows: int64 [b], or a slice of b, rows of the index.
-            draws: float32 [b], uniform in [0, 1).
+            draw: Gives float32 [k], uniform in [0, 1), for rows of several labels.
 
         Returns:
             int32 [b], a label per clip.
         """
         first, behind = self.splits[:-1][rows], self.splits[1:][rows]
+        several = np.flatnonzero(behind - first > 1)
+        which = rows.start + several if isinstance(rows, slice) else rows[several]
+        places = np.array(first)
+        first, behind = first[several], behind[several]
         counts = (behind - first).astype(np.float32)
         # A draw just below 1 may round up to the next clip's.
-        places = np.minimum(first + (draws * counts).astype(np.int64), behind - 1)
+        drawn = first + (draw(which) * counts).astype(np.int64)
+        places[several] = np.minimum(drawn, behind - 1)
         return self.values[places]
 
     def rows(self, rows: np.ndarray, num_labels: int) -> np.ndarray:

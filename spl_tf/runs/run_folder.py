@@ -229,7 +229,7 @@ def dataset_fingerprint(dataset: ClipDataset) -> str:
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     index = dataset.index
     for column in (index.shard, index.offset, index.length, index.label, index.teacher):
-        digest.update(np.ascontiguousarray(column).tobytes())
+        digest.update(np.ascontiguousarray(column).data)
     return digest.hexdigest()
 
 

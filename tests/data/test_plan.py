@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from spl_tf.data import Resampling, TrainPlan, padded_rows, uniform_draws
+from spl_tf.data.row_sets import RowSet
 
 ROWS = np.array([2, 3, 5, 7, 11, 13, 17])
 
@@ -40,6 +41,34 @@ def test_the_workers_parts_make_up_the_batch_of_one_worker():
         whole = TrainPlan(ROWS, 12, seed=4).batch(step)[0]
         parts = [TrainPlan(ROWS, 12, seed=4).batch(step, w, 3)[0] for w in range(3)]
         assert np.concatenate(parts).tolist() == whole.tolist()
+
+
+def test_an_order_that_is_not_stored_is_an_order():
+    kept = np.arange(5000) % 7 > 2
+    rows = np.flatnonzero(kept)
+
+    def plan(**changes):
+        settings = {"batch_size": 12, "seed": 1, "most_stored": 100} | changes
+        return TrainPlan(RowSet(5000, kept.__getitem__), **settings)
+
+    steps = 3 * len(rows) // 12
+    found, epochs = all_places(plan(), steps)
+    first, second = (found[epochs == epoch] for epoch in (0, 1))
+    assert sorted(first) == sorted(second) == rows.tolist()
+    assert (first == second).mean() < 0.01
+    assert abs(np.corrcoef(first, np.arange(len(first)))[0, 1]) < 0.1
+    assert plan().batch(100)[0].tolist() == found[1200:1212].tolist()
+    parts = [plan().batch(100, worker, 3)[0] for worker in range(3)]
+    assert np.concatenate(parts).tolist() == found[1200:1212].tolist()
+    assert plan(seed=2).batch(100)[0].tolist() != found[1200:1212].tolist()
+
+
+def test_orders_that_are_stored_are_those_of_before():
+    """The permutations of NumPy's generator over the rows themselves."""
+    found, epochs = all_places(TrainPlan(ROWS, 3, seed=5), steps=14)
+    for epoch in range(6):
+        order = np.random.default_rng([5, epoch]).permutation(ROWS)
+        assert found[epochs == epoch].tolist() == order.tolist()
 
 
 def test_a_batch_larger_than_the_data_takes_several_epochs():

@@ -58,6 +58,21 @@ def test_a_share_of_many_is_that_of_a_sort():
         assert sorted(confidence[kept & (label == each)]) == sorted(wanted)
 
 
+@pytest.mark.parametrize("per_class", [True, False])
+@pytest.mark.parametrize("classes", [5, 70_000])
+def test_of_clips_that_are_as_confident_the_first_are_kept(per_class, classes):
+    generator = np.random.default_rng(1)
+    label = generator.integers(0, 5, 2000) * (classes // 5)
+    confidence = generator.integers(0, 4, 2000) / 4
+    rule = ClipFilter(min_confidence=0.25, keep_fraction=0.4, per_class=per_class)
+    kept = rule.keeps(label, {"confidence": confidence})
+    for each in set(label.tolist()) if per_class else [None]:
+        those = (confidence >= 0.25) & ((label == each) | (each is None))
+        ranked = sorted(np.flatnonzero(those), key=lambda row: (-confidence[row], row))
+        wanted = sorted(ranked[: int(np.ceil(0.4 * len(ranked)))])
+        assert np.flatnonzero(kept & those).tolist() == wanted
+
+
 def test_what_the_rules_need_is_named():
     assert ClipFilter(agreement=True).needs == ("teacher",)
     everything = ClipFilter(frozenset("a"), True, 0.5, 0.5, 0.5)

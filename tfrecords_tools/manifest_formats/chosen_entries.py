@@ -89,6 +89,7 @@ def select(
     exclude: Sequence[str],
     settings: ManifestSettings,
     classes: str = "",
+    marks_repeats: bool = False,
 ) -> Iterator[Entry]:
     """Gives every entry of the wanted splits a reason if it must be left out.
 
@@ -102,6 +103,7 @@ def select(
         exclude: Paths of manifests whose videos must not enter.
         settings: Which splits to take, and which faults to skip.
         classes: Where the class names are from, for messages.
+        marks_repeats: Whether the reader has found the last itself, see `Listing`.
 
     Raises:
         ValueError: Something is wrong that the settings do not say to skip; the message
@@ -109,7 +111,7 @@ def select(
     """
     known = frozenset(class_names)
     excluded = read_excluded(exclude)
-    kept: dict[tuple, Entry] = {}
+    kept: dict[tuple, Entry] | None = None if marks_repeats else {}
     for entry in entries:
         if not settings.wants(entry.split):
             continue
@@ -137,6 +139,8 @@ def _judge(entry, known, excluded, kept, classes) -> tuple[str, str]:
         return MISSING, "there is no file"
     if excluded and not video_keys(entry.media_id).isdisjoint(excluded):
         return EXCLUDED, ""
+    if kept is None:
+        return "", ""
     key = (entry.split, composed(entry.media_id), entry.start, entry.end)
     first = kept.setdefault(key, entry)
     if first is not entry:

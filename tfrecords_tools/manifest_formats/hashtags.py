@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import collections
+import array
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+
+from spl_tf.labels.chunks import in_chunks
 from spl_tf.labels.hashtags import hashtag_of
+from spl_tf.media_groups import media_group
+from spl_tf.progress import Progress
 from spl_tf.text_files import composed
 from tfrecords_tools.conversion.manifest import LABEL_SEPARATOR
 from tfrecords_tools.manifest_formats.annotations import read_columns, read_json
@@ -20,6 +25,7 @@ from tfrecords_tools.manifest_formats.listing import (
     ManifestSettings,
 )
 from tfrecords_tools.manifest_formats.posts import Post, post_of, read_posts
+from tfrecords_tools.manifest_formats.spool import SpooledEntries
 from tfrecords_tools.manifest_formats.yt_dlp import (
     INFO_ENDING,
     media_id_of,
@@ -79,7 +85,8 @@ def read(
     its name. Without a post's file, every `NAME.info.json` of yt-dlp is a post: its
     tags and the #words of its description. The media id is the post's id. Posts that
     cannot be used are counted by reason: none stops the rest. Labels of fewer than
-    `min_videos` videos go.
+    `min_videos` videos go. Posts may be more than memory holds: they are kept in a file
+    of `TMPDIR`.
 
     Args:
         files: The videos.
@@ -95,20 +102,16 @@ def read(
     """
     labels = HashtagLabels(settings.queries)
     posts = (post for path in annotations for post in read_posts(path))
-    entries, seen = [], set()
-    for post, media_id, video in (
-        ((post, post.id, _video_of(files, post)) for post in posts)
-        if annotations
-        else _info_posts(files)
-    ):
-        entry = _entry(post, media_id, video, labels)
-        key = composed(media_id)
-        if not post.reason:
-            entry = entry._replace(reason=REPEATED) if key in seen else entry
-            if video:  # else a later post of this id may have its file
-                seen.add(key)
-        entries.append(entry)
-    rare = _rare_labels(entries, labels.names, settings.min_videos)
+    listed = _PostEntries()
+    with Progress(None, "post", "reading posts") as progress:
+        for post, media_id, video in (
+            ((post, post.id, _video_of(files, post)) for post in posts)
+            if annotations
+            else _info_posts(files)
+        ):
+            listed.append(post, _entry(post, media_id, video, labels))
+            progress.update()
+    rare = listed.finish(labels.names, settings.min_videos)
     notes = [
         f"{len(rare):,} labels of fewer than {settings.min_videos} videos went"
         + "".join(f", e.g. {name} ({rare[name]})" for name in list(rare)[:1])
@@ -119,9 +122,83 @@ def read(
             f"{len(labels.shared):,} hashtags have several labels, e.g. #{tag}: "
             f"{', '.join(names)}"
         )
-    entries = [_without(entry, rare) for entry in entries]
-    found = {name for entry in entries for name in entry.labels}
-    return Listing(sorted(found), entries, tuple(notes))
+    return Listing(listed.class_names, listed, tuple(notes), marks_repeats=True)
+
+
+class _PostEntries:
+    """The entries of posts; in memory are numbers alone, about 30 bytes for a post.
+
+    A post is known by 63 bits of a hash of its id (`media_group`). Of 65 million, two
+    others are taken for one with a probability of 1 in 4,000.
+    """
+
+    def __init__(self):
+        self._entries = SpooledEntries()
+        self._numbers: dict[str, int] = {}  # of the labels
+        self._labels, self._counts = array.array("i"), array.array("i")
+        self._groups = array.array("q")
+        self._readable, self._there = array.array("b"), array.array("b")
+        self._taken = array.array("b")
+        self._repeated, self._rare = np.zeros(0, bool), {}
+
+    def append(self, post: Post, entry: Entry) -> None:
+        """Adds the next post."""
+        self._entries.append(entry)
+        names = entry.labels
+        for name in names:
+            number = self._numbers.setdefault(name, len(self._numbers))
+            self._labels.append(number)
+        self._counts.append(len(names))
+        self._groups.append(media_group(entry.media_id))
+        self._readable.append(not post.reason)
+        self._there.append(not post.reason and bool(entry.video))
+        self._taken.append(not entry.reason)
+
+    def finish(self, names: Iterable[str], min_videos: int) -> dict[str, int]:
+        """Marks repeated posts, and takes labels away that have few videos.
+
+        Args:
+            names: Labels that may have none.
+            min_videos: Labels of fewer are taken away.
+
+        Returns:
+            How many videos each of these has, in alphabetical order.
+        """
+        self._repeated = self._find_repeated()
+        taken = np.frombuffer(self._taken, bool) & ~self._repeated
+        values = np.frombuffer(self._labels, np.int32)
+        values = values[np.repeat(taken, np.frombuffer(self._counts, np.int32))]
+        counted = np.bincount(values, minlength=len(self._numbers)).tolist()
+        counts = dict.fromkeys(names, 0)
+        counts |= dict(zip(self._numbers, counted, strict=True))
+        self._rare = {n: counts[n] for n in sorted(counts) if counts[n] < min_videos}
+        return self._rare
+
+    @property
+    def class_names(self) -> list[str]:
+        """The labels that stay, in alphabetical order."""
+        return sorted(self._numbers.keys() - self._rare.keys())
+
+    def __iter__(self) -> Iterator[Entry]:
+        repeated = memoryview(self._repeated)  # makes no list of them
+        for entry, is_repeated in zip(self._entries, repeated, strict=True):
+            changed = entry._replace(reason=REPEATED) if is_repeated else entry
+            yield _without(changed, self._rare)
+
+    def _find_repeated(self) -> np.ndarray:
+        """Which readable posts come after one of the same id whose video is there."""
+        groups = np.frombuffer(self._groups, np.int64)
+        there = np.flatnonzero(np.frombuffer(self._there, bool))
+        repeated = np.zeros(len(groups), bool)
+        if len(there):
+            known, first = np.unique(groups[there], return_index=True)
+            first = there[first]
+            for rows in in_chunks(len(groups)):
+                places = np.searchsorted(known, groups[rows])
+                places = np.minimum(places, len(known) - 1)
+                earlier = first[places] < np.arange(rows.start, rows.stop)
+                repeated[rows] = earlier & (known[places] == groups[rows])
+        return repeated & np.frombuffer(self._readable, bool)
 
 
 def _entry(post: Post, media_id: str, video: str, labels: HashtagLabels) -> Entry:
@@ -139,16 +216,6 @@ def _entry(post: Post, media_id: str, video: str, labels: HashtagLabels) -> Entr
         more_labels=LABEL_SEPARATOR.join(names[1:]),
         duration=post.duration,
     )
-
-
-def _rare_labels(
-    entries: Iterable[Entry], names: Iterable[str], min_videos: int
-) -> dict[str, int]:
-    """Labels with too few videos that are there, and how many each has."""
-    counts = collections.Counter(dict.fromkeys(names, 0))
-    for entry in entries:
-        counts.update(dict.fromkeys(entry.labels, not entry.reason))
-    return {name: counts[name] for name in sorted(counts) if counts[name] < min_videos}
 
 
 def _without(entry: Entry, rare: dict[str, int]) -> Entry:

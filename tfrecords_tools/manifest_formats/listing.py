@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from tfrecords_tools.conversion import options
@@ -66,13 +67,17 @@ class Listing(NamedTuple):
 
     Attributes:
         class_names: Names of the classes, in the distribution's order.
-        entries: Entries in the distribution's order, those without a file among them.
+        entries: Entries in the distribution's order, those without a file among them;
+            they can be gone through several times.
         notes: What the reader could not do as asked, for the summary.
+        marks_repeats: Whether entries of a media id that was kept before have the
+            reason `REPEATED` already, so that nobody has to remember all.
     """
 
     class_names: list[str]
-    entries: list[Entry]
+    entries: Iterable[Entry]
     notes: tuple[str, ...] = ()
+    marks_repeats: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
