@@ -94,7 +94,8 @@ def test_labels_are_those_of_hashtags_and_posts_are_counted(finished):
         folder = f"{workdir}/seed_0/spaces/{name}"
         counts = collections.Counter()
         for row in rows_of(f"{folder}/manifest.csv"):
-            counts.update([row["label"], *filter(None, row["more_labels"].split("|"))])
+            more = (row.get("more_labels") or "").split("|")
+            counts.update(filter(None, [row["label"], *more]))
         assert space["of_label"] == sorted(counts.values(), reverse=True)
         left_out = collections.Counter(
             row["reason"] for row in rows_of(f"{folder}/left_out.csv")
