@@ -208,7 +208,8 @@ def split_duplicates(
 
 def _size(path: str) -> int:
     """Bytes of a file, or of all frames in a folder."""
-    if frame_folder.is_folder(path):
-        names = frame_folder.frame_names(path)
-        return sum(_size(os.path.join(path, name)) for name in names)
-    return tf.io.gfile.stat(path).length
+    status = tf.io.gfile.stat(path)
+    if not status.is_directory:
+        return status.length
+    names = frame_folder.frame_names(path)
+    return sum(_size(os.path.join(path, name)) for name in names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
@@ -40,12 +41,14 @@ def stamps(root: str, names: Iterable[str]) -> dict[str, str]:
 
 def _stamp(path: str) -> str:
     try:
-        if frame_folder.is_folder(path):
-            return _stamp_of_folder(path)
         if not scheme(path):
             status = os.stat(path)  # TensorFlow's has whole seconds
+            if stat.S_ISDIR(status.st_mode):
+                return _stamp_of_folder(path)
             return f"{status.st_size} {status.st_mtime_ns}"
         status = tf.io.gfile.stat(path)
+        if status.is_directory:
+            return _stamp_of_folder(path)
         return f"{status.length} {status.mtime_nsec}"
     except (OSError, ValueError, tf.errors.OpError, UnreadableVideoError):
         return _MISSING  # or unreadable, which conversion finds out and reports

@@ -120,7 +120,7 @@ def test_an_unknown_word_in_the_argument_is_refused():
     ("dataset", "argument", "rows"),
     [
         (kinetics400, "amounts,smoke", ("scratch", "ig_500k")),
-        (epic_kitchens, "label_spaces,verb,smoke", ("sports1m", "verb_noun_19m")),
+        (epic_kitchens, "label_spaces,verb,smoke", ("verb_noun_19m",)),
         (something_something, "smoke", ("kinetics_34",)),
     ],
 )
