@@ -14,6 +14,7 @@ from experiments.ig65m.results import (
     by_row,
     curves,
     log_linear_fit,
+    shown_tables,
     space_table,
 )
 from experiments.reporting import facts
@@ -73,7 +74,7 @@ def gather(workdir: str | os.PathLike) -> ExperimentContent:
         method=_PAPER,
         tables=[
             _table(table, results, kind)
-            for table in results["tables"]
+            for table in shown_tables(results)
             for kind in MEASURES
             if kind == FINETUNED or by_row(table["rows"], results, kind)
         ],
@@ -112,7 +113,7 @@ def _table(table: Mapping[str, Any], results: Mapping[str, Any], kind: str) -> R
 def _figures(results: Mapping[str, Any]) -> Iterator[Chapter]:
     """A chapter for each table that has a figure."""
     measure = _MEASURES[results["metric"]]
-    for number, table in enumerate(results["tables"]):
+    for number, table in enumerate(shown_tables(results)):
         name, title = f"figure-{number}", table["title"]
         if table["figure"] == "bars":
             chart = bar_chart(name, "", _bars(table, results), measure)

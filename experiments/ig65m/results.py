@@ -165,6 +165,15 @@ def by_row(
     return found
 
 
+def shown_tables(results: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The tables that compare rows as far as there are results; all, if none does."""
+    tables = results["tables"]
+    done = [
+        table for table in tables if len(by_row(table["rows"], results, FINETUNED)) > 1
+    ]
+    return done or tables
+
+
 def log_linear_fit(
     sizes: Sequence[float], values: Sequence[float]
 ) -> tuple[float, float] | None:
@@ -222,10 +231,11 @@ def format_table(results: dict[str, Any]) -> str:
     lines = text_table.aligned(spaces) if spaces else []
     if not results["rows"]:
         return "\n".join([*lines, format_progress(results)])
-    for table in results["tables"]:
+    for table in shown_tables(results):
         found = {kind: by_row(table["rows"], results, kind) for kind in MEASURES}
-        if found[FINETUNED]:
-            lines += ["", table["title"], *_lines_of(found, table["reference"])]
+        if not found[FINETUNED]:
+            continue
+        lines += ["", table["title"], *_lines_of(found, table["reference"])]
         if table["figure"] in ("videos", "labels"):
             lines += fit_lines(table, results)
     return "\n".join(lines).strip()

@@ -87,6 +87,7 @@ def curve_chart(
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(which="minor", length=0)
     axes.set_xlabel(axis)
+    axes.set_ylim(top=min(1.02, axes.get_ylim()[1]))  # lines may go on above
     _accuracies(axes, measure)
     axes.legend(loc="best", frameon=False, labelcolor=color("--ink"))
     notes = [

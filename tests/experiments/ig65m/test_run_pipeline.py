@@ -24,7 +24,7 @@ from tests.experiments.ig65m.small import small_config
 from tests.experiments.pipelines import reasons
 
 ROWS = ("scratch", "verb_noun", "r3d_frames")
-RATES = (0.02, 0.05)
+RATE = 0.02  # the only one that is tried, not that of the recipe
 
 
 def make_config():
@@ -33,7 +33,7 @@ def make_config():
     frames.changes.pretrain.schedule = config.pretrain.schedule
     config.rows.r3d_frames = frames
     config.strategies = ROWS
-    config.tuning.update(learning_rates=RATES, held_out=0.5)
+    config.tuning.update(learning_rates=(RATE,), held_out=0.5)
     config.tables = (
         {
             "title": "A table",
@@ -114,7 +114,9 @@ def test_a_subset_is_of_its_space_and_what_is_trained_on(finished):
     clips = ClipDataset(f"{workdir}/seed_0/clips/posts_verb_noun")
     row = results["rows"][1]
     assert row["videos"] == len(clips) <= len(chosen)
-    assert row["labels"] == len(clips.info.class_names) == 24
+    with open(f"{workdir}/seed_0/spaces/verb_noun/classes.txt") as file:
+        assert clips.info.class_names == file.read().splitlines()
+    assert row["labels"] == len(clips.info.class_names)
     with open(f"{workdir}/{row['pretrained']}/config.json") as file:
         source = json.load(file)["config"]["data"]["sources"]["posts"]
     assert source["labels"]["kind"] == "one_of"
@@ -125,7 +127,7 @@ def test_a_rate_is_searched_for_where_there_is_a_pretraining(finished):
     scratch, *pretrained = results["rows"]
     assert scratch["learning_rate"] is None
     for row in pretrained:
-        assert row["learning_rate"] in RATES
+        assert row["learning_rate"] == RATE
         assert row["run"].endswith("/winner")
         assert os.path.exists(f"{workdir}/{row['run']}/weights.npz")
 
@@ -148,7 +150,6 @@ def test_the_table_has_both_measures_of_every_row(finished):
     text = format_table(results)
     for name in ROWS:
         assert f"\n{name} " in text
-    assert "points for ten times the videos" in text
     with open(os.path.join(workdir, "report", "index.html")) as file:
         page = file.read()
     assert "verb_noun fine-tuned" not in page  # the paper says nothing of it
