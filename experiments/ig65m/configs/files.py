@@ -251,4 +251,4 @@ def _shrunk(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
 
 
 def _of_size(subset: Mapping[str, Any]) -> dict[str, Any]:
-    return {**subset, "num_videos": 20} if "num_videos" in subset else dict(subset)
+    return {**subset, "num_videos": 40} if "num_videos" in subset else dict(subset)
