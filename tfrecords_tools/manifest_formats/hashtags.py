@@ -258,12 +258,14 @@ def _info_posts(files: FileIndex) -> Iterator[tuple[Post, str, str]]:
         if not isinstance(info, dict) or "id" not in info:
             yield Post(where, 0, stem, reason=reason), "", ""
         elif info.get("_type", "video") == "video":
-            post = post_of(where, 0, info)
-            yield post, media_id_of(info), videos.get(composed(stem), "")
+            post, media_id = post_of(where, 0, info), media_id_of(info)
+            if not _is_text(media_id):  # half a character, as JSON can escape it
+                post, media_id = post._replace(reason=WRONG_ENCODING), ""
+            yield post, media_id, videos.get(composed(stem), "")
 
 
 def _is_text(name: str) -> bool:
-    """Whether a file's name is UTF-8."""
+    """Whether a name can be written in UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError:

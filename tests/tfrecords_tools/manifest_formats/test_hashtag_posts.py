@@ -216,14 +216,16 @@ def test_info_files_that_no_reader_expects_stop_nothing(tmp_path):
     text(root, "sub/1.info.json", json.dumps({"id": "1", "tags": ["run"]}))
     put(root, b"[" * 100_000, "deep.info.json")
     put(root, b"", "empty.info.json")
+    text(root, "half.info.json", json.dumps({"id": "\ud83d", "tags": ["run"]}))
+    text(root, "site.info.json", json.dumps({"id": "4", "extractor": "\ud83d"}))
     put(root, b'{"id": "2", "tags": ["run"]}', os.fsdecode(b"caf\xe9.info.json"))
     put(root, b"x", os.fsdecode(b"caf\xe9.mp4"))
     summary, _ = make(tmp_path, "hashtags", queries=known["queries"], min_videos=1)
     assert summary.counts[""] == {
-        "listed": 4,
+        "listed": 6,
         "in manifest": 1,
         "broken": 2,
-        "wrong encoding": 1,
+        "wrong encoding": 3,
     }
 
 
