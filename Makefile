@@ -128,7 +128,8 @@ format: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.label_maps --pairs=10_000_000
 	$(BIN)/python -m benchmarks.convert_videos --rounds=2 --clips_per_video=1
-	$(BIN)/python -m benchmarks.input_pipeline --clips=256 --rounds=2 --rows=1_000_000
+	$(BIN)/python -m benchmarks.input_pipeline --clips=256 --rounds=2
+	$(BIN)/python -m benchmarks.index_scale --rows=1_000_000
 	$(BIN)/python -m benchmarks.image_clips --clips=128 --rounds=1
 	$(BIN)/python -m benchmarks.train_loop --rounds=1
 	$(BIN)/python -m benchmarks.near_duplicates

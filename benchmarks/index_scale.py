@@ -159,11 +159,8 @@ def _most_memory() -> Iterator[list[float]]:
 
 
 def _use(directory: str, changes: dict) -> list[float]:
-    """Seconds to open, to the first batch, for a batch at the start and in the middle.
-
-    The last is milliseconds for which rows a batch has.
-    """
-    start = time.perf_counter()
+    """What `_HEADS` names, up to the rows of a batch."""
+    start, cpu_start = time.perf_counter(), time.process_time()
     dataset = clips.ClipDataset(directory)
     times = [time.perf_counter() - start]
     settings = {"label_map": None, "flip": True, "seed": 0, "several": True} | changes
@@ -171,8 +168,8 @@ def _use(directory: str, changes: dict) -> list[float]:
     middle = len(dataset) // 3 // _BATCH
     for step in (0, 0, middle):
         next(iter(data.train_batches(source, _BATCH, start_step=step)))
-        times.append(time.perf_counter() - start)
-        start = time.perf_counter()
+        times += [time.perf_counter() - start, time.process_time() - cpu_start]
+        start, cpu_start = time.perf_counter(), time.process_time()
     part = TrainClips(source, _BATCH, 1)
     out, waits = np.empty((_BATCH, 0)), []
     for step in range(middle, middle + _PLANNED):
@@ -183,13 +180,18 @@ def _use(directory: str, changes: dict) -> list[float]:
 
 
 def _read(directory: str) -> list[float]:
-    """Seconds in which `np.load` reads all columns."""
+    """Seconds in which `np.load` reads all columns, the first of `_HEADS`."""
     start = time.perf_counter()
     with np.load(os.path.join(directory, FILE_NAME)) as arrays:
         _keep.append([arrays[name] for name in _COLUMNS])
-    return [time.perf_counter() - start, *[float("nan")] * 4]
+    return [time.perf_counter() - start, *[float("nan")] * 7]
 
 
+# Seconds, and those of all of the process' threads; milliseconds; megabytes.
+_HEADS = (
+    *("opened s", "1st batch s", "its CPU s", "at start s", "its CPU s"),
+    *("in middle s", "its CPU s", "its rows ms", "more MB", "most MB"),
+)
 _keep: list = []  # until the process has been measured
 
 
@@ -222,10 +224,7 @@ def compare(num_rows: int) -> None:
             f"{num_rows:,} rows, {size:.2f} GB, {os.cpu_count()} cores; bars: first "
             f"batch in {LIMIT_SECONDS} s, {LIMIT_MB} MB more"
         )
-        print(
-            f"{'':20}opened  first batch  start  middle  rows of {_BATCH}   more MB  "
-            "most MB"
-        )
+        print(f"{'':20}" + "".join(f"{head:>13}" for head in _HEADS))
         ours, theirs = context.Pipe()
         holder = context.Process(target=_hold, args=(directory, theirs), daemon=True)
         holder.start()
@@ -233,12 +232,8 @@ def compare(num_rows: int) -> None:
         for way in WAYS:
             with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
                 found = pool.submit(_measure, way, directory).result()
-            opened, first, start, middle, rows, more, most = found
-            print(
-                f"{way:20}{opened:5.1f}s {first:11.1f}s {start:5.1f}s {middle:6.1f}s "
-                f"{rows:8.2f}ms {more:9.0f} {most:8.0f}",
-                flush=True,
-            )
+            cells = (f"{value:13.2f}" for value in found)
+            print(f"{way:20}" + "".join(cells).replace("nan", "  -"), flush=True)
         ours.send(None)
         holder.join()
 

@@ -14,14 +14,13 @@ flipped, from clips of 100 frames of 256 x 340:
   process per core; no reading, no crop, no flip, no batch. (It decodes whole frames
   faster than TensorFlow's `DecodeAndCropJpeg` decodes the crop.)
 
-They take turns, so that a machine whose speed drifts treats them alike. Then follow the
-memory of the process over epochs, and a dataset of ten million rows.
+They take turns, so that a machine whose speed drifts treats them alike. Then follows
+the memory of the process over epochs. `index_scale` has datasets of many rows.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import multiprocessing
 import os
 import resource
@@ -278,54 +277,8 @@ def _resident_megabytes() -> float:
         return int(file.read().split()[1]) * resource.getpagesize() / 1e6
 
 
-def large_index(directory: str, num_rows: int) -> None:
-    """Opens and plans a dataset whose index repeats the clips, in a new process."""
-    dataset = clips.ClipDataset(directory)
-    repeats = -(-num_rows // len(dataset))
-    columns = {
-        name: np.tile(getattr(dataset.index, name), repeats)
-        for name in ("shard", "offset", "length", "frames", "label", "teacher")
-    }
-    clips.ClipIndex(dataset.index.shard_names, **columns).save(directory)
-    path = os.path.join(directory, "dataset.json")
-    with open(path, encoding="utf-8") as file:
-        content = json.load(file)
-    for shard in content["shards"]:
-        shard["num_clips"] *= repeats
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(content, file)
-    context = multiprocessing.get_context("spawn")
-    process = context.Process(target=_open_and_plan, args=(directory,))
-    process.start()
-    process.join()
-
-
-def _open_and_plan(directory: str) -> None:
-    before = _peak_megabytes()
-    start = time.perf_counter()
-    dataset = clips.ClipDataset(directory)
-    opened = time.perf_counter() - start
-    waits = []
-    for step in (0, len(dataset) // 16):
-        start = time.perf_counter()
-        next(iter(our_batches(dataset, 8, start_step=step)))
-        waits.append(time.perf_counter() - start)
-    print(
-        f"{len(dataset):,} rows: opened in {opened:.1f} s; first batch after "
-        f"{waits[0]:.1f} s, in the middle of the epoch after {waits[1]:.1f} s; peak "
-        f"memory {_peak_megabytes():.0f} MB, {before:.0f} MB of it before"
-    )
-
-
-def _peak_megabytes() -> float:
-    # Not `ru_maxrss`, which a process inherits from the one that started it.
-    with open("/proc/self/status", encoding="ascii") as file:
-        lines = dict(line.split(":", 1) for line in file)
-    return int(lines["VmHWM"].split()[0]) * 1024 / 1e6
-
-
 def main(argv: list[str]) -> None:
-    """Measures speed, memory and the large index."""
+    """Measures speed and memory."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     values = flags.FLAGS
@@ -334,7 +287,6 @@ def main(argv: list[str]) -> None:
             directory, values.quality, values.batch_size, values.clips, values.rounds
         )
         memory_over_epochs(directory, 10, values.batch_size)
-        large_index(directory, values.rows)
 
 
 if __name__ == "__main__":
@@ -342,5 +294,4 @@ if __name__ == "__main__":
     flags.DEFINE_integer("rounds", 10, "Rounds.")
     flags.DEFINE_integer("batch_size", 16, "Clips per batch.")
     flags.DEFINE_integer("quality", 90, "Quality of the JPEGs.")
-    flags.DEFINE_integer("rows", 10_000_000, "Rows of the large index.")
     app.run(main)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import tqdm
 from absl import logging
 
 _LOG_SECONDS = 60.0
+_UNITS_AT_ONCE = 1000
+
+Unit = TypeVar("Unit")
 
 
 class Progress:
@@ -82,3 +86,16 @@ class Progress:
             self._bar.close()
         else:
             self._log()
+
+
+def shown(
+    units: Iterable[Unit], total: int | None, unit: str, description: str
+) -> Iterator[Unit]:
+    """Gives units on, and counts them; see `Progress` for the other arguments."""
+    number = 0
+    with Progress(total, unit, description) as progress:
+        for number, each in enumerate(units, start=1):
+            yield each
+            if not number % _UNITS_AT_ONCE:
+                progress.update_to(number)
+        progress.update_to(number)

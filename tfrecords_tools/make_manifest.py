@@ -30,7 +30,7 @@ from absl import flags
 from spl_tf import binary, clips
 from spl_tf.clips.remote import usable_path
 from spl_tf.labels import parse_class_names
-from spl_tf.progress import Progress
+from spl_tf.progress import shown
 from tfrecords_tools.conversion import options
 from tfrecords_tools.conversion.manifest import read_text, root_of
 from tfrecords_tools.conversion.streams import writing
@@ -159,12 +159,10 @@ def make_manifest(
             left_out = _writing_csv(left_out_output, _LEFT_OUT_COLUMNS)
             left_out = stack.enter_context(left_out)
         total = sum(counts[_LISTED] for counts in summary.counts.values())
-        with Progress(total, "entry", "writing the manifest") as progress:
-            for entry in selected():
-                write = left_out if entry.reason else chosen
-                if write is not None:
-                    write(entry)
-                progress.update()
+        for entry in shown(selected(), total, "entry", "writing the manifest"):
+            write = left_out if entry.reason else chosen
+            if write is not None:
+                write(entry)
         clips.write_atomically(classes_output, names.encode())
     return summary
 

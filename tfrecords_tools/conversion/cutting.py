@@ -14,7 +14,7 @@ from tfrecords_tools.decoding.video import MICROSECONDS
 SAMPLINGS = ("uniform", "random", "tiles")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)  # there may be very many
 class ClipPlan:
     """A clip to be made.
 

@@ -28,7 +28,7 @@ _URL = re.compile(
 )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)  # there may be very many
 class ManifestRow:
     """One line of a manifest.
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from spl_tf.progress import shown
 from spl_tf.text_files import composed
 from tfrecords_tools.decoding.file_endings import (
     IMAGE_ENDINGS,
@@ -16,12 +17,14 @@ from tfrecords_tools.decoding.file_endings import (
     ending_of,
 )
 from tfrecords_tools.manifest_formats.annotations import stem_of
+from tfrecords_tools.manifest_formats.sorted_texts import SortedTexts, TextTable
 
 
 class FileIndex:
     """Paths of the files below a folder, listed once; hidden files do not count.
 
-    Names are compared composed (NFC), and given as they are on disk.
+    Names are compared composed (NFC), and given as they are on disk. In memory are
+    numbers alone, about 25 bytes for a file.
 
     Attributes:
         root: Path of the folder, local or remote.
@@ -40,13 +43,16 @@ class FileIndex:
         if not root or not tf.io.gfile.isdir(root):
             raise ValueError(f"--video_root {root!r} is no folder")
         self.root = root
-        self.paths = sorted(_walk(root))
+        self.paths = SortedTexts(shown(_walk(root), None, "file", "listing files"))
         if not self.paths:
             raise ValueError(f"--video_root {root!r} holds no files")
 
     def lookup(self, path: str) -> str:
         """The path of a file below the root; empty if it is not there."""
-        return self._known.get(path) or self._known.get(composed(path), "")
+        for name in dict.fromkeys((path, composed(path))):
+            if name in self.paths:
+                return name
+        return self._other_forms.get(composed(path), "")
 
     def path(self, name: str) -> str:
         """The path of a file by its name below the root."""
@@ -66,40 +72,55 @@ class FileIndex:
         Returns:
             The path of the video, relative to the root; empty if there is none.
         """
+        stem = composed(stem)
         if any_case:
-            found = self._by_small_stem.get(composed(stem).lower(), ())
+            stem = stem.lower()
+            found = self._by_small_stem.find(stem) + self._small_folders.get(stem, [])
         else:
-            found = self._by_stem.get(composed(stem), ())
+            found = self._by_stem.find(stem) + self._folders.get(stem, [])
         folders = [composed(folder)]
         beside = [path for path in found if composed(path).split("/")[-2:-1] == folders]
         return next(iter(beside or found), "")
 
     @functools.cached_property
-    def _known(self) -> dict[str, str]:
-        known = {composed(path): path for path in self.paths}
-        return known | {path: path for path in self.paths}
+    def _other_forms(self) -> dict[str, str]:
+        """The paths that are not composed, by what they are when they are."""
+        forms = ((composed(path), path) for path in self.paths if not path.isascii())
+        return {form: path for form, path in forms if form != path}
 
     @functools.cached_property
-    def _by_stem(self) -> dict[str, list[str]]:
-        by_stem = collections.defaultdict(list)
+    def _folders(self) -> dict[str, list[str]]:
+        """The folders of images and no videos, by their names."""
         of_images, of_videos = set(), set()
         for path in self.paths:
-            ending, folder = ending_of(path), path.rpartition("/")[0]
-            if ending in VIDEO_ENDINGS:
-                by_stem[stem_of(composed(path))].append(path)
-                of_videos.add(folder)
-            elif ending in IMAGE_ENDINGS:
-                of_images.add(folder)
+            if ending_of(path) in VIDEO_ENDINGS:
+                of_videos.add(path.rpartition("/")[0])
+            elif ending_of(path) in IMAGE_ENDINGS:
+                of_images.add(path.rpartition("/")[0])
+        folders = collections.defaultdict(list)
         for folder in sorted(of_images - of_videos):
-            by_stem[composed(folder.rpartition("/")[2])].append(folder)
-        return dict(by_stem)
+            folders[composed(folder.rpartition("/")[2])].append(folder)
+        return dict(folders)
 
     @functools.cached_property
-    def _by_small_stem(self) -> dict[str, list[str]]:
-        by_stem = collections.defaultdict(list)
-        for stem, paths in self._by_stem.items():
-            by_stem[stem.lower()] += paths
-        return dict(by_stem)
+    def _small_folders(self) -> dict[str, list[str]]:
+        folders = collections.defaultdict(list)
+        for name, paths in self._folders.items():
+            folders[name.lower()] += paths
+        return dict(folders)
+
+    @functools.cached_property
+    def _by_stem(self) -> TextTable:
+        return TextTable(self.paths, _video_stem)
+
+    @functools.cached_property
+    def _by_small_stem(self) -> TextTable:
+        return TextTable(self.paths, lambda path: _video_stem(path).lower())
+
+
+def _video_stem(path: str) -> str:
+    """A video's name without folders and ending, composed; empty of other files."""
+    return stem_of(composed(path)) if ending_of(path) in VIDEO_ENDINGS else ""
 
 
 def _walk(root: str) -> Iterator[str]:

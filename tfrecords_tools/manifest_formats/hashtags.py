@@ -10,7 +10,7 @@ import numpy as np
 from spl_tf.labels.chunks import in_chunks
 from spl_tf.labels.hashtags import hashtag_of
 from spl_tf.media_groups import media_group
-from spl_tf.progress import Progress
+from spl_tf.progress import shown
 from spl_tf.text_files import composed
 from tfrecords_tools.conversion.manifest import LABEL_SEPARATOR
 from tfrecords_tools.manifest_formats.annotations import read_columns, read_json
@@ -103,14 +103,11 @@ def read(
     labels = HashtagLabels(settings.queries)
     posts = (post for path in annotations for post in read_posts(path))
     listed = _PostEntries()
-    with Progress(None, "post", "reading posts") as progress:
-        for post, media_id, video in (
-            ((post, post.id, _video_of(files, post)) for post in posts)
-            if annotations
-            else _info_posts(files)
-        ):
-            listed.append(post, _entry(post, media_id, video, labels))
-            progress.update()
+    found = _info_posts(files)
+    if annotations:
+        found = ((post, post.id, _video_of(files, post)) for post in posts)
+    for post, media_id, video in shown(found, None, "post", "reading posts"):
+        listed.append(post, _entry(post, media_id, video, labels))
     rare = listed.finish(labels.names, settings.min_videos)
     notes = [
         f"{len(rare):,} labels of fewer than {settings.min_videos} videos went"

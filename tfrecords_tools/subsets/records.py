@@ -10,12 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spl_tf.progress import Progress
+from spl_tf.progress import shown
 from tfrecords_tools.conversion.streams import reading, writing
 
 _EXPECTED = "a manifest, a CSV in UTF-8"
 _NEEDED = ("video", "label")
-_SHOWN_EACH = 10_000  # rows
 
 
 class Record(NamedTuple):
@@ -86,17 +85,6 @@ def read_records(path: str) -> Iterator[Record]:
         raise ValueError(f"{path} is empty, expected {_EXPECTED}")
 
 
-def shown(records: Iterable[Record], total: int | None, doing: str) -> Iterator[Record]:
-    """Gives records on, and shows how many there have been of how many in all."""
-    number = 0
-    with Progress(total, "row", doing) as progress:
-        for number, record in enumerate(records, start=1):
-            yield record
-            if not number % _SHOWN_EACH:
-                progress.update_to(number)
-        progress.update_to(number)
-
-
 def write_rows(path: str, outputs: Sequence[Output]) -> None:
     """Copies rows of a manifest in their order, behind its header.
 
@@ -117,7 +105,7 @@ def write_rows(path: str, outputs: Sequence[Output]) -> None:
         # Unlike lists, these make no object for each row.
         kept = [memoryview(output.rows) for output in outputs]
         number = 0
-        records = shown(records, len(kept[0]), "writing rows")
+        records = shown(records, len(kept[0]), "row", "writing rows")
         for row, record in enumerate(records):
             number = row + 1
             if number > len(kept[0]):

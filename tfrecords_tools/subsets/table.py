@@ -11,8 +11,9 @@ import numpy as np
 
 from spl_tf.labels.several import SeveralLabels
 from spl_tf.media_groups import media_group
+from spl_tf.progress import shown
 from tfrecords_tools.conversion.manifest import labels_in, seconds_in
-from tfrecords_tools.subsets.records import read_records, shown
+from tfrecords_tools.subsets.records import read_records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +93,7 @@ def read_table(path: str, split: str = "", with_seconds: bool = False) -> Manife
     alone: dict[str, int] = {}  # the number of a cell's only label
     values, counts = array.array("i"), array.array("i")
     media, places, seconds = array.array("q"), array.array("b"), array.array("d")
-    for line, _, cells in shown(records, None, "reading rows"):
+    for line, _, cells in shown(records, None, "row", "reading rows"):
         if not cells[video] or not cells[label]:
             raise ValueError(f"{path}, line {line}: the video or its label is empty")
         is_wanted = not split or cells[part] == split

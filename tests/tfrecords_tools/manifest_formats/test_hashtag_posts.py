@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,8 @@ from tests.tfrecords_tools.manifest_formats.manifest_files import (
     rows_of,
     text,
 )
+from tfrecords_tools.manifest_formats import FileIndex, ManifestSettings
+from tfrecords_tools.manifest_formats.hashtags import read
 from tfrecords_tools.manifest_formats.posts import read_posts
 
 HASHTAGS = (
@@ -277,3 +280,37 @@ def test_one_bad_line_costs_no_other_post(tmp_path_factory, parts, is_json):
     path.write_bytes(b"".join([head, *good[:2], bad, *good[2:]]))
     found = [post for post in read_posts(str(path)) if post.hashtags == ("run",)]
     assert [post.id for post in found if post.id in "01234567"] == list("01234567")
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcx"), st.sampled_from(["run", "", "z"]))))
+@settings(max_examples=50, deadline=None)
+def test_of_the_posts_of_an_id_the_first_with_a_video_counts(tmp_path_factory, posts):
+    """`x` has no video; a post without a known hashtag has one, too."""
+    tmp_path = tmp_path_factory.mktemp("repeated")
+    lines = [f"{name},#{tag}\n" for name, tag in [("a", "run"), *posts]]
+    paths = folder(tmp_path, "id,text\n" + "".join(lines), ids="abc")
+    summary, rows = make(tmp_path, "hashtags", **paths, min_videos=1)
+    seen, expected = set(), []
+    for name, tag in [("a", "run"), *posts]:
+        expected += [name] if tag == "run" and name not in {*seen, "x"} else []
+        seen |= {name} - {"x"}
+    assert [row["media_id"] for row in rows] == expected
+    left = [name for name, _ in posts if name != "x"]
+    assert summary.counts[""].get("repeated", 0) == 1 + len(left) - len(seen)
+
+
+def test_posts_take_a_few_bytes_of_memory_each(tmp_path):
+    put(tmp_path, b"x", "root/v.mp4")
+    posts = "".join(f'{n},"#run #fishing, a day",v.mp4\n' for n in range(20_000))
+    listed = read(
+        FileIndex(str(tmp_path / "root")),
+        [text(tmp_path, "posts", "id,text,video\n" + posts)],
+        ManifestSettings(min_videos=1),
+    )
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    assert sum(1 for entry in listed.entries if not entry.reason) == 20_000
+    after, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 100_000
+    assert peak - before < 500_000
