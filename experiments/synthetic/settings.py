@@ -134,9 +134,9 @@ def hashtags_config() -> ml_collections.ConfigDict:
     for key in ("web_videos_per_class", "segments_per_video"):
         del config[key]
     config.target_clips_per_class = 6
-    config.query_error = 0.1  # of posts whose hashtags are about another pair
-    config.sibling_shares = (0.15, 0.15)
-    config.background_share = 0.25
+    config.query_error = 0.2  # of posts whose hashtags are about another pair
+    config.sibling_shares = (0.2, 0.2)
+    config.background_share = 0.3
     config.filler_share = 0.15
     config.update(
         {
@@ -146,7 +146,7 @@ def hashtags_config() -> ml_collections.ConfigDict:
             "tail": 1.0,
             # Of videos, in segments, and their shares: a second stands for six.
             "lengths": (1, 2, 4, 10),
-            "length_shares": (0.45, 0.2, 0.1, 0.25),
+            "length_shares": (0.3, 0.25, 0.15, 0.3),
             # Of posts with a hashtag of the scene, of the motion, and of both in one.
             "tag_shares": {"noun": 0.6, "verb": 0.6, "pair": 0.7},
             "extra_share": 0.15,  # of posts with a hashtag of another pair, too

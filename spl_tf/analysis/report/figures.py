@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
 from spl_tf.analysis.report import wording
@@ -56,28 +57,7 @@ def curve_chart(
     canvas = Canvas(name, _WIDTH, _HEIGHT)
     axes = canvas.axes()
     for hue, curve in zip(_hues(len(curves)), curves, strict=True):
-        sizes = [size for size, _ in curve.points]
-        means = [estimate(values) for _, values in curve.points]
-        heights = [mean.mean for mean in means]
-        style = {"color": color(hue), "linewidth": 1.6}
-        axes.errorbar(
-            sizes,
-            heights,
-            yerr=[mean.error or 0 for mean in means],
-            fmt="o" if curve.fit else "o-",
-            markersize=6,
-            elinewidth=1.2,
-            label=curve.title,
-            **style,
-        )
-        if curve.fit:
-            ends = np.array([sizes[0], sizes[-1]])
-            axes.plot(ends, curve.fit[0] * np.log10(ends) + curve.fit[1], **style)
-        texts = [
-            f"{curve.title}, {size:,.0f} {axis}: {wording.points(mean)} %"
-            for size, mean in zip(sizes, means, strict=True)
-        ]
-        canvas.add_points(axes, sizes, heights, texts)
+        _draw_curve(canvas, axes, hue, curve, axis)
     for text, values in across.items():
         style = {"color": color("--s-none"), "linestyle": (0, (4, 3)), "linewidth": 1.2}
         axes.axhline(estimate(values).mean, label=text, **style)
@@ -96,6 +76,31 @@ def curve_chart(
         if curve.fit
     ]
     return canvas.finish(title, f"{measure} by the number of {axis}", "; ".join(notes))
+
+
+def _draw_curve(canvas: Canvas, axes: Axes, hue: str, curve: Curve, axis: str) -> None:
+    sizes = [size for size, _ in curve.points]
+    means = [estimate(values) for _, values in curve.points]
+    heights = [mean.mean for mean in means]
+    style = {"color": color(hue), "linewidth": 1.6}
+    axes.errorbar(
+        sizes,
+        heights,
+        yerr=[mean.error or 0 for mean in means],
+        fmt="o" if curve.fit else "o-",
+        markersize=6,
+        elinewidth=1.2,
+        label=curve.title,
+        **style,
+    )
+    if curve.fit:
+        ends = np.array([sizes[0], sizes[-1]])
+        axes.plot(ends, curve.fit[0] * np.log10(ends) + curve.fit[1], **style)
+    texts = [
+        f"{curve.title}, {size:,.0f} {axis}: {wording.points(mean)} %"
+        for size, mean in zip(sizes, means, strict=True)
+    ]
+    canvas.add_points(axes, sizes, heights, texts)
 
 
 def bar_chart(
@@ -183,7 +188,7 @@ def _hues(count: int) -> list[str]:
     return [_HUES[number % len(_HUES)] for number in range(count)]
 
 
-def _accuracies(axes, measure: str) -> None:
+def _accuracies(axes: Axes, measure: str) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_ylabel(measure)
