@@ -36,7 +36,7 @@ _CAPACITIES = {
 }
 _LABELS = {"verb_noun": (6, 12, 24), "target": (3, 6, 12)}
 _VIDEOS_OF_LABELS = {"verb_noun": 200, "target": 100}
-_LONG_VIDEOS = 200
+_LONG_VIDEOS = 150
 _SHORT, _LONG = "0.9:1.1", "9.9:10.1"  # seconds
 
 
