@@ -58,7 +58,7 @@ ELSEWHERE = {
     "experiments.confusing_pairs": "tests/experiments/test_confusing_pairs.py",
     # They need a cluster; the tests start the processes of one.
     "TF_CONFIG=": "tests/distribution/test_multi_worker.py",
-    "srun": "tests/distribution/test_strategies.py",
+    "srun": "tests/cluster/test_training.py",
     "--tpu=": "tests/experiments/test_train.py",
     # They need datasets that are not here; the tests make small ones.
     # They start from the clips and runs of the first README.
