@@ -58,7 +58,7 @@ class Slurm:
         # All commands run as on the head, in its namespaces.
         self._enter = ["nsenter", f"--target={head}", "--all", "env", f"--chdir={ROOT}"]
 
-    def run(self, *command, timeout=120):
+    def run(self, *command, timeout=300):
         """Runs a command on the head until it ends; what it prints."""
         done = subprocess.run(
             [*self._enter, *map(str, command)],
@@ -114,7 +114,7 @@ class Job:
             time.sleep(0.3)
         return facts["JobState"], int(facts["ExitCode"].split(":")[0])
 
-    def wait_for(self, condition, timeout=120):
+    def wait_for(self, condition, timeout=300):
         """Waits for something that it is to do; it must not end before."""
         deadline = time.monotonic() + timeout
         while not condition():

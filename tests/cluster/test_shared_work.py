@@ -16,7 +16,7 @@ NAMES = ["a", "b", "c"]
 def run_tasks(slurm, tasks, binary, **flags):
     flags = [f"--{name}={value}" for name, value in flags.items()]
     job = slurm.srun("-m", f"experiments.{binary}", *flags, tasks=tasks)
-    assert job.wait(120) == ("COMPLETED", 0), job.printed()[-3000:]
+    assert job.wait(300) == ("COMPLETED", 0), job.printed()[-3000:]
     return job.printed()
 
 
