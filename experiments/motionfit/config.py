@@ -105,17 +105,6 @@ def default_config() -> config_dict.ConfigDict:
     return config
 
 
-def set_rows(config: config_dict.ConfigDict, rows: Mapping[str, Any]) -> None:
-    """Sets rows, and that all of them run; a config alone would lose their order.
-
-    Args:
-        config: The experiment's config.
-        rows: Settings by name, see `Row`, in the order of the table.
-    """
-    config.rows = config_dict.ConfigDict(dict(rows))
-    config.strategies = tuple(rows)
-
-
 def parse_row(config: config_dict.ConfigDict, name: str) -> Row:
     """The row of a name of `config.rows`.
 

@@ -89,17 +89,6 @@ def default_config(*sources: str) -> config_dict.ConfigDict:
     return config
 
 
-def set_rows(config: config_dict.ConfigDict, rows: Mapping[str, Any]) -> None:
-    """Sets rows, and that all of them run; a config alone would lose their order.
-
-    Args:
-        config: The experiment's config.
-        rows: Settings by name, see `default_config`, in the order of the table.
-    """
-    config.rows = config_dict.ConfigDict(dict(rows))
-    config.strategies = tuple(rows)
-
-
 def default_web_source() -> config_dict.ConfigDict:
     """All keys of one of `config.sources`: those of a training's source, and a teacher.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from ml_collections import config_dict
 
@@ -63,6 +64,17 @@ def chosen_words(
             f"{sorted(known)}"
         )
     return found, set(words) & set(switches)
+
+
+def set_rows(config: config_dict.ConfigDict, rows: Mapping[str, Any]) -> None:
+    """Sets rows, and that all of them run; a config alone would lose their order.
+
+    Args:
+        config: The experiment's config.
+        rows: Settings by name, in the order of the table.
+    """
+    config.rows = config_dict.ConfigDict(dict(rows))
+    config.strategies = tuple(rows)
 
 
 def check_seeds(seeds: Iterable[int], name: str) -> None:

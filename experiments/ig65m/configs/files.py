@@ -18,9 +18,9 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from experiments.ig65m.config import PHASES, default_config, set_rows
+from experiments.ig65m.config import PHASES, default_config
 from experiments.ig65m.configs import recipes, synthetic
-from experiments.pipeline.rules import chosen_words
+from experiments.pipeline.rules import chosen_words, set_rows
 from experiments.spl.configs.smoke import shrink_recipe
 from experiments.synthetic.render import (
     CLASSES_FILE,

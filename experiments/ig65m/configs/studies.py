@@ -16,7 +16,6 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from experiments.ig65m.config import set_rows
 from experiments.ig65m.configs import synthetic
 from experiments.ig65m.configs.synthetic import (
     AMOUNTS,
@@ -24,6 +23,7 @@ from experiments.ig65m.configs.synthetic import (
     STEPS,
     subset,
 )
+from experiments.pipeline.rules import set_rows
 from experiments.spl.configs import tiny
 
 _ALL = "target_all"

@@ -16,7 +16,8 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from experiments.ig65m.config import default_config, set_rows
+from experiments.ig65m.config import default_config
+from experiments.pipeline.rules import set_rows
 from experiments.spl.configs import tiny
 from experiments.synthetic import render
 

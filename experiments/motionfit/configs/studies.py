@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.motionfit.config import set_rows
 from experiments.motionfit.configs import synthetic
 from experiments.motionfit.configs.synthetic import MOTION, SHARES
+from experiments.pipeline.rules import set_rows
 from experiments.synthetic.render import TARGET_TRAIN
 
 _ONE_CLIP, _NO_WEIGHT = "motion_one_clip", "motion_mean_only"

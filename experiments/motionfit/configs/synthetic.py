@@ -17,7 +17,8 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from experiments.motionfit.config import default_config, set_rows
+from experiments.motionfit.config import default_config
+from experiments.pipeline.rules import set_rows
 from experiments.spl.configs import tiny
 from experiments.synthetic import render
 

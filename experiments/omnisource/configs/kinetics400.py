@@ -23,8 +23,9 @@ filter the paper loses 3 points; the row `unfiltered` is that one.
 
 from __future__ import annotations
 
-from experiments.omnisource.config import EVERY, TARGET, set_rows
+from experiments.omnisource.config import EVERY, TARGET
 from experiments.omnisource.configs import files, recipes
+from experiments.pipeline.rules import set_rows
 
 _NETWORKS = {
     "slow_only": lambda: recipes.slow_only(pretrained=True),

@@ -17,10 +17,11 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from experiments.omnisource.config import SOURCES, TARGET, set_rows
+from experiments.omnisource.config import SOURCES, TARGET
 from experiments.omnisource.configs import synthetic
 from experiments.omnisource.configs.files import paper
 from experiments.omnisource.configs.synthetic import IMAGES, SHORT
+from experiments.pipeline.rules import set_rows
 
 _IMAGES_ONLY = {"sources": (IMAGES,)}
 _Found = tuple[dict[str, Any], dict[str, Any]]

@@ -19,8 +19,8 @@ from experiments.omnisource.config import (
     SOURCES,
     TARGET,
     default_config,
-    set_rows,
 )
+from experiments.pipeline.rules import set_rows
 from experiments.spl.configs import tiny
 from experiments.synthetic import render
 

@@ -14,8 +14,8 @@ here: UCF-101 94.7 / 96.0, HMDB-51 69.4 / 70.7 (SlowOnly-4x16 from ImageNet; wit
 
 from __future__ import annotations
 
-from experiments.omnisource.config import set_rows
 from experiments.omnisource.configs import files, recipes
+from experiments.pipeline.rules import set_rows
 
 _PAPER = {
     "ucf101": {"without_web": (0.947,), "with_web": (0.960,)},

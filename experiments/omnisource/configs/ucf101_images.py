@@ -15,8 +15,9 @@ fused with those of a row (93.47 and 94.58 in the paper).
 
 from __future__ import annotations
 
-from experiments.omnisource.config import TARGET, set_rows
+from experiments.omnisource.config import TARGET
 from experiments.omnisource.configs import files, recipes
+from experiments.pipeline.rules import set_rows
 
 _PAPER = {TARGET: (0.8604,), "images": (0.8874,)}
 

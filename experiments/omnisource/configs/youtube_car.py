@@ -15,8 +15,9 @@ second. Top-1 / mAP, not reproduced here:
 
 from __future__ import annotations
 
-from experiments.omnisource.config import TARGET, set_rows
+from experiments.omnisource.config import TARGET
 from experiments.omnisource.configs import files, recipes
+from experiments.pipeline.rules import set_rows
 from experiments.synthetic.render import TARGET_TRAIN, TARGET_VAL
 
 _IMAGES, _VIDEOS = "google_images", "youtube_videos"
