@@ -102,8 +102,11 @@ def test_at_its_time_limit_a_batch_job_saves_and_goes_on(slurm, tmp_path):
         *run.flags,
     )
     job.wait_for(lambda: newest_step(run.workdir))
-    slurm.run("scontrol", "update", f"JobId={job.number}", "TimeLimit=1")
-    job.wait_for(lambda: "back into the queue" in job.printed(), timeout=60)
+    # The signal comes a minute before the limit, the limit in half a minute or more.
+    hours, minutes, seconds = map(int, job.facts()["RunTime"].split(":"))
+    limit = hours * 60 + minutes + (seconds + 30) // 60 + 1
+    slurm.run("scontrol", "update", f"JobId={job.number}", f"TimeLimit={limit}")
+    job.wait_for(lambda: "back into the queue" in job.printed())
     stopped = newest_step(run.workdir)
     for task in range(2):
         assert f"{task}: stopped at step {stopped} " in job.printed()
