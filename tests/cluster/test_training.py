@@ -121,7 +121,7 @@ def test_at_its_time_limit_a_batch_job_saves_and_goes_on(slurm, tmp_path):
 
 def test_the_same_command_ends_as_one_process_of_the_same_clips(run, tmp_path):
     job = run.start()
-    assert job.wait(300) == ("COMPLETED", 0), job.printed()[-3000:]
+    assert job.wait(600) == ("COMPLETED", 0), job.printed()[-3000:]
     results = training.train(run.config, str(tmp_path / "one"))
     assert_nearly_same_run(tmp_path / "one", run.workdir)
     with open(run.workdir / "results.json") as file:
