@@ -201,4 +201,4 @@ def test_the_binary_names_what_is_wrong(tmp_path):
     command += [f"--output_dir={tmp_path}"]
     run = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert run.returncode != 0
-    assert "should be one of <fa|fw|omni>" in run.stderr
+    assert "should be one of <fa|fw|omni|hashtags>" in run.stderr
